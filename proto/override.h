@@ -1,0 +1,27 @@
+/* Command-line overrides in Hydra's grammar: `NS/PATH=VALUE`, `+…`, `++…`, `~NS/PATH` (design §6). Pure. */
+#ifndef CFG_PROTO_OVERRIDE_H
+#define CFG_PROTO_OVERRIDE_H
+
+#include "proto/path.h"
+
+enum cfg_override_mode {
+    CFG_OVERRIDE_SET,    /* k=v   sets; creates where no schema forbids */
+    CFG_OVERRIDE_ADD,    /* +k=v  must not exist */
+    CFG_OVERRIDE_FORCE,  /* ++k=v either */
+    CFG_OVERRIDE_DELETE, /* ~k    must exist */
+};
+
+struct cfg_override {
+    enum cfg_override_mode mode;
+    struct cfg_address address;
+    cJSON *value; /* owned; NULL for DELETE */
+    int on_off;   /* 1 for the bare word `on`, 0 for `off`, −1 otherwise: `=on|off` switches an existing flag */
+};
+
+/* CFG_E_ADDRESS, CFG_E_VALUE (with the column in err->path; an unquoted sweep `1,2,3` says how to quote it). */
+CFG_MUST_CHECK int cfg_override_parse(struct cfg_override *out, struct cfg_slice text, struct cfg_error *err);
+void cfg_override_finish(struct cfg_override *o);
+/* A value alone: true, 1e-4, [1,2], {a: 1}, null, 'quoted', "quoted", bare words. *out is returned-owned. */
+CFG_MUST_CHECK int cfg_value_parse(cJSON **out, struct cfg_slice text, struct cfg_error *err);
+
+#endif

@@ -1,0 +1,12 @@
+# CUDA and NCCL are optional and never a fuss: AUTO reports, ON insists, OFF does not look.
+set(CFG_CUDA_ENABLED OFF)
+if(NOT CFG_CUDA STREQUAL "OFF")
+  find_package(CUDAToolkit QUIET)
+  find_package(NCCL 2.18 QUIET)
+  if(CUDAToolkit_FOUND AND NCCL_FOUND)
+    set(CFG_CUDA_ENABLED ON)
+  elseif(CFG_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "CFG_CUDA=ON, but CUDA toolkit (${CUDAToolkit_FOUND}) or NCCL (${NCCL_FOUND}) was not found; set CUDAToolkit_ROOT / NCCL_ROOT")
+  endif()
+endif()
+add_feature_info(cuda CFG_CUDA_ENABLED "CUDA ${CUDAToolkit_VERSION}, NCCL ${NCCL_VERSION}")

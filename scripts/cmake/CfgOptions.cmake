@@ -1,0 +1,26 @@
+# One INTERFACE target carries warnings, sanitizers and coverage; every target of ours links it PRIVATE.
+add_library(cfg_options INTERFACE)
+target_compile_definitions(cfg_options INTERFACE _GNU_SOURCE)
+target_include_directories(cfg_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+target_compile_options(cfg_options INTERFACE
+  $<$<COMPILE_LANG_AND_ID:C,GNU,Clang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wstrict-prototypes;-Wmissing-prototypes;-Wold-style-definition;-Wvla;-Wwrite-strings;-Wformat=2;-Wundef;-Wconversion;-Wcast-qual;-Wimplicit-fallthrough;-Wpointer-arith>)
+
+if(CFG_SANITIZE)
+  if(CFG_SANITIZE MATCHES "address" AND CFG_SANITIZE MATCHES "thread")
+    message(FATAL_ERROR "CFG_SANITIZE: address and thread cannot be combined; build twice")
+  endif()
+  target_compile_options(cfg_options INTERFACE
+    $<$<COMPILE_LANGUAGE:C>:-fsanitize=${CFG_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>)
+  add_link_options(-fsanitize=${CFG_SANITIZE})
+endif()
+if(CFG_COVERAGE)
+  target_compile_options(cfg_options INTERFACE $<$<COMPILE_LANGUAGE:C>:--coverage;-fprofile-abs-path>)
+  add_link_options(--coverage)
+endif()
+if(CFG_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "CFG_FUZZ needs clang: configure with the preset 'fuzz'")
+  endif()
+  target_compile_options(cfg_options INTERFACE $<$<COMPILE_LANGUAGE:C>:-fsanitize=fuzzer-no-link>)
+endif()
+add_feature_info(sanitizers CFG_SANITIZE "${CFG_SANITIZE}")
