@@ -85,8 +85,12 @@ int cfg_error_wrap(struct cfg_error *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        (void)snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    size_t used = n < 0 ? 0 : (size_t)n < sizeof err->text ? (size_t)n : sizeof err->text - 1;
+    for (const char *p = ": "; *p && used < sizeof err->text - 1; p++)
+        err->text[used++] = *p;
+    for (const char *p = old; *p && used < sizeof err->text - 1; p++)
+        err->text[used++] = *p;
+    err->text[used] = '\0';
     return err->code;
 }
 
