@@ -21,8 +21,8 @@ bool cfg_slice_starts(struct cfg_slice s, const char *prefix);
 /* A NUL-terminated copy, returned-owned (free); NULL when memory is out. */
 char *cfg_slice_dup(struct cfg_slice s);
 
-/* data is always NUL-terminated behind len once anything was appended. A failed append sets `failed` (sticky) and changes
- * nothing else, so a run of appends may be checked once at its end with cfg_buf_status. */
+/* data is always NUL-terminated behind len once anything was appended. A failed append sets `failed` (sticky) and
+ * changes nothing else, so a run of appends may be checked once at its end with cfg_buf_status. */
 struct cfg_buf {
     char *data;
     size_t len, cap, max;
@@ -48,8 +48,9 @@ struct cfg_bytes {
     char data[]; /* NUL-terminated behind len */
 };
 
-struct cfg_bytes *cfg_bytes_new(struct cfg_slice s); /* copied; returned-owned with one reference, NULL without memory */
-struct cfg_bytes *cfg_bytes_ref(struct cfg_bytes *b); /* NULL stays NULL */
+struct cfg_bytes *
+cfg_bytes_new(struct cfg_slice s); /* copied; returned-owned with one reference, NULL without memory */
+struct cfg_bytes *cfg_bytes_ref(struct cfg_bytes *b);   /* NULL stays NULL */
 struct cfg_bytes *cfg_bytes_unref(struct cfg_bytes *b); /* always returns NULL: b = cfg_bytes_unref(b) */
 struct cfg_slice cfg_bytes_slice(const struct cfg_bytes *b);
 

@@ -1,8 +1,8 @@
 /* Messages of etcd's v3 JSON gateway: requests out, replies in. Pure; no I/O.
  *
- * On this wire keys and values are base64, every int64 is a JSON string, and zero or false fields are left out. Replies are read
- * with the strict reader; unknown fields are ignored (3.4, 3.5 and 3.6 differ). Slices in a parsed reply point into memory the
- * reply owns. */
+ * On this wire keys and values are base64, every int64 is a JSON string, and zero or false fields are left out. Replies
+ * are read with the strict reader; unknown fields are ignored (3.4, 3.5 and 3.6 differ). Slices in a parsed reply point
+ * into memory the reply owns. */
 #ifndef CFG_PROTO_ETCD_MSG_H
 #define CFG_PROTO_ETCD_MSG_H
 
@@ -20,9 +20,9 @@ struct cfg_etcd_header {
 
 /* --- range --- */
 struct cfg_etcd_range_req {
-    struct cfg_slice key, range_end; /* range_end empty: the one key */
-    int64_t limit;                   /* 0: none */
-    int64_t revision;                /* 0: newest */
+    struct cfg_slice key, range_end;                                 /* range_end empty: the one key */
+    int64_t limit;                                                   /* 0: none */
+    int64_t revision;                                                /* 0: newest */
     int64_t min_mod_revision, max_mod_revision, min_create_revision; /* 0: no bound */
     bool serializable, keys_only, count_only;
     bool descending; /* by key; by default ascending */
@@ -112,8 +112,8 @@ struct cfg_etcd_status {
 CFG_MUST_CHECK int cfg_etcd_status_parse(struct cfg_etcd_status *out, struct cfg_slice body, struct cfg_error *err);
 
 /* Turns an error reply into *err: by HTTP status first, then by message. CFG_E_COMPACTED, CFG_E_STORE_FULL (NOSPACE),
- * CFG_E_UNAUTHORIZED (invalid auth token), CFG_E_LIMIT (request too large, too many operations), CFG_E_UNAVAILABLE (no leader,
- * timed out, 5xx), else CFG_E_PROTOCOL. Returns err->code, never 0. */
+ * CFG_E_UNAUTHORIZED (invalid auth token), CFG_E_LIMIT (request too large, too many operations), CFG_E_UNAVAILABLE (no
+ * leader, timed out, 5xx), else CFG_E_PROTOCOL. Returns err->code, never 0. */
 int cfg_etcd_error_read(struct cfg_error *err, long http_status, struct cfg_slice body);
 
 /* The key behind the last key of a prefix ("a/" → "a0"), for range_end. Appends to out. */

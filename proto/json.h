@@ -1,22 +1,23 @@
 /* Strict JSON in front of cJSON: I-JSON (RFC 7493) in, compact or canonical (RFC 8785) text out.
  *
- * cJSON is the tree; it is never used to parse, because it accepts trailing bytes, duplicate keys and broken UTF-8 and cuts
- * strings at U+0000. Inside a tree U+0000 is held as the two bytes C0 80 (which no valid input contains), so C strings stay
- * whole; the printers turn it back into \u0000. Always use cJSON's …CaseSensitive lookups. Pure, thread-safe. */
+ * cJSON is the tree; it is never used to parse, because it accepts trailing bytes, duplicate keys and broken UTF-8 and
+ * cuts strings at U+0000. Inside a tree U+0000 is held as the two bytes C0 80 (which no valid input contains), so C
+ * strings stay whole; the printers turn it back into \u0000. Always use cJSON's …CaseSensitive lookups. Pure,
+ * thread-safe. */
 #ifndef CFG_PROTO_JSON_H
 #define CFG_PROTO_JSON_H
 
 #include "proto/buf.h"
 #include <cjson/cJSON.h>
 
-/* Parses one value. Refused with line and column in err->text and err->path ("line 3 column 14"): duplicate keys, invalid
- * UTF-8, a BOM, lone surrogates, integer literals beyond ±(2^53−1), numbers that overflow a double, NaN/Infinity, trailing
- * bytes, nesting above max_depth (0 = CFG_LIMIT_DEPTH). *out is returned-owned (cJSON_Delete), untouched on failure.
- * Errors: CFG_E_JSON, CFG_E_LIMIT (depth), CFG_E_NOMEM. */
+/* Parses one value. Refused with line and column in err->text and err->path ("line 3 column 14"): duplicate keys,
+ * invalid UTF-8, a BOM, lone surrogates, integer literals beyond ±(2^53−1), numbers that overflow a double,
+ * NaN/Infinity, trailing bytes, nesting above max_depth (0 = CFG_LIMIT_DEPTH). *out is returned-owned (cJSON_Delete),
+ * untouched on failure. Errors: CFG_E_JSON, CFG_E_LIMIT (depth), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_json_parse(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err);
 
-/* Compact text, keys in tree order, numbers as ECMAScript prints them except that integral values beyond 2^53−1 keep an exponent
- * (so that the strict reader takes back what the printer gives). Appends; check cfg_buf_status. */
+/* Compact text, keys in tree order, numbers as ECMAScript prints them except that integral values beyond 2^53−1 keep an
+ * exponent (so that the strict reader takes back what the printer gives). Appends; check cfg_buf_status. */
 void cfg_json_print(struct cfg_buf *out, const cJSON *v);
 /* The same, indented by two spaces, for people. Ends without a newline. */
 void cfg_json_print_pretty(struct cfg_buf *out, const cJSON *v);
@@ -36,7 +37,8 @@ cJSON *cfg_json_get(const cJSON *o, const char *key);
 const char *cfg_json_get_str(const cJSON *o, const char *key, const char *fallback);
 double cfg_json_get_num(const cJSON *o, const char *key, double fallback);
 bool cfg_json_get_bool(const cJSON *o, const char *key, bool fallback);
-/* A member that must be a non-negative integer ≤ 2^53−1. CFG_E_JSON names the key when it is missing or of another kind. */
+/* A member that must be a non-negative integer ≤ 2^53−1. CFG_E_JSON names the key when it is missing or of another
+ * kind. */
 CFG_MUST_CHECK int cfg_json_need_u64(const cJSON *o, const char *key, uint64_t *out, struct cfg_error *err);
 
 #endif
