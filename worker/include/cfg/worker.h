@@ -1,0 +1,159 @@
+/* libcfgworker: live parameters for a loop of steps.
+ *
+ *     cfg_worker_open(&w, &options, &err);
+ *     cfg_param t = cfg_param_f64(w, "sampling.temperature", CFG_LIVE, 0.0, 2.0, 0.7);
+ *     cfg_worker_start(w, 10000, &err);                 registers the contract, checks the pin, takes the first view
+ *     for (uint64_t step = 0;; step++) {
+ *         const struct cfg_view *v = cfg_step_begin(w, step);   the safe point: one atomic load when nothing changed
+ *         run(cfg_get_f64(v, t));                               an array read
+ *         cfg_step_end(w, NULL);
+ *     }
+ *
+ * Inside a step every read gives the same view; a view changes only in cfg_step_begin. Without configd, workers run on
+ * the last good view (also after their own restart, from a checksummed file) and say how old it is. Threads: open,
+ * declare, start and close from one thread; step_begin/step_end from one thread (the stepper), which owns the view they
+ * return; reads of a view from any thread that the stepper lets run inside the step. A thread of the library's own
+ * follows configd, unless `external_loop` is set: then the caller polls cfg_worker_poll_fd and calls
+ * cfg_worker_process. */
+#ifndef CFG_WORKER_H
+#define CFG_WORKER_H
+
+#include <cfg/error.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct cfg_worker;
+
+enum cfg_class { CFG_LIVE, CFG_DRAIN, CFG_BARRIER, CFG_RESTART, CFG_PINNED }; /* rising strictness */
+enum cfg_type { CFG_BOOL, CFG_I64, CFG_F64, CFG_STRING, CFG_JSON, CFG_FLAG };
+
+/* A handle: an index into every view. Obtained before start; CFG_PARAM_NONE reads as zero. */
+typedef struct cfg_param {
+    uint32_t index;
+} cfg_param;
+#define CFG_PARAM_NONE ((cfg_param){UINT32_MAX})
+
+union cfg_value {
+    bool b;
+    int64_t i64;
+    double f64;
+    const char *string; /* STRING, JSON (its text): valid until the next cfg_step_begin */
+};
+
+/* What the loop runs on during a step. Public only so that reads are array reads; treat as read-only. */
+struct cfg_view {
+    uint32_t n;
+    uint32_t serial;               /* rises with every adopted view */
+    const union cfg_value *values; /* by cfg_param.index; entry n is all zero */
+    const char *revision;          /* "E-R"; "0-0" while on code defaults */
+    const char *digest;            /* "sha256:…" */
+};
+
+struct cfg_worker_options {
+    size_t size;
+    const char *servers, *token, *ca_file; /* NULL: CONFIGD_SERVER, CONFIGD_TOKEN, CONFIGD_CA_FILE */
+    const char *deployment;                /* NULL: CONFIGD_DEPLOYMENT */
+    const char *worker; /* id; NULL: CONFIGD_WORKER, else host name (+ "-" + LOCAL_RANK or SLURM_LOCALID when set) */
+    const char *source; /* NULL: CONFIGD_SOURCE; "file:chat.json" follows a file instead of a daemon */
+    const char *cache;  /* last good view; NULL: CONFIGD_CACHE, else $XDG_STATE_HOME/configd/<deployment>.<worker>.view;
+                           "": none */
+    const char *overrides; /* "key=value;key=value"; NULL: CONFIGD_SET; shown in status, never for pinned keys */
+    const char *labels;    /* JSON object, or NULL */
+    bool external_loop;    /* the caller drives (poll_fd/process); no thread is made */
+    void (*log)(void *arg, int level,
+                const char *line); /* NULL: silent. 0 error, 1 warning, 2 info. On the library's thread */
+    void *log_arg;
+};
+#define CFG_WORKER_OPTIONS_INIT                                                   \
+    {                                                                             \
+        sizeof(struct cfg_worker_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0 \
+    }
+
+CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
+                                           struct cfg_error *err);
+CFG_API void cfg_worker_close(struct cfg_worker *w); /* leaves the fleet, joins the thread, frees; NULL is fine */
+
+/* --- the contract: declare before start. A path declared twice, a bad path, a default out of range: start fails and
+ * says so. --- */
+CFG_API cfg_param cfg_param_bool(struct cfg_worker *w, const char *path, enum cfg_class c, bool def);
+CFG_API cfg_param cfg_param_i64(struct cfg_worker *w, const char *path, enum cfg_class c, int64_t min, int64_t max,
+                                int64_t def);
+CFG_API cfg_param cfg_param_f64(struct cfg_worker *w, const char *path, enum cfg_class c, double min, double max,
+                                double def);
+CFG_API cfg_param cfg_param_string(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def);
+CFG_API cfg_param cfg_param_json(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def);
+/* An on/off flag by address ("experiment/ab.flag"); def holds while nobody has created it. Read with cfg_get_bool. */
+CFG_API cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def);
+
+/* For values that need work before they can hold. prepare runs on the library's thread (in process() with
+ * external_loop) on the view-to-be: 0, or a negative code with *err filled: the whole view is rejected and reported
+ * with that reason. commit runs in cfg_step_begin, just before the view holds; abort when a prepared view is dropped
+ * for a newer one. prefix "" matches every change. Before start only. */
+struct cfg_change_hooks {
+    int (*prepare)(void *arg, const struct cfg_view *next, struct cfg_error *err);
+    void (*commit)(void *arg, const struct cfg_view *now);
+    void (*abort)(void *arg, const struct cfg_view *dropped);
+    void *arg;
+};
+CFG_API CFG_MUST_CHECK int cfg_worker_on_change(struct cfg_worker *w, const char *prefix,
+                                                const struct cfg_change_hooks *hooks, struct cfg_error *err);
+
+/* Takes the first view: from configd, else (none in timeout_ms) from the cache, else CFG_E_TIMEOUT. Refusals are final
+ * and named: CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment), CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view
+ * breaks this worker's contract). */
+CFG_API CFG_MUST_CHECK int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error *err);
+
+/* --- the loop --- */
+CFG_API const struct cfg_view *cfg_step_begin(struct cfg_worker *w,
+                                              uint64_t step); /* borrowed until the next; NULL only once SUPERSEDED */
+/* metrics_json: an object of numbers about the step, or NULL; copied, sent with the next report. */
+CFG_API void cfg_step_end(struct cfg_worker *w, const char *metrics_json);
+/* Nothing to do for now: the worker counts as converged once it has prepared the newest view. Waits at most max_wait_ms
+ * for a change or cfg_worker_wake; true when a new view is ready to be adopted. Stepper thread. */
+CFG_API bool cfg_worker_idle(struct cfg_worker *w, unsigned max_wait_ms);
+CFG_API void cfg_worker_wake(struct cfg_worker *w); /* any thread */
+
+static inline const union cfg_value *cfg_value_at(const struct cfg_view *v, cfg_param p)
+{
+    return &v->values[p.index < v->n ? p.index : v->n];
+}
+static inline bool cfg_get_bool(const struct cfg_view *v, cfg_param p)
+{
+    return cfg_value_at(v, p)->b;
+}
+static inline int64_t cfg_get_i64(const struct cfg_view *v, cfg_param p)
+{
+    return cfg_value_at(v, p)->i64;
+}
+static inline double cfg_get_f64(const struct cfg_view *v, cfg_param p)
+{
+    return cfg_value_at(v, p)->f64;
+}
+static inline const char *cfg_get_string(const struct cfg_view *v, cfg_param p)
+{
+    return cfg_value_at(v, p)->string;
+}
+
+/* --- being watched --- */
+struct cfg_worker_status {
+    char state[24]; /* "connected", "connecting", "stale", "foreign", "refused", "superseded", "file" */
+    char revision[48], digest[80], store[64];
+    char newest[48]; /* newest revision prepared */
+    uint64_t age_ms; /* since configd last confirmed that the view is the newest */
+    uint64_t changes, rejects;
+    char last_reject[384];
+};
+CFG_API void cfg_worker_status(const struct cfg_worker *w, struct cfg_worker_status *out); /* any thread */
+
+CFG_API int cfg_worker_poll_fd(const struct cfg_worker *w);
+CFG_API int cfg_worker_timeout_ms(const struct cfg_worker *w);
+CFG_API void cfg_worker_process(struct cfg_worker *w);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
