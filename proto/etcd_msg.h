@@ -116,10 +116,15 @@ CFG_MUST_CHECK int cfg_etcd_status_parse(struct cfg_etcd_status *out, struct cfg
  * leader, timed out, 5xx), else CFG_E_PROTOCOL. Returns err->code, never 0. */
 int cfg_etcd_error_read(struct cfg_error *err, long http_status, struct cfg_slice body);
 
-/* The key behind the last key of a prefix ("a/" → "a0"), for range_end. Appends to out. */
+/* The key behind the last key of a prefix ("a/" → "a0"), for range_end. Appends to out; one zero byte (etcd: "to the
+ * end") for an empty prefix. */
 void cfg_etcd_prefix_end(struct cfg_buf *out, struct cfg_slice prefix);
 void cfg_base64_encode(struct cfg_buf *out, struct cfg_slice in);
-/* Strict: padding required, no white space. CFG_E_JSON. */
+/* Strict: padding required, no white space, unused bits zero. Appends; a failure leaves *out as it was. CFG_E_JSON, or
+ * what cfg_buf_status says. */
 CFG_MUST_CHECK int cfg_base64_decode(struct cfg_buf *out, struct cfg_slice in);
+/* The same into memory of the caller's, which must hold in.len / 4 * 3 bytes. False when malformed: *len is then 0 or
+ * counts bytes of no meaning. */
+CFG_MUST_CHECK bool cfg_base64_decode_to(char *out, size_t *len, struct cfg_slice in);
 
 #endif

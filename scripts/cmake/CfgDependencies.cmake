@@ -7,5 +7,3 @@ find_package(ZLIB REQUIRED)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson>=1.7.15)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core>=2.1 libevent_extra>=2.1 libevent_openssl>=2.1)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
-# cJSON_Utils has no .pc of its own in Debian's package, but libcjson.pc names it where it is installed.
-find_library(CJSON_UTILS_LIBRARY cjson_utils REQUIRED)
