@@ -13,11 +13,12 @@
 /* Parses one value. Refused with line and column in err->text and err->path ("line 3 column 14"): duplicate keys,
  * invalid UTF-8, a BOM, lone surrogates, integer literals beyond ±(2^53−1), numbers that overflow a double,
  * NaN/Infinity, trailing bytes, nesting above max_depth (0 = CFG_LIMIT_DEPTH). *out is returned-owned (cJSON_Delete),
- * untouched on failure. Errors: CFG_E_JSON, CFG_E_LIMIT (depth), CFG_E_NOMEM. */
+ * untouched on failure. Columns count bytes from 1. Errors: CFG_E_JSON, CFG_E_LIMIT (depth), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_json_parse(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err);
 
 /* Compact text, keys in tree order, numbers as ECMAScript prints them except that integral values beyond 2^53−1 keep an
- * exponent (so that the strict reader takes back what the printer gives). Appends; check cfg_buf_status. */
+ * exponent (so that the strict reader takes back what the printer gives). NaN and infinities, which no text can have
+ * given, become null. Appends; check cfg_buf_status. */
 void cfg_json_print(struct cfg_buf *out, const cJSON *v);
 /* The same, indented by two spaces, for people. Ends without a newline. */
 void cfg_json_print_pretty(struct cfg_buf *out, const cJSON *v);
@@ -26,6 +27,12 @@ void cfg_json_canonical(struct cfg_buf *out, const cJSON *v);
 /* Appends s (len bytes, tree encoding) as a quoted JSON string; cfg_json_put_number appends a finite double. */
 void cfg_json_put_string(struct cfg_buf *out, struct cfg_slice s);
 void cfg_json_put_number(struct cfg_buf *out, double d);
+
+/* Order of keys by UTF-16 code units, as RFC 8785 sorts them: <0, 0, >0. */
+int cfg_json_key_cmp(const char *a, const char *b);
+/* The members of an object in that order: *out is a returned-owned array (free) of *n borrowed nodes, NULL when it has
+ * none. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_json_sorted(const cJSON ***out, size_t *n, const cJSON *object);
 
 /* Deep equality as JSON: object order does not matter, 1 equals 1.0. */
 bool cfg_json_equal(const cJSON *a, const cJSON *b);

@@ -1,0 +1,31 @@
+#include "proto/digest.h"
+
+#include <openssl/sha.h>
+#include <string.h>
+
+int cfg_digest_bytes(char out[CFG_DIGEST_TEXT], struct cfg_slice bytes)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    if (SHA256((const unsigned char *)(bytes.len ? bytes.ptr : ""), bytes.len, hash) == NULL)
+        return CFG_E_NOMEM;
+    char *p = out;
+    memcpy(p, "sha256:", 7);
+    p += 7;
+    for (size_t i = 0; i < sizeof hash; i++) {
+        *p++ = hex[hash[i] >> 4];
+        *p++ = hex[hash[i] & 15];
+    }
+    *p = '\0';
+    return 0;
+}
+
+int cfg_digest_json(char out[CFG_DIGEST_TEXT], const cJSON *v)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, SIZE_MAX / 4); /* a tree in memory bounds its own text */
+    cfg_json_canonical(&text, v);
+    int code = cfg_buf_status(&text) ? CFG_E_NOMEM : cfg_digest_bytes(out, cfg_buf_slice(&text));
+    cfg_buf_finish(&text);
+    return code;
+}
