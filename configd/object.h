@@ -1,0 +1,57 @@
+/* What lies in etcd, typed: one immutable version of one object, and its envelope (design §4). Pure. */
+#ifndef CFG_CONFIGD_OBJECT_H
+#define CFG_CONFIGD_OBJECT_H
+
+#include "proto/digest.h"
+#include "proto/path.h"
+#include "proto/revision.h"
+
+enum cfg_kind { CFG_KIND_CONFIG, CFG_KIND_FLAG, CFG_KIND_DEPLOYMENT, CFG_KIND_PRESENCE, CFG_KIND_OTHER };
+const char *cfg_kind_name(enum cfg_kind k); /* "config", "flag", "deployment", … as in keys and in "object" */
+
+struct cfg_object_id {
+    enum cfg_kind kind;
+    char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's name lies here too */
+    char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence; else "" */
+};
+bool cfg_object_id_eq(const struct cfg_object_id *a, const struct cfg_object_id *b);
+/* "live/config/chat" ↔ id (keys without the prefix); CFG_KIND_OTHER for a live key of another kind. */
+void cfg_object_key(struct cfg_buf *out, const struct cfg_object_id *id);
+void cfg_object_history_key(struct cfg_buf *out, const struct cfg_object_id *id, uint64_t version); /* …/%010d */
+CFG_MUST_CHECK int cfg_object_id_from_key(struct cfg_object_id *out, struct cfg_slice key, struct cfg_error *err);
+/* "config/chat", "flag/experiment/ab.flag", "deployment/chat-blue" ↔ id. CFG_E_ADDRESS. */
+CFG_MUST_CHECK int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct cfg_error *err);
+void cfg_object_id_print(struct cfg_buf *out, const struct cfg_object_id *id);
+
+/* One version as it lies under a key. Immutable and counted (one thread). The JSON text is what etcd holds; the small
+ * fields are read out of it once, the tree is parsed on demand so that an idle replica stays small. */
+struct cfg_object {
+    uint32_t refs;
+    struct cfg_object_id id;
+    uint64_t version, parent, mod_revision;
+    bool deleted; /* a tombstone: the head stays, with its version */
+    char digest[CFG_DIGEST_TEXT];
+    struct cfg_bytes *json;
+};
+/* CFG_E_JSON / CFG_E_VALUE for an envelope that is none of ours (a foreign hand wrote under the prefix).
+ * Returned-owned. */
+CFG_MUST_CHECK int cfg_object_new(struct cfg_object **out, const struct cfg_object_id *id, struct cfg_slice json,
+                                  uint64_t mod_revision, struct cfg_error *err);
+struct cfg_object *cfg_object_ref(struct cfg_object *o);
+struct cfg_object *cfg_object_unref(struct cfg_object *o); /* returns NULL */
+/* The envelope as a tree, returned-owned (cJSON_Delete). NULL only without memory: the text was checked when the object
+ * was made. */
+cJSON *cfg_object_tree(const struct cfg_object *o);
+
+/* What is common to every envelope when one is written. Strings borrowed. */
+struct cfg_envelope {
+    uint64_t version, parent;
+    const char *author, *message, *time, *request_id;
+    bool deleted;
+};
+/* body's members (consumed) + the envelope's + digest, as compact JSON text. The digest covers body alone. CFG_E_LIMIT
+ * by kind. */
+CFG_MUST_CHECK int cfg_envelope_print(struct cfg_buf *out, enum cfg_kind kind, cJSON *body,
+                                      const struct cfg_envelope *e, struct cfg_error *err);
+
+#endif

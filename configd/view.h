@@ -1,0 +1,50 @@
+/* A view: what a rank group is told. Composed from values alone: release + pin + flags (design §2, §5). Pure. */
+#ifndef CFG_CONFIGD_VIEW_H
+#define CFG_CONFIGD_VIEW_H
+
+#include "configd/object.h"
+
+/* A deployment's record, typed. Arrays and strings owned. */
+struct cfg_arm {
+    char name[CFG_LIMIT_NAME + 1]; /* "base" */
+    uint64_t fixed;                /* version of the config namespace it holds; 0: follows the head */
+};
+struct cfg_deployment {
+    char name[CFG_LIMIT_NAME + 1], config[CFG_LIMIT_NAME + 1];
+    char (*flags)[CFG_LIMIT_NAME + 1];
+    size_t n_flags;
+    bool hold;
+    uint64_t generation;
+    cJSON *pin_keys, *pin, *adopted_stores; /* array of paths, object of resolved values, array of store ids */
+    struct cfg_arm *arms;
+    size_t n_arms;
+};
+CFG_MUST_CHECK int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err);
+void cfg_deployment_finish(struct cfg_deployment *d);
+
+struct cfg_view_inputs {
+    const struct cfg_deployment *deployment;
+    const struct cfg_object *deployment_object;
+    const struct cfg_object
+        *config; /* the version the arm runs (a history record for a fixed release); NULL: deleted or absent */
+    const struct cfg_object *const
+        *flags; /* heads of every flag of the deployment's flag namespaces, tombstones included */
+    size_t n_flags;
+};
+struct cfg_view_out {
+    cJSON *view; /* {"parameters","pinned","flags"}, owned */
+    char digest[CFG_DIGEST_TEXT], pin_digest[CFG_DIGEST_TEXT];
+    uint64_t revision; /* greatest mod_revision of the heads it is made of, tombstones and deployment included */
+    uint64_t config_version;
+};
+/* Parameters are the document without its pinned keys; those lie under "pinned" with the pin's values. */
+CFG_MUST_CHECK int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err);
+void cfg_view_finish(struct cfg_view_out *v);
+/* Differences between a pin and the values a worker booted with (only those it states): array of
+ * {"path","deployment","worker"}. Returned-owned. */
+cJSON *cfg_pin_differences(const cJSON *pin, const cJSON *worker);
+/* Pinned keys whose value in `document` differs from the pin's: array of {"path","value"} (value = what the deployment
+ * keeps). */
+cJSON *cfg_pin_kept(const cJSON *pin, const cJSON *document);
+
+#endif
