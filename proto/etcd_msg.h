@@ -2,7 +2,9 @@
  *
  * On this wire keys and values are base64, every int64 is a JSON string, and zero or false fields are left out. Replies
  * are read with the strict reader; unknown fields are ignored (3.4, 3.5 and 3.6 differ). Slices in a parsed reply point
- * into memory the reply owns. */
+ * into memory the reply owns, which its finish function frees (it takes a zeroed struct and NULL too). Printers append;
+ * check cfg_buf_status. Parsers leave *out untouched on failure: CFG_E_PROTOCOL for what makes no sense, CFG_E_NOMEM.
+ */
 #ifndef CFG_PROTO_ETCD_MSG_H
 #define CFG_PROTO_ETCD_MSG_H
 
@@ -84,8 +86,8 @@ struct cfg_etcd_event {
     struct cfg_etcd_kv kv; /* value empty for a delete; mod_revision is the event's revision */
 };
 struct cfg_etcd_watch_reply {
-    struct cfg_etcd_header header;
-    bool created, canceled, fragment; /* fragment: more of this revision follows */
+    struct cfg_etcd_header header;    /* revision is 0 in the reply that cancels for compaction */
+    bool created, canceled, fragment; /* fragment: more of this batch follows, perhaps of the same revision */
     int64_t compact_revision;         /* > 0 with canceled: the start was compacted away */
     char cancel_reason[160];
     struct cfg_etcd_event *events; /* owned by the reply */
@@ -99,9 +101,11 @@ void cfg_etcd_watch_finish(struct cfg_etcd_watch_reply *r);
 /* --- the small ones: lease, maintenance, auth --- */
 void cfg_etcd_lease_grant_print(struct cfg_buf *out, int64_t ttl_s);
 void cfg_etcd_lease_id_print(struct cfg_buf *out, int64_t id); /* keepalive and revoke */
+/* Replies to grant and to keepalive ({"result":…}). A lease that is gone answers a keepalive with a TTL of 0. */
 CFG_MUST_CHECK int cfg_etcd_lease_parse(int64_t *id, int64_t *ttl_s, struct cfg_slice body, struct cfg_error *err);
 void cfg_etcd_compact_print(struct cfg_buf *out, int64_t revision);
 void cfg_etcd_auth_print(struct cfg_buf *out, const char *user, const char *password);
+/* *token is returned-owned. */
 CFG_MUST_CHECK int cfg_etcd_auth_parse(char **token, struct cfg_slice body, struct cfg_error *err);
 struct cfg_etcd_status {
     struct cfg_etcd_header header;
@@ -111,9 +115,12 @@ struct cfg_etcd_status {
 };
 CFG_MUST_CHECK int cfg_etcd_status_parse(struct cfg_etcd_status *out, struct cfg_slice body, struct cfg_error *err);
 
-/* Turns an error reply into *err: by HTTP status first, then by message. CFG_E_COMPACTED, CFG_E_STORE_FULL (NOSPACE),
- * CFG_E_UNAUTHORIZED (invalid auth token), CFG_E_LIMIT (request too large, too many operations), CFG_E_UNAVAILABLE (no
- * leader, timed out, 5xx), else CFG_E_PROTOCOL. Returns err->code, never 0. */
+/* Turns an error reply into *err by what its message says, and where that says nothing, by the HTTP status:
+ * CFG_E_COMPACTED, CFG_E_STORE_FULL (NOSPACE), CFG_E_UNAUTHORIZED (token invalid, expired or missing; wrong password),
+ * CFG_E_FORBIDDEN, CFG_E_LIMIT (request too large, too many operations), CFG_E_NOT_FOUND (lease), CFG_E_UNAVAILABLE (no
+ * leader, timed out, 429, 5xx), else CFG_E_PROTOCOL. http_status 0: unknown, as inside a stream. A body that is no JSON
+ * counts as the message, so a watch's cancel_reason can be read too. Returns the code, never 0.
+ */
 int cfg_etcd_error_read(struct cfg_error *err, long http_status, struct cfg_slice body);
 
 /* The key behind the last key of a prefix ("a/" → "a0"), for range_end. Appends to out; one zero byte (etcd: "to the
