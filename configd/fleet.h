@@ -32,15 +32,20 @@ CFG_MUST_CHECK int cfg_fleet_register(struct cfg_fleet *f, const char *deploymen
                                       cJSON **problem, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *worker, const cJSON *body,
                                     struct cfg_error *err); /* CFG_E_UNKNOWN_WORKER, CFG_E_SUPERSEDED, CFG_E_INVALID */
-/* A worker's stream came or went: connected workers are those with an open stream. closed_fn is how a superseded stream
- * is told. */
+/* A worker's stream came or went: connected workers are those with an open stream. `superseded` is how a stream is told
+ * that a newer incarnation, or a newer stream of its own incarnation, has taken its place; it counts as closed then and
+ * is not told again. May be called from inside register and stream_opened. Errors of opened: CFG_E_UNKNOWN_WORKER,
+ * CFG_E_SUPERSEDED. closed: arg names the stream; one that has been superseded is ignored. */
+typedef void (*cfg_fleet_superseded_fn)(void *arg, bool newer_incarnation);
 CFG_MUST_CHECK int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *deployment, const char *worker,
-                                           const char *incarnation, void (*superseded)(void *arg), void *arg,
+                                           const char *incarnation, cfg_fleet_superseded_fn superseded, void *arg,
                                            struct cfg_error *err);
-void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const char *worker, const char *incarnation);
+void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg);
 
-cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment);         /* the API's reply, returned-owned */
-size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment); /* NULL: all */
+cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment); /* the API's reply, returned-owned */
+/* Connected workers of a deployment, those that other replicas' presence tells of included; NULL: all deployments, this
+ * replica only. */
+size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment);
 /* Adds "reach" to each result of a change (see the API). results: array, changed in place. */
 void cfg_fleet_add_reach(struct cfg_fleet *f, cJSON *results);
 
