@@ -24,12 +24,16 @@ struct cfg_http;
 struct cfg_call;
 
 /* What a handler may look at; borrowed until it answers. */
+const char *cfg_call_method(const struct cfg_call *c); /* "GET" for HEAD too */
 const char *cfg_call_param(const struct cfg_call *c,
                            const char *name); /* a {name} of the route, decoded; "" never, NULL when absent */
 const char *cfg_call_query(const struct cfg_call *c, const char *name); /* decoded; NULL when absent */
+/* Every value of a repeatable parameter, at most max; returns how many there are. Decoded, borrowed. */
+size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char **out, size_t max);
 const char *cfg_call_header(const struct cfg_call *c, const char *name);
 struct cfg_slice cfg_call_body(const struct cfg_call *c);
 const struct cfg_principal *cfg_call_principal(const struct cfg_call *c);
+unsigned cfg_call_body_kind(const struct cfg_call *c); /* the enum cfg_body bit of its content type; 0 without body */
 /* Body as JSON, once; CFG_E_JSON with position. *out is returned-owned. */
 CFG_MUST_CHECK int cfg_call_json(const struct cfg_call *c, cJSON **out, struct cfg_error *err);
 
@@ -38,17 +42,42 @@ void cfg_call_reply(struct cfg_call *c, int status, cJSON *body);
 void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_type, struct cfg_slice body);
 void cfg_call_fail(struct cfg_call *c, const struct cfg_error *err, cJSON *extra); /* extra consumed */
 void cfg_call_set_header(struct cfg_call *c, const char *name, const char *value); /* before the answer; copied */
-/* Hands the socket over: the response head for an event stream is the taker's to write; evhttp forgets the connection.
- * For TLS the stream keeps the bufferevent instead. The call is gone afterwards. Exactly one of fd and bev is valid. */
-struct bufferevent;
-void cfg_call_take_socket(struct cfg_call *c, int *fd, struct bufferevent **bev);
 
-/* The table of routes: method, pattern ("/v1/config/{ns}"), the role it needs, handler. */
+/* A connection that was taken out of evhttp's hands, for an event stream. Plain HTTP: `fd` (non-blocking, TCP_NODELAY)
+ * and no HTTP state is left. TLS: `bev` keeps the session, fd is −1; set its callbacks and enable what is needed. */
+struct bufferevent;
+struct evhttp_connection;
+struct cfg_taken {
+    int fd;
+    struct bufferevent *bev;         /* borrowed from owner */
+    struct evhttp_connection *owner; /* NULL for plain HTTP */
+};
+/* Appends the head of an event stream's reply: 200, text/event-stream, the revision and store headers, what was set
+ * with cfg_call_set_header. The taker sends it first. */
+void cfg_call_stream_head(const struct cfg_call *c, struct cfg_buf *out);
+/* Hands the socket over; the call is gone afterwards, answered as far as the edge is concerned. False when the client
+ * has gone away meanwhile: nothing was taken. */
+CFG_MUST_CHECK bool cfg_call_take_socket(struct cfg_call *c, struct cfg_taken *out);
+/* Closes it (what a bufferevent still has queued is lost); idempotent. Not from inside a callback of the bufferevent:
+ * defer it to the end of the turn. */
+void cfg_taken_close(struct cfg_taken *t);
+
+/* The table of routes: method, pattern ("/v1/config/{ns}"), who may call it, what bodies it takes, handler. A GET
+ * serves HEAD too. Patterns with a literal segment win over those with a parameter at the same place. */
 struct cfg_app; /* what handlers work on: service, hub, fleet, … (app.h) */
 typedef void (*cfg_handler)(struct cfg_app *app, struct cfg_call *c);
+enum cfg_body { /* bits */
+                CFG_BODY_NONE = 0,
+                CFG_BODY_JSON = 1,
+                CFG_BODY_MERGE_PATCH = 2,
+                CFG_BODY_JSON_PATCH = 4,
+                CFG_BODY_NDJSON = 8
+};
 struct cfg_route {
     const char *method, *pattern;
     enum cfg_role role; /* the least that may call it; namespace and deployment rules are checked on top */
+    bool worker;        /* a worker token may call it too, for its own {d} */
+    unsigned body;      /* enum cfg_body bits; others get 415 */
     cfg_handler handler;
 };
 
