@@ -40,6 +40,9 @@ bool cfg_json_equal(const cJSON *a, const cJSON *b);
 const char *cfg_json_type(const cJSON *v);
 /* Member of an object by exact key; NULL when absent or when o is not an object. Borrowed from o. */
 cJSON *cfg_json_get(const cJSON *o, const char *key);
+/* Sets a member: in place of one with this key, else at the end. key is copied; value is consumed, also on failure
+ * (NULL counts as failed memory). CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_json_set(cJSON *object, const char *key, cJSON *value);
 /* Typed members with a fallback; a member of another type counts as absent. The string is borrowed from o. */
 const char *cfg_json_get_str(const cJSON *o, const char *key, const char *fallback);
 double cfg_json_get_num(const cJSON *o, const char *key, double fallback);

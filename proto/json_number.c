@@ -92,7 +92,8 @@ int cfg_number_value(double *out, const struct cfg_number *n)
             text = malloc(need);
         if (text == NULL)
             return CFG_E_NOMEM;
-        memcpy(text, n->whole.ptr, n->whole.len);
+        if (n->whole.len > 0)
+            memcpy(text, n->whole.ptr, n->whole.len);
         if (n->fraction.len > 0)
             memcpy(text + n->whole.len, n->fraction.ptr, n->fraction.len);
         size_t digits = n->whole.len + n->fraction.len;

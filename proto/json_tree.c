@@ -142,6 +142,27 @@ cJSON *cfg_json_get(const cJSON *o, const char *key)
     return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL;
 }
 
+int cfg_json_set(cJSON *object, const char *key, cJSON *value)
+{
+    size_t size = strlen(key) + 1;
+    char *copy = value ? cJSON_malloc(size) : NULL;
+    if (copy == NULL) {
+        cJSON_Delete(value);
+        return CFG_E_NOMEM;
+    }
+    memcpy(copy, key, size);
+    if (!(value->type & cJSON_StringIsConst))
+        cJSON_free(value->string);
+    value->type &= ~cJSON_StringIsConst;
+    value->string = copy;
+    cJSON *old = cfg_json_get(object, key);
+    if (old)
+        (void)cJSON_ReplaceItemViaPointer(object, old, value); /* fails on NULL arguments only */
+    else
+        (void)cJSON_AddItemToArray(object, value); /* the key is in place; AddItemToObject would copy it again */
+    return 0;
+}
+
 const char *cfg_json_get_str(const cJSON *o, const char *key, const char *fallback)
 {
     const cJSON *v = cfg_json_get(o, key);

@@ -33,9 +33,10 @@ CFG_MUST_CHECK int cfg_path_remove(cJSON *doc, const char *path, struct cfg_erro
 /* Refuses objects whose keys are empty or contain . / [ ] = anywhere in doc: CFG_E_VALUE with the path. The root must
  * be an object. */
 CFG_MUST_CHECK int cfg_path_check_document(const cJSON *doc, struct cfg_error *err);
-/* Calls fn for every leaf (scalar, array or empty object) with its dotted path. Stops when fn returns false. */
+/* Calls fn for every leaf (scalar, array or empty object) with its dotted path. Stops when fn returns false
+ * (or memory is out); true when every leaf was seen. */
 typedef bool (*cfg_path_leaf_fn)(const char *path, const cJSON *value, void *arg);
-void cfg_path_each_leaf(const cJSON *doc, cfg_path_leaf_fn fn, void *arg);
+bool cfg_path_each_leaf(const cJSON *doc, cfg_path_leaf_fn fn, void *arg);
 /* The candidate nearest to `name` by edit distance (≤ 1/3 of its length), for "did you mean". NULL when none; borrowed.
  */
 const char *cfg_near_miss(const char *name, const char *const *candidates, size_t n);
