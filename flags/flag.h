@@ -20,6 +20,13 @@ enum cfg_flag_reason {
 
 struct cfg_flag_program; /* immutable */
 
+/* What an evaluation says, in the order in which it is decided:
+ *   enabled is false         DISABLED, with off_variant's value; without an off_variant the caller's default holds.
+ * OpenFeature defines this reason as "the value was the result of the flag being disabled in the management system",
+ * and LaunchDarkly's OFF maps to it; STATIC would hide that somebody threw the switch. state is DISABLED DISABLED, the
+ * caller's default holds (flagd) no defaultVariant        DEFAULT, the caller's default holds (flagd) otherwise STATIC,
+ * with defaultVariant's value So a reason alone does not tell whether there is a value: look at `value`. */
+
 struct cfg_flag_result {
     enum cfg_flag_reason reason;
     const char *variant; /* borrowed from the program; NULL when the caller's default holds */
@@ -41,7 +48,9 @@ const char *cfg_flag_reason_name(enum cfg_flag_reason r); /* "STATIC", … as Op
  * {"enabled":on,"off_variant":"off","definition":{"state":"ENABLED",
  * "variants":{"on":true,"off":false},"defaultVariant":"on"}}. Returned-owned; NULL without memory. */
 cJSON *cfg_flag_new_boolean(bool on);
-/* The definition that plain flagd would need for the same answers (a killed flag keeps no rules). Returned-owned. */
+/* The definition that plain flagd would need to serve the same values: a killed flag loses its rules and serves its
+ * off_variant (flagd calls that STATIC) or, without one, is DISABLED. Returned-owned; NULL without memory or
+ * definition. */
 cJSON *cfg_flag_export(const cJSON *envelope);
 
 #endif

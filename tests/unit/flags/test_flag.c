@@ -1,0 +1,218 @@
+#include "flags/flag.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cJSON *parse(const char *text)
+{
+    cJSON *v = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_json_parse(&v, cfg_slice_str(text), 0, &err), 0, "%s: %s", text, err.text);
+    return v;
+}
+
+/* The program lives on after its envelope. */
+static struct cfg_flag_program *compile(const char *text)
+{
+    struct cfg_flag_program *p = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *envelope = parse(text);
+    cr_assert_eq(cfg_flag_compile(&p, envelope, &err), 0, "%s: %s", text, err.text);
+    cJSON_Delete(envelope);
+    return p;
+}
+
+static char *print(const cJSON *v)
+{
+    struct cfg_buf b;
+    cfg_buf_init(&b, 100000);
+    cfg_json_print(&b, v);
+    return cfg_buf_steal(&b);
+}
+
+/* variant and value are NULL where the caller's default holds; value is JSON. */
+static void answers(const char *envelope, enum cfg_flag_type type, const char *reason, const char *variant,
+                    const char *value)
+{
+    struct cfg_flag_program *p = compile(envelope);
+    cr_assert_eq(cfg_flag_type_of(p), type, "%s", envelope);
+    struct cfg_flag_result r = cfg_flag_eval(p, type);
+    cr_assert_str_eq(cfg_flag_reason_name(r.reason), reason, "%s", envelope);
+    cr_assert_null(r.error);
+    cr_assert_eq(r.variant == NULL, variant == NULL, "%s", envelope);
+    cr_assert_eq(r.value == NULL, value == NULL, "%s", envelope);
+    if (variant)
+        cr_assert_str_eq(r.variant, variant);
+    if (value) {
+        char *text = print(r.value);
+        cr_assert_str_eq(text, value);
+        free(text);
+    }
+    cfg_flag_free(p);
+}
+
+#define BOOLEAN "\"variants\":{\"on\":true,\"off\":false},\"defaultVariant\":\"on\""
+
+Test(flag, serves_the_default_variant_of_every_type)
+{
+    answers("{\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_FLAG_BOOL, "STATIC", "on", "true");
+    answers("{\"enabled\":true,\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":\"x\",\"b\":\"\"},"
+            "\"defaultVariant\":\"b\"}}",
+            CFG_FLAG_STRING, "STATIC", "b", "\"\"");
+    answers("{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":0,\"b\":0.5},\"defaultVariant\":\"a\"}}",
+            CFG_FLAG_NUMBER, "STATIC", "a", "0");
+    answers("{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":{},\"b\":{\"k\":[1,\"\\u0000\"]}},"
+            "\"defaultVariant\":\"b\",\"targeting\":{},\"metadata\":{\"s\":\"x\",\"n\":1.5,\"b\":true}}}",
+            CFG_FLAG_OBJECT, "STATIC", "b", "{\"k\":[1,\"\\u0000\"]}");
+    answers("{\"off_variant\":\"off\",\"definition\":{\"state\":\"ENABLED\",\"targeting\":null," BOOLEAN "}}",
+            CFG_FLAG_BOOL, "STATIC", "on", "true");
+}
+
+Test(flag, the_kill_switch_serves_the_off_variant)
+{
+    answers("{\"enabled\":false,\"off_variant\":\"off\",\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}",
+            CFG_FLAG_BOOL, "DISABLED", "off", "false");
+    answers("{\"enabled\":false,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_FLAG_BOOL, "DISABLED", NULL,
+            NULL);
+    answers("{\"enabled\":false,\"off_variant\":null,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}",
+            CFG_FLAG_BOOL, "DISABLED", NULL, NULL);
+    answers("{\"enabled\":false,\"off_variant\":\"off\",\"definition\":{\"state\":\"DISABLED\"," BOOLEAN "}}",
+            CFG_FLAG_BOOL, "DISABLED", "off", "false");
+}
+
+Test(flag, flagds_own_ways_to_the_callers_default)
+{
+    answers("{\"off_variant\":\"off\",\"definition\":{\"state\":\"DISABLED\"," BOOLEAN "}}", CFG_FLAG_BOOL, "DISABLED",
+            NULL, NULL);
+    answers("{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1}}}", CFG_FLAG_NUMBER, "DEFAULT", NULL, NULL);
+    answers("{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1},\"defaultVariant\":null}}", CFG_FLAG_NUMBER,
+            "DEFAULT", NULL, NULL);
+}
+
+Test(flag, another_type_is_a_mismatch)
+{
+    struct cfg_flag_program *p = compile("{\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}");
+    for (int want = CFG_FLAG_STRING; want <= CFG_FLAG_OBJECT; want++) {
+        struct cfg_flag_result r = cfg_flag_eval(p, (enum cfg_flag_type)want);
+        cr_assert(r.reason == CFG_REASON_ERROR && r.value == NULL && r.variant == NULL);
+        cr_assert_str_eq(r.error, "TYPE_MISMATCH");
+        cr_assert_str_eq(cfg_flag_reason_name(r.reason), "ERROR");
+    }
+    cfg_flag_free(p);
+    cfg_flag_free(NULL);
+    cr_assert_str_eq(cfg_flag_reason_name(CFG_REASON_TARGETING_MATCH), "TARGETING_MATCH");
+}
+
+static void refused(const char *envelope, int code, const char *path)
+{
+    int marker;
+    struct cfg_flag_program *untouched = (struct cfg_flag_program *)(void *)&marker, *p = untouched;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *v = parse(envelope);
+    cr_assert_eq(cfg_flag_compile(&p, v, &err), code, "%s", envelope);
+    cr_assert_eq(p, untouched);
+    cr_assert(err.code == code && err.text[0]);
+    cr_assert_str_eq(err.path, path, "%s: %s, not %s", envelope, err.path, path);
+    cr_assert_eq(cfg_flag_compile(&p, v, NULL), code);
+    cJSON_Delete(v);
+}
+
+#define DEFINITION(rest) "{\"definition\":{\"state\":\"ENABLED\"," rest "}}"
+
+Test(flag, refuses_what_is_malformed)
+{
+    refused("[]", CFG_E_VALUE, "flag");
+    refused("{}", CFG_E_VALUE, "definition");
+    refused("{\"definition\":[]}", CFG_E_VALUE, "definition");
+    refused("{\"enabled\":1,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_E_VALUE, "enabled");
+    refused("{\"enabled\":null,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_E_VALUE, "enabled");
+    refused("{\"definition\":{" BOOLEAN "}}", CFG_E_VALUE, "definition.state");
+    refused("{\"definition\":{\"state\":\"enabled\"," BOOLEAN "}}", CFG_E_VALUE, "definition.state");
+    refused("{\"definition\":{\"state\":true," BOOLEAN "}}", CFG_E_VALUE, "definition.state");
+    refused("{\"definition\":{\"state\":\"ENABLED\"}}", CFG_E_VALUE, "definition.variants");
+    refused(DEFINITION("\"variants\":[true]"), CFG_E_VALUE, "definition.variants");
+    refused(DEFINITION("\"variants\":{}"), CFG_E_VALUE, "definition.variants");
+    refused(DEFINITION("\"variants\":{\"\":1}"), CFG_E_VALUE, "definition.variants");
+    refused(DEFINITION("\"variants\":{\"a\":null}"), CFG_E_VALUE, "definition.variants.a");
+    refused(DEFINITION("\"variants\":{\"a\":[]}"), CFG_E_VALUE, "definition.variants.a");
+    refused(DEFINITION("\"variants\":{\"a\":true,\"b\":false,\"c\":1}"), CFG_E_VALUE, "definition.variants.c");
+    refused(DEFINITION("\"variants\":{\"a\":1},\"defaultVariant\":\"A\""), CFG_E_VALUE, "definition.defaultVariant");
+    refused(DEFINITION("\"variants\":{\"a\":1},\"defaultVariant\":\"\""), CFG_E_VALUE, "definition.defaultVariant");
+    refused(DEFINITION("\"variants\":{\"a\":1},\"defaultVariant\":1"), CFG_E_VALUE, "definition.defaultVariant");
+    refused(DEFINITION(BOOLEAN ",\"metadata\":[]"), CFG_E_VALUE, "definition.metadata");
+    refused(DEFINITION(BOOLEAN ",\"metadata\":{\"k\":{}}"), CFG_E_VALUE, "definition.metadata.k");
+    refused("{\"off_variant\":\"gone\",\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_E_VALUE,
+            "off_variant");
+    refused("{\"off_variant\":false,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_E_VALUE, "off_variant");
+}
+
+Test(flag, refuses_what_it_does_not_read)
+{
+    refused(DEFINITION(BOOLEAN ",\"targeting\":{\"if\":[true,\"on\"]}"), CFG_E_UNSUPPORTED, "definition.targeting");
+    refused(DEFINITION(BOOLEAN ",\"targeting\":[]"), CFG_E_UNSUPPORTED, "definition.targeting");
+    refused(DEFINITION(BOOLEAN ",\"targeting\":\"on\""), CFG_E_UNSUPPORTED, "definition.targeting");
+    refused(DEFINITION("\"variants\":{\"a\":1},\"defaultVarient\":\"a\""), CFG_E_UNSUPPORTED, "definition");
+    struct cfg_error err;
+    struct cfg_flag_program *p;
+    cJSON *v = parse(DEFINITION(BOOLEAN ",\"targeting\":{\"fractional\":[]}"));
+    cr_assert_eq(cfg_flag_compile(&p, v, &err), CFG_E_UNSUPPORTED);
+    cr_assert(strstr(err.text, "fractional") && err.hint[0]);
+    cJSON_Delete(v);
+}
+
+Test(flag, a_long_name_does_not_overflow_the_error)
+{
+    char text[2000] = "{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1,\"";
+    for (int i = 0; i < 500; i++)
+        strcat(text, "x");
+    strcat(text, "\":null}}}");
+    struct cfg_error err;
+    struct cfg_flag_program *p;
+    cJSON *v = parse(text);
+    cr_assert_eq(cfg_flag_compile(&p, v, &err), CFG_E_VALUE);
+    cJSON_Delete(v);
+}
+
+#define REST "\"off_variant\":\"off\",\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}"
+
+Test(flag, a_new_boolean)
+{
+    for (int on = 0; on <= 1; on++) {
+        cJSON *envelope = cfg_flag_new_boolean(on);
+        char *text = print(envelope);
+        cr_assert_str_eq(text, on ? "{\"enabled\":true," REST : "{\"enabled\":false," REST);
+        answers(text, CFG_FLAG_BOOL, on ? "STATIC" : "DISABLED", on ? "on" : "off", on ? "true" : "false");
+        free(text);
+        cJSON_Delete(envelope);
+    }
+}
+
+static void exports(const char *envelope, const char *expected)
+{
+    cJSON *v = parse(envelope), *out = cfg_flag_export(v), *want = parse(expected);
+    char *text = print(out);
+    cr_assert(cfg_json_equal(out, want), "%s", text);
+    free(text);
+    cJSON_Delete(v);
+    cJSON_Delete(out);
+    cJSON_Delete(want);
+}
+
+Test(flag, exports_for_plain_flagd)
+{
+    static const char on[] = "{\"state\":\"ENABLED\",\"targeting\":{\"if\":[]}," BOOLEAN "}";
+    exports("{\"enabled\":true,\"off_variant\":\"off\",\"definition\":{\"state\":\"ENABLED\",\"targeting\":{\"if\":[]}"
+            "," BOOLEAN "}}",
+            on);
+    exports("{\"definition\":{\"state\":\"ENABLED\",\"targeting\":{\"if\":[]}," BOOLEAN "}}", on);
+    exports("{\"enabled\":false,\"off_variant\":\"off\",\"definition\":{\"state\":\"DISABLED\",\"metadata\":{\"k\":1},"
+            "\"targeting\":{\"if\":[]}," BOOLEAN "}}",
+            "{\"state\":\"ENABLED\",\"metadata\":{\"k\":1},\"variants\":{\"on\":true,\"off\":false},\"defaultVariant\":"
+            "\"off\"}");
+    exports("{\"enabled\":false,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}",
+            "{\"state\":\"DISABLED\"," BOOLEAN "}");
+    cJSON *empty = parse("{}");
+    cr_assert_null(cfg_flag_export(empty));
+    cJSON_Delete(empty);
+}
