@@ -15,13 +15,20 @@ struct cfg_object_id {
     char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence; else "" */
 };
 bool cfg_object_id_eq(const struct cfg_object_id *a, const struct cfg_object_id *b);
+int cfg_object_id_cmp(const struct cfg_object_id *a, const struct cfg_object_id *b); /* by kind, namespace, name */
 /* "live/config/chat" ↔ id (keys without the prefix); CFG_KIND_OTHER for a live key of another kind. */
 void cfg_object_key(struct cfg_buf *out, const struct cfg_object_id *id);
 void cfg_object_history_key(struct cfg_buf *out, const struct cfg_object_id *id, uint64_t version); /* …/%010d */
 CFG_MUST_CHECK int cfg_object_id_from_key(struct cfg_object_id *out, struct cfg_slice key, struct cfg_error *err);
+/* "history/config/chat/0000000041" → id and version. CFG_E_ADDRESS for every other key. */
+CFG_MUST_CHECK int cfg_object_id_from_history_key(struct cfg_object_id *out, uint64_t *version, struct cfg_slice key,
+                                                  struct cfg_error *err);
 /* "config/chat", "flag/experiment/ab.flag", "deployment/chat-blue" ↔ id. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct cfg_error *err);
 void cfg_object_id_print(struct cfg_buf *out, const struct cfg_object_id *id);
+/* The same into memory of the caller's, which the slice borrows; NUL-terminated. */
+enum { CFG_OBJECT_ID_TEXT = CFG_LIMIT_NAME + CFG_LIMIT_FLAG_NAME + 16 };
+struct cfg_slice cfg_object_id_text(const struct cfg_object_id *id, char out[CFG_OBJECT_ID_TEXT]);
 
 /* One version as it lies under a key. Immutable and counted (one thread). The JSON text is what etcd holds; the small
  * fields are read out of it once, the tree is parsed on demand so that an idle replica stays small. */
@@ -42,6 +49,11 @@ struct cfg_object *cfg_object_unref(struct cfg_object *o); /* returns NULL */
 /* The envelope as a tree, returned-owned (cJSON_Delete). NULL only without memory: the text was checked when the object
  * was made. */
 cJSON *cfg_object_tree(const struct cfg_object *o);
+/* The envelope without the members that every envelope has: {"document","extends"}, {"enabled","off_variant",
+ * "definition"}, a deployment's record. What the digest covers. Returned-owned; NULL without memory. */
+cJSON *cfg_object_body(const struct cfg_object *o);
+/* Nesting that an envelope may have: a document at its limit, inside. */
+enum { CFG_ENVELOPE_DEPTH = CFG_LIMIT_DEPTH + 8 };
 
 /* What is common to every envelope when one is written. Strings borrowed. */
 struct cfg_envelope {

@@ -32,11 +32,14 @@ const char *cfg_replica_state_name(enum cfg_replica_state s);
 struct cfg_store_identity {
     char store_id[40]; /* random hex, created once */
     uint64_t epoch;
+    uint64_t mod_revision; /* of meta/store, which every write guards: nothing is committed into another store */
 };
 
 /* Where the replica's content goes (store.h implements it; tests use their own). Keys are without the prefix:
- * "live/config/chat". A snapshot is begin, put…, end(revision): keys not put are gone; batches are whole revisions in
- * order. `identity` comes before the first snapshot and again whenever the epoch rises (followed by a snapshot). */
+ * "live/config/chat"; "meta/store" comes in snapshots and batches like any other, because the store must know of a
+ * restore under way ({"restoring":{…}} in it, see store.h). A snapshot is begin, put…, end(revision): keys not put are
+ * gone; batches are whole revisions in order. `identity` comes before the first snapshot and again whenever the epoch
+ * rises (followed by a snapshot). */
 struct cfg_replica_sink {
     void (*identity)(void *arg, const struct cfg_store_identity *id);
     void (*snapshot_begin)(void *arg);

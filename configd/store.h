@@ -1,7 +1,11 @@
 /* The in-memory replica: heads of every object, fed by replica.h alone, read by everyone else. One thread.
  *
- * Listeners hear of each committed revision once, after the store shows all of it ("no reader ever sees half of it").
- */
+ * Heads lie in one sorted array: an idle replica is the records' bytes and little else. Listeners hear of each
+ * committed revision once, after the store shows all of it ("no reader ever sees half of it"). A record that cannot be
+ * read (a foreign hand wrote it) leaves the last good one in place.
+ *
+ * While meta/store says that a restore is under way, batches are left aside: the store shows what it held before until
+ * the fresh snapshot at the restore's end replaces it as a whole. */
 #ifndef CFG_CONFIGD_STORE_H
 #define CFG_CONFIGD_STORE_H
 
@@ -19,7 +23,8 @@ const struct cfg_replica_sink *cfg_store_sink(struct cfg_store *s);
  * keep it). */
 struct cfg_object *cfg_store_get(const struct cfg_store *s, const struct cfg_object_id *id);
 struct cfg_object *cfg_store_find(const struct cfg_store *s, enum cfg_kind kind, const char *ns, const char *name);
-/* In key order: every object of a kind, within ns where it is not NULL. Stops when fn returns false. */
+/* In order of namespace, then name: every object of a kind, within ns where it is not NULL, tombstones included. Stops
+ * when fn returns false. fn must not run the loop. */
 typedef bool (*cfg_store_fn)(struct cfg_object *o, void *arg);
 void cfg_store_each(const struct cfg_store *s, enum cfg_kind kind, const char *ns, cfg_store_fn fn, void *arg);
 
@@ -27,6 +32,12 @@ struct cfg_rev cfg_store_rev(const struct cfg_store *s);  /* newest revision und
 struct cfg_rev cfg_store_seen(const struct cfg_store *s); /* ≥ rev: nothing of ours changed up to here */
 const struct cfg_store_identity *cfg_store_identity(const struct cfg_store *s); /* store_id "" while unknown */
 bool cfg_store_ready(const struct cfg_store *s); /* a complete snapshot has been taken (it may be stale) */
+/* A restore is under way (or was broken off): what is shown here is the content from before it, and no write can
+ * commit. See docs/adr/0003-restore.md. */
+bool cfg_store_restoring(const struct cfg_store *s);
+/* Records under the prefix that no hand of ours wrote and that were left out; the last one's reason in *why (may be
+ * NULL). */
+uint64_t cfg_store_rejected(const struct cfg_store *s, const struct cfg_error **why);
 enum cfg_replica_state cfg_store_state(const struct cfg_store *s, const struct cfg_error **why);
 
 /* A change as listeners hear it. before is NULL for a new object; after is NULL only when the key itself vanished
@@ -45,10 +56,13 @@ struct cfg_store_listener {
 void cfg_store_listen(struct cfg_store *s, struct cfg_store_listener *l); /* borrowed until unlisten */
 void cfg_store_unlisten(struct cfg_store *s, struct cfg_store_listener *l);
 
-/* Calls fn once the store shows `rev` (at once, in a later turn, when it does already), or with CFG_E_TIMEOUT after
- * timeout_ms. */
+/* Calls fn once the store has seen `rev` (at once, in a later turn, when it has already), or with CFG_E_TIMEOUT after
+ * timeout_ms. Waits that are pending when the store is freed are dropped. */
 typedef void (*cfg_store_wait_fn)(void *arg, const struct cfg_error *err);
 void cfg_store_wait(struct cfg_store *s, struct cfg_loop *loop, struct cfg_rev rev, unsigned timeout_ms,
                     cfg_store_wait_fn fn, void *arg);
+
+/* Drops every wait with this arg: none of them is called any more. */
+void cfg_store_wait_cancel(struct cfg_store *s, const void *arg);
 
 #endif

@@ -19,8 +19,11 @@ struct cfg_deployment {
     struct cfg_arm *arms;
     size_t n_arms;
 };
+/* CFG_E_NOT_FOUND for a tombstone, CFG_E_VALUE or CFG_E_JSON for a record that is none of ours. */
 CFG_MUST_CHECK int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err);
-void cfg_deployment_finish(struct cfg_deployment *d);
+void cfg_deployment_finish(struct cfg_deployment *d);                                       /* takes a zeroed struct */
+const struct cfg_arm *cfg_deployment_arm(const struct cfg_deployment *d, const char *name); /* NULL: no such arm */
+bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns);
 
 struct cfg_view_inputs {
     const struct cfg_deployment *deployment;
@@ -34,17 +37,19 @@ struct cfg_view_inputs {
 struct cfg_view_out {
     cJSON *view; /* {"parameters","pinned","flags"}, owned */
     char digest[CFG_DIGEST_TEXT], pin_digest[CFG_DIGEST_TEXT];
-    uint64_t revision; /* greatest mod_revision of the heads it is made of, tombstones and deployment included */
-    uint64_t config_version;
+    uint64_t revision;       /* greatest mod_revision of the heads it is made of, tombstones and deployment included */
+    uint64_t config_version; /* 0: no config */
 };
-/* Parameters are the document without its pinned keys; those lie under "pinned" with the pin's values. */
+/* Parameters are the document without its pinned keys; those lie under "pinned" with the pin's values. "flags" has a
+ * member for every flag namespace of the deployment, also an empty one. CFG_E_NOMEM, CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err);
 void cfg_view_finish(struct cfg_view_out *v);
-/* Differences between a pin and the values a worker booted with (only those it states): array of
- * {"path","deployment","worker"}. Returned-owned. */
+/* Differences between a pin and the values a worker booted with (only those it states), by leaf: array of
+ * {"path","deployment","worker"} (deployment null: the pin has no such key). Returned-owned; NULL without memory. */
 cJSON *cfg_pin_differences(const cJSON *pin, const cJSON *worker);
-/* Pinned keys whose value in `document` differs from the pin's: array of {"path","value"} (value = what the deployment
- * keeps). */
-cJSON *cfg_pin_kept(const cJSON *pin, const cJSON *document);
+/* What a deployment keeps when its namespace's document changes from before to after: the pinned leaves that this
+ * change touches and whose new value is not the pin's. Array of {"path","value"} (value = the pin's; null for a key
+ * that the pin does not have). Returned-owned; NULL without memory. */
+cJSON *cfg_pin_kept(const struct cfg_deployment *d, const cJSON *before, const cJSON *after);
 
 #endif

@@ -1,0 +1,130 @@
+/* A deployment's record, read into types. */
+#include "configd/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int broken(const struct cfg_object *o, struct cfg_error *err, const char *what)
+{
+    return cfg_fail(err, CFG_E_VALUE, "deployment %s: %s is malformed", o->id.ns, what);
+}
+
+static int read_flags(struct cfg_deployment *d, const struct cfg_object *o, const cJSON *list, struct cfg_error *err)
+{
+    int n = cJSON_GetArraySize(list);
+    if (n == 0)
+        return 0;
+    d->flags = calloc((size_t)n, sizeof *d->flags);
+    if (d->flags == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsString(item) || strlen(item->valuestring) > CFG_LIMIT_NAME)
+            return broken(o, err, "flags");
+        strcpy(d->flags[d->n_flags++], item->valuestring);
+    }
+    return 0;
+}
+
+static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const struct cfg_object *o, const cJSON *item,
+                    struct cfg_error *err)
+{
+    if (strlen(item->string) > CFG_LIMIT_NAME)
+        return broken(o, err, "arms");
+    strcpy(arm->name, item->string);
+    if (strcmp(cfg_json_get_str(item, "follows", "head"), "fixed") != 0)
+        return 0;
+    return cfg_json_need_u64(cfg_json_get(item, "release"), d->config, &arm->fixed, err);
+}
+
+static int read_arms(struct cfg_deployment *d, const struct cfg_object *o, const cJSON *arms, struct cfg_error *err)
+{
+    int n = cJSON_GetArraySize(arms);
+    if (!cJSON_IsObject(arms) || n == 0)
+        return broken(o, err, "arms");
+    d->arms = calloc((size_t)n, sizeof *d->arms);
+    if (d->arms == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, arms)
+    {
+        int rc = read_arm(&d->arms[d->n_arms++], d, o, item, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_fields(struct cfg_deployment *d, const struct cfg_object *o, cJSON *tree, struct cfg_error *err)
+{
+    const char *config = cfg_json_get_str(tree, "config", "");
+    if (config[0] == '\0' || strlen(config) > CFG_LIMIT_NAME)
+        return broken(o, err, "config");
+    strcpy(d->name, o->id.ns);
+    strcpy(d->config, config);
+    d->hold = strcmp(cfg_json_get_str(tree, "track", "head"), "hold") == 0;
+    int rc = cfg_json_need_u64(tree, "generation", &d->generation, err);
+    if (rc == 0)
+        rc = read_flags(d, o, cfg_json_get(tree, "flags"), err);
+    if (rc == 0)
+        rc = read_arms(d, o, cfg_json_get(tree, "arms"), err);
+    if (rc != 0)
+        return rc;
+    d->pin_keys = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin_keys");
+    d->pin = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin");
+    d->adopted_stores = cJSON_DetachItemFromObjectCaseSensitive(tree, "adopted_stores");
+    if (!cJSON_IsArray(d->pin_keys) || !cJSON_IsObject(d->pin) || !cJSON_IsArray(d->adopted_stores))
+        return broken(o, err, "pin, pin_keys or adopted_stores");
+    const cJSON *key;
+    cJSON_ArrayForEach(key, d->pin_keys)
+    {
+        if (!cJSON_IsString(key))
+            return broken(o, err, "pin_keys");
+    }
+    return 0;
+}
+
+int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err)
+{
+    if (o->deleted)
+        return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s is deleted", o->id.ns);
+    cJSON *tree = cfg_object_tree(o);
+    if (tree == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    struct cfg_deployment d = {0};
+    int rc = read_fields(&d, o, tree, err);
+    cJSON_Delete(tree);
+    if (rc != 0) {
+        cfg_deployment_finish(&d);
+        return rc;
+    }
+    *out = d;
+    return 0;
+}
+
+void cfg_deployment_finish(struct cfg_deployment *d)
+{
+    free(d->flags);
+    free(d->arms);
+    cJSON_Delete(d->pin_keys);
+    cJSON_Delete(d->pin);
+    cJSON_Delete(d->adopted_stores);
+    *d = (struct cfg_deployment){0};
+}
+
+const struct cfg_arm *cfg_deployment_arm(const struct cfg_deployment *d, const char *name)
+{
+    for (size_t i = 0; i < d->n_arms; i++)
+        if (strcmp(d->arms[i].name, name) == 0)
+            return &d->arms[i];
+    return NULL;
+}
+
+bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns)
+{
+    for (size_t i = 0; i < d->n_flags; i++)
+        if (strcmp(d->flags[i], ns) == 0)
+            return true;
+    return false;
+}

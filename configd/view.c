@@ -1,0 +1,228 @@
+#include "configd/view.h"
+
+#include <string.h>
+
+static int no_memory(struct cfg_error *err)
+{
+    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+/* Removes path and every object on the way to it that becomes empty by that. */
+static int remove_pruned(cJSON *doc, const char *path, struct cfg_error *err)
+{
+    char at[CFG_LIMIT_PATH + 1];
+    if (cfg_path_get(doc, path) == NULL)
+        return 0;
+    if (strlen(path) >= sizeof at)
+        return cfg_fail(err, CFG_E_ADDRESS, "the pinned path is longer than %d bytes", CFG_LIMIT_PATH);
+    strcpy(at, path);
+    for (;;) {
+        int rc = cfg_path_remove(doc, at, err);
+        char *dot = strrchr(at, '.');
+        if (rc != 0 || dot == NULL)
+            return rc;
+        *dot = '\0';
+        const cJSON *parent = cfg_path_get(doc, at);
+        if (!cJSON_IsObject(parent) || parent->child != NULL)
+            return 0;
+    }
+}
+
+/* The release's document without the pinned keys; empty when there is none. */
+static int compose_parameters(cJSON **out, const struct cfg_view_inputs *in, struct cfg_error *err)
+{
+    cJSON *tree = in->config && !in->config->deleted ? cfg_object_tree(in->config) : cJSON_CreateObject();
+    cJSON *doc = cJSON_DetachItemFromObjectCaseSensitive(tree, "document");
+    if (doc == NULL && tree && tree->child == NULL)
+        doc = cJSON_CreateObject();
+    cJSON_Delete(tree);
+    if (doc == NULL)
+        return no_memory(err);
+    const cJSON *key;
+    int rc = 0;
+    cJSON_ArrayForEach(key, in->deployment->pin_keys)
+    {
+        if (rc == 0 && cJSON_IsString(key))
+            rc = remove_pruned(doc, key->valuestring, err);
+    }
+    if (rc == 0)
+        *out = doc;
+    else
+        cJSON_Delete(doc);
+    return rc;
+}
+
+static bool add_flag(cJSON *space, const struct cfg_object *o)
+{
+    static const char *const members[] = {"enabled", "off_variant", "definition"};
+    cJSON *body = cfg_object_tree(o), *flag = cJSON_CreateObject();
+    bool ok = body && flag;
+    for (size_t i = 0; ok && i < sizeof members / sizeof members[0]; i++) {
+        cJSON *value = cJSON_DetachItemFromObjectCaseSensitive(body, members[i]);
+        if (value)
+            ok = cJSON_AddItemToObject(flag, members[i], value);
+    }
+    cJSON_Delete(body);
+    if (!ok || !cJSON_AddItemToObject(space, o->id.name, flag)) {
+        cJSON_Delete(flag);
+        return false;
+    }
+    return true;
+}
+
+/* {"experiment":{"ab.flag":{…}}}: every namespace the deployment sees, also one without flags. */
+static cJSON *compose_flags(const struct cfg_view_inputs *in)
+{
+    cJSON *flags = cJSON_CreateObject();
+    for (size_t i = 0; flags && i < in->deployment->n_flags; i++) {
+        if (cJSON_AddObjectToObject(flags, in->deployment->flags[i]) == NULL) {
+            cJSON_Delete(flags);
+            return NULL;
+        }
+    }
+    for (size_t i = 0; flags && i < in->n_flags; i++) {
+        cJSON *space = cfg_json_get(flags, in->flags[i]->id.ns);
+        if (space == NULL || in->flags[i]->deleted)
+            continue;
+        if (!add_flag(space, in->flags[i])) {
+            cJSON_Delete(flags);
+            return NULL;
+        }
+    }
+    return flags;
+}
+
+static uint64_t newest(const struct cfg_view_inputs *in)
+{
+    uint64_t r = in->deployment_object->mod_revision;
+    if (in->config && in->config->mod_revision > r)
+        r = in->config->mod_revision;
+    for (size_t i = 0; i < in->n_flags; i++)
+        if (in->flags[i]->mod_revision > r)
+            r = in->flags[i]->mod_revision;
+    return r;
+}
+
+/* Consumes value. */
+static bool add(cJSON *object, const char *key, cJSON *value)
+{
+    if (value && cJSON_AddItemToObject(object, key, value))
+        return true;
+    cJSON_Delete(value);
+    return false;
+}
+
+int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err)
+{
+    cJSON *parameters = NULL;
+    int rc = compose_parameters(&parameters, in, err);
+    if (rc != 0)
+        return cfg_error_wrap(err, "deployment %s", in->deployment->name);
+    struct cfg_view_out v = {.revision = newest(in), .config_version = in->config ? in->config->version : 0};
+    v.view = cJSON_CreateObject();
+    /* All three in any case, so that nothing leaks when one fails. */
+    bool ok = add(v.view, "parameters", parameters);
+    ok = add(v.view, "pinned", cJSON_Duplicate(in->deployment->pin, true)) && ok;
+    ok = add(v.view, "flags", compose_flags(in)) && ok;
+    if (!ok || cfg_digest_json(v.digest, v.view) != 0 || cfg_digest_json(v.pin_digest, in->deployment->pin) != 0) {
+        cJSON_Delete(v.view);
+        return no_memory(err);
+    }
+    *out = v;
+    return 0;
+}
+
+void cfg_view_finish(struct cfg_view_out *v)
+{
+    cJSON_Delete(v->view);
+    *v = (struct cfg_view_out){0};
+}
+
+/* --- comparing with a pin --- */
+
+struct compare {
+    const cJSON *pin;
+    cJSON *list;
+    bool failed;
+};
+
+static bool compare_leaf(const char *path, const cJSON *value, void *arg)
+{
+    struct compare *c = arg;
+    const cJSON *pinned = cfg_path_get(c->pin, path);
+    if (pinned && cfg_json_equal(pinned, value))
+        return true;
+    cJSON *entry = cJSON_CreateObject();
+    c->failed = entry == NULL || cJSON_AddStringToObject(entry, "path", path) == NULL ||
+                !add(entry, "deployment", pinned ? cJSON_Duplicate(pinned, true) : cJSON_CreateNull()) ||
+                !add(entry, "worker", cJSON_Duplicate(value, true)) || !cJSON_AddItemToArray(c->list, entry);
+    if (c->failed)
+        cJSON_Delete(entry);
+    return !c->failed;
+}
+
+cJSON *cfg_pin_differences(const cJSON *pin, const cJSON *worker)
+{
+    struct compare c = {.pin = pin, .list = cJSON_CreateArray()};
+    if (c.list)
+        cfg_path_each_leaf(worker, compare_leaf, &c);
+    if (c.failed) {
+        cJSON_Delete(c.list);
+        return NULL;
+    }
+    return c.list;
+}
+
+struct kept {
+    const struct cfg_deployment *deployment;
+    const cJSON *other; /* the document on the other side of the change */
+    bool from_after;    /* leaves come from the new document; else from the old one, for what was removed */
+    cJSON *list;
+    bool failed;
+};
+
+static bool is_pinned(const struct cfg_deployment *d, const char *path)
+{
+    const cJSON *key;
+    cJSON_ArrayForEach(key, d->pin_keys)
+    {
+        size_t n = strlen(key->valuestring);
+        if (strncmp(path, key->valuestring, n) == 0 && (path[n] == '\0' || path[n] == '.' || path[n] == '['))
+            return true;
+    }
+    return false;
+}
+
+static bool kept_leaf(const char *path, const cJSON *value, void *arg)
+{
+    struct kept *k = arg;
+    const cJSON *other = cfg_path_get(k->other, path);
+    const cJSON *pinned = cfg_path_get(k->deployment->pin, path);
+    bool changed = k->from_after ? other == NULL || !cfg_json_equal(other, value) : other == NULL;
+    bool differs = !k->from_after || pinned == NULL || !cfg_json_equal(pinned, value);
+    if (!is_pinned(k->deployment, path) || !changed || !differs)
+        return true;
+    cJSON *entry = cJSON_CreateObject();
+    k->failed = entry == NULL || cJSON_AddStringToObject(entry, "path", path) == NULL ||
+                !add(entry, "value", pinned ? cJSON_Duplicate(pinned, true) : cJSON_CreateNull()) ||
+                !cJSON_AddItemToArray(k->list, entry);
+    if (k->failed)
+        cJSON_Delete(entry);
+    return !k->failed;
+}
+
+cJSON *cfg_pin_kept(const struct cfg_deployment *d, const cJSON *before, const cJSON *after)
+{
+    struct kept k = {.deployment = d, .other = before, .from_after = true, .list = cJSON_CreateArray()};
+    if (k.list)
+        cfg_path_each_leaf(after, kept_leaf, &k);
+    k.other = after;
+    k.from_after = false;
+    if (k.list && !k.failed)
+        cfg_path_each_leaf(before, kept_leaf, &k);
+    if (k.failed) {
+        cJSON_Delete(k.list);
+        return NULL;
+    }
+    return k.list;
+}
