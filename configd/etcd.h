@@ -27,7 +27,8 @@ struct cfg_etcd_options {
 
 CFG_MUST_CHECK int cfg_etcd_new(struct cfg_etcd **out, struct cfg_loop *loop, const struct cfg_etcd_options *o,
                                 struct cfg_error *err);
-/* Cancels everything under way: each pending callback gets CFG_E_CANCELED before this returns. NULL is fine. */
+/* Cancels everything under way: each pending callback gets CFG_E_CANCELED before this returns. Not from inside a
+ * callback of this client. NULL is fine. */
 void cfg_etcd_free(struct cfg_etcd *e);
 
 /* err is NULL on success, reply NULL on failure. */
@@ -64,17 +65,21 @@ void cfg_etcd_list(struct cfg_etcd *e, struct cfg_slice key, struct cfg_slice ra
  * per complete revision-batch (fragments joined). A transport failure or silence ends in `lost` (with the reason), a
  * compaction in `compacted`; after either the watch is dead and the owner frees it and decides how to go on
  * (replica.h). `created` tells that etcd has accepted it, with the header's revision; `progress` that nothing happened
- * up to a revision. */
+ * up to a revision. `behind` (NULL: ends in `lost`): the watch is silent while etcd's revision has moved on; other
+ * prefixes move it too, so the owner finds out, and says cfg_etcd_watch_advance when nothing was missed. */
 struct cfg_etcd_watch_fns {
     void (*created)(void *arg, int64_t revision);
     void (*events)(void *arg, int64_t revision, const struct cfg_etcd_event *events, size_t n);
     void (*progress)(void *arg, int64_t revision);
     void (*compacted)(void *arg, int64_t compact_revision);
+    void (*behind)(void *arg, int64_t header_revision);
     void (*lost)(void *arg, const struct cfg_error *err);
 };
 CFG_MUST_CHECK int cfg_etcd_watch_start(struct cfg_etcd_watch **out, struct cfg_etcd *e, struct cfg_slice key,
                                         struct cfg_slice range_end, int64_t start_revision,
                                         const struct cfg_etcd_watch_fns *fns, void *arg, struct cfg_error *err);
+/* The owner knows that up to `revision` nothing of the range is missing: events up to there are dropped from now on. */
+void cfg_etcd_watch_advance(struct cfg_etcd_watch *w, int64_t revision);
 void cfg_etcd_watch_free(struct cfg_etcd_watch *w); /* no callback after it; safe inside a callback; NULL is fine */
 
 /* Counters for /metrics. */

@@ -69,16 +69,12 @@ static void run_deferred(evutil_socket_t fd, short what, void *arg)
 int cfg_loop_new(struct cfg_loop **out, struct cfg_error *err)
 {
     struct cfg_loop *l = calloc(1, sizeof *l);
-    struct event_config *config = event_config_new();
-    if (l && config) {
-        /* Two priorities: ordinary events first, then what was deferred to the end of the turn. */
-        l->base = event_base_new_with_config(config);
-        if (l->base && event_base_priority_init(l->base, 2) == 0)
-            l->turn_end = event_new(l->base, -1, 0, run_deferred, l);
+    if (l && (l->base = event_base_new()) != NULL) {
+        /* Of one priority with everything else: activated, it queues behind the events of this turn. A lower priority
+         * would starve, since libevent looks at it only in a turn without other events. */
+        l->turn_end = event_new(l->base, -1, 0, run_deferred, l);
     }
-    if (config)
-        event_config_free(config);
-    if (l == NULL || l->turn_end == NULL || event_priority_set(l->turn_end, 1) != 0) {
+    if (l == NULL || l->turn_end == NULL) {
         cfg_loop_free(l);
         return cfg_fail(err, CFG_E_NOMEM, "the event loop could not be created");
     }
