@@ -163,15 +163,56 @@ Test(flag, refuses_what_it_does_not_read)
 
 Test(flag, a_long_name_does_not_overflow_the_error)
 {
-    char text[2000] = "{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1,\"";
+    struct cfg_buf text;
+    cfg_buf_init(&text, 2000);
+    cfg_buf_puts(&text, "{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1,\"");
     for (int i = 0; i < 500; i++)
-        strcat(text, "x");
-    strcat(text, "\":null}}}");
+        cfg_buf_putc(&text, 'x');
+    cfg_buf_puts(&text, "\":null}}}");
     struct cfg_error err;
     struct cfg_flag_program *p;
-    cJSON *v = parse(text);
+    cJSON *v = parse(text.data);
     cr_assert_eq(cfg_flag_compile(&p, v, &err), CFG_E_VALUE);
     cJSON_Delete(v);
+    cfg_buf_finish(&text);
+}
+
+/* Fails the n-th allocation of the tree functions from now on; 0: none. */
+static int fail_at;
+
+static void *failing_malloc(size_t n)
+{
+    return fail_at > 0 && --fail_at == 0 ? NULL : malloc(n);
+}
+
+/* Without memory each function says so, leaks nothing and leaves its out parameter alone. */
+Test(flag, survives_a_failed_allocation_anywhere)
+{
+    cJSON_Hooks hooks = {failing_malloc, free};
+    cJSON_InitHooks(&hooks);
+    cJSON *killed = parse("{\"enabled\":false,\"off_variant\":\"b\",\"definition\":{\"state\":\"ENABLED\",\"variants\":"
+                          "{\"a\":{},\"b\":{\"k\":[1,\"x\"]}},\"defaultVariant\":\"a\",\"targeting\":{}}}");
+    bool compiled = false, exported = false, made = false;
+    for (int n = 1; !(compiled && exported && made); n++) {
+        struct cfg_flag_program *p = NULL;
+        fail_at = n;
+        int rc = cfg_flag_compile(&p, killed, NULL);
+        cr_assert(rc == 0 || (rc == CFG_E_NOMEM && p == NULL));
+        compiled = rc == 0;
+        fail_at = n;
+        cJSON *out = cfg_flag_export(killed);
+        exported = out != NULL;
+        fail_at = n;
+        cJSON *flag = cfg_flag_new_boolean(true);
+        made = flag != NULL;
+        fail_at = 0;
+        cr_assert_lt(n, 1000);
+        cr_assert(n > 1 || !(compiled || exported || made));
+        cfg_flag_free(p);
+        cJSON_Delete(out);
+        cJSON_Delete(flag);
+    }
+    cJSON_Delete(killed);
 }
 
 #define REST "\"off_variant\":\"off\",\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}"

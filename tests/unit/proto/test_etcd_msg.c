@@ -401,6 +401,36 @@ Test(etcd_msg, refuses_other_replies)
     cr_assert_eq(cfg_etcd_status_parse(&status, CFG_SLICE_LIT("{\"dbSize\":[]}"), NULL), CFG_E_PROTOCOL);
 }
 
+/* Fails the n-th allocation of the tree functions from now on; 0: none. */
+static int fail_at;
+
+static void *failing_malloc(size_t n)
+{
+    return fail_at > 0 && --fail_at == 0 ? NULL : malloc(n);
+}
+
+Test(etcd_msg, survives_a_failed_allocation_anywhere)
+{
+    cJSON_Hooks hooks = {failing_malloc, free};
+    cJSON_InitHooks(&hooks);
+    struct cfg_slice body = load(0, "txn_failed_ranges.200");
+    int rc = CFG_E_NOMEM;
+    for (int n = 1; rc == CFG_E_NOMEM; n++) {
+        struct cfg_etcd_txn_reply r = {.n = 77};
+        struct cfg_error err = CFG_ERROR_INIT;
+        fail_at = n;
+        rc = cfg_etcd_txn_parse(&r, body, &err);
+        fail_at = 0;
+        if (rc == 0)
+            cfg_etcd_txn_finish(&r);
+        else
+            cr_assert(rc == CFG_E_NOMEM && err.code == rc && r.n == 77);
+        cr_assert(n > 1 || rc != 0);
+    }
+    cr_assert_eq(rc, 0);
+    drop(body);
+}
+
 Test(etcd_msg, finish_takes_nothing)
 {
     cfg_etcd_range_finish(NULL);

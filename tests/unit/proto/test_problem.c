@@ -125,10 +125,13 @@ Test(problem, what_is_read_is_safe_to_show)
     cr_assert_str_eq(err.text, "a b [31m  c  d\xC3\xA9");
     cr_assert_str_eq(err.path, "p q");
     cr_assert_str_eq(err.hint, "h ");
-    char body[2000] = "{\"detail\":\"x";
+    struct cfg_buf body;
+    cfg_buf_init(&body, 2000);
+    cfg_buf_puts(&body, "{\"detail\":\"x");
     for (int i = 0; i < 300; i++)
-        strcat(body, "\xE2\x82\xAC");
-    strcat(body, "\"}");
-    (void)read_as(&err, 400, body);
+        cfg_buf_puts(&body, "\xE2\x82\xAC");
+    cfg_buf_puts(&body, "\"}");
+    (void)read_as(&err, 400, body.data);
+    cfg_buf_finish(&body);
     cr_assert_eq(strlen(err.text), 1 + 127 * 3); /* the 128th would end at byte 385 of 383 */
 }
