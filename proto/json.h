@@ -43,6 +43,8 @@ cJSON *cfg_json_get(const cJSON *o, const char *key);
 /* Sets a member: in place of one with this key, else at the end. key is copied; value is consumed, also on failure
  * (NULL counts as failed memory). CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_json_set(cJSON *object, const char *key, cJSON *value);
+/* Frees the key that a node from an object carries, before it becomes an item or a document. */
+void cfg_json_forget_key(cJSON *v);
 /* Typed members with a fallback; a member of another type counts as absent. The string is borrowed from o. */
 const char *cfg_json_get_str(const cJSON *o, const char *key, const char *fallback);
 double cfg_json_get_num(const cJSON *o, const char *key, double fallback);

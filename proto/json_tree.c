@@ -142,6 +142,14 @@ cJSON *cfg_json_get(const cJSON *o, const char *key)
     return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL;
 }
 
+void cfg_json_forget_key(cJSON *v)
+{
+    if (!(v->type & cJSON_StringIsConst))
+        cJSON_free(v->string);
+    v->type &= ~cJSON_StringIsConst;
+    v->string = NULL;
+}
+
 int cfg_json_set(cJSON *object, const char *key, cJSON *value)
 {
     size_t size = strlen(key) + 1;
@@ -151,9 +159,7 @@ int cfg_json_set(cJSON *object, const char *key, cJSON *value)
         return CFG_E_NOMEM;
     }
     memcpy(copy, key, size);
-    if (!(value->type & cJSON_StringIsConst))
-        cJSON_free(value->string);
-    value->type &= ~cJSON_StringIsConst;
+    cfg_json_forget_key(value);
     value->string = copy;
     cJSON *old = cfg_json_get(object, key);
     if (old)
