@@ -189,41 +189,42 @@ Test(path, documents_have_plain_keys)
     doc = parse("[]");
     cr_assert_eq(cfg_path_check_document(doc, &err), CFG_E_VALUE);
     cJSON_Delete(doc);
-    char deep[1200] = "";
-    for (int i = 0; i < 9; i++) { /* nine keys of 64 bytes */
-        strcat(deep, "{\"");
-        for (int k = 0; k < 64; k++)
-            strcat(deep, "k");
-        strcat(deep, "\":");
-    }
-    strcat(deep, "1}}}}}}}}}");
-    doc = parse(deep);
+    struct cfg_buf deep;
+    cfg_buf_init(&deep, 4096);
+    for (int i = 0; i < 9; i++) /* nine keys of 64 bytes */
+        cfg_buf_printf(&deep, "{\"%064d\":", 0);
+    cfg_buf_puts(&deep, "1}}}}}}}}}");
+    doc = parse(deep.data);
+    cfg_buf_finish(&deep);
     cr_assert_eq(cfg_path_check_document(doc, &err), CFG_E_VALUE);
     cr_assert(strstr(err.text, "512"), "%s", err.text);
     cJSON_Delete(doc);
 }
 
 struct leaves {
-    char text[256];
+    struct cfg_buf text;
     int left;
 };
 
 static bool note_leaf(const char *path, const cJSON *value, void *arg)
 {
     struct leaves *l = arg;
-    strcat(l->text, path);
-    strcat(l->text, cJSON_IsArray(value) ? "[] " : " ");
+    cfg_buf_printf(&l->text, "%s%s ", path, cJSON_IsArray(value) ? "[]" : "");
     return --l->left != 0;
 }
 
 Test(path, each_leaf)
 {
     cJSON *doc = parse("{\"a\":{\"b\":1,\"e\":{}},\"l\":[{\"x\":1}],\"s\":null}");
-    struct leaves all = {"", 0}, two = {"", 2};
+    struct leaves all = {.left = 0}, two = {.left = 2};
+    cfg_buf_init(&all.text, 256);
+    cfg_buf_init(&two.text, 256);
     cr_assert(cfg_path_each_leaf(doc, note_leaf, &all));
-    cr_assert_str_eq(all.text, "a.b a.e l[] s ");
+    cr_assert_str_eq(all.text.data, "a.b a.e l[] s ");
     cr_assert_not(cfg_path_each_leaf(doc, note_leaf, &two));
-    cr_assert_str_eq(two.text, "a.b a.e ");
+    cr_assert_str_eq(two.text.data, "a.b a.e ");
+    cfg_buf_finish(&all.text);
+    cfg_buf_finish(&two.text);
     cJSON_Delete(doc);
 }
 
