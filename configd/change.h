@@ -22,53 +22,66 @@ struct cfg_change_entry {
     enum cfg_change_op op;
     struct cfg_object_id id; /* for SET: the namespace (kind CONFIG); its flags are found by name */
     bool has_if_version;
-    uint64_t if_version; /* 0: must not exist */
-    cJSON *body;         /* owned: document, patch, or array of set items */
+    uint64_t if_version; /* 0: must not exist. For SET: of every object that it touches */
+    cJSON *body;         /* owned: document, patch, new deployment, or array of set items */
     uint64_t rollback_to;
-    struct cfg_object *rollback_source; /* that version, fetched from history by the caller; owned reference */
+    struct cfg_object *source; /* what cfg_change_needs asked for, found in history by the caller; owned reference;
+                                  NULL: there is no such version */
 };
 struct cfg_change {
     struct cfg_change_entry *entries; /* owned */
     size_t n;
-    char *message, *author, *time, *request_id; /* owned */
+    char *message, *author, *time, *request_id; /* owned; NULL counts as "" */
     bool dry_run, force;
 };
-/* Reads POST /v1/changes' array. CFG_E_INVALID, CFG_E_ADDRESS, CFG_E_VALUE, CFG_E_LIMIT with the entry's index in
- * err->path. */
+/* The version from history that an entry is decided on: what a rollback goes back to, the release that a deployment is
+ * moved to. False when it needs none. */
+bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e);
+/* Reads the entries of POST /v1/changes' array, which is borrowed; message, author, time and request_id are the
+ * caller's to add. CFG_E_INVALID, CFG_E_ADDRESS, CFG_E_LIMIT, CFG_E_NOMEM; the text names the entry. */
 CFG_MUST_CHECK int cfg_change_parse(struct cfg_change *out, const cJSON *array, struct cfg_error *err);
-void cfg_change_finish(struct cfg_change *c);
+void cfg_change_finish(struct cfg_change *c); /* takes a zeroed struct */
 
 /* How a decision reads heads. get must return the same object for the same id during one decision. */
 struct cfg_heads {
     struct cfg_object *(*get)(void *arg, const struct cfg_object_id *id);
+    /* In order of namespace, then name; ns NULL: all. Tombstones included. */
     void (*each)(void *arg, enum cfg_kind kind, const char *ns, bool (*fn)(struct cfg_object *o, void *fn_arg),
                  void *fn_arg);
-    /* A version other than the head (holds, diffs), when it is in memory; NULL otherwise. */
-    struct cfg_object *(*version)(void *arg, const struct cfg_object_id *id, uint64_t version);
     void *arg;
 };
 
+/* What a decision read and the transaction must find unchanged. */
+enum cfg_guard_kind {
+    CFG_GUARD_HEAD,    /* a head that is written or was read: its mod_revision, 0 = must not exist */
+    CFG_GUARD_SPACE,   /* every head of id.kind in id.ns ("" = all namespaces): none above mod_revision */
+    CFG_GUARD_HISTORY, /* a version in history that must (still) exist */
+};
+struct cfg_guard {
+    enum cfg_guard_kind kind;
+    struct cfg_object_id id;
+    uint64_t mod_revision, version;
+};
+struct cfg_write {
+    struct cfg_object_id id;
+    uint64_t version;
+    char *json; /* the new head and history record, owned */
+    size_t json_len;
+};
 struct cfg_decision {
-    struct cfg_guard {
-        struct cfg_object_id id;
-        uint64_t mod_revision; /* 0: must not exist */
-        bool own;              /* the object itself (moved: 412 or decide again), not a dependency */
-    } * guards;
+    struct cfg_guard *guards; /* owned */
     size_t n_guards;
-    struct cfg_write {
-        struct cfg_object_id id;
-        uint64_t version;
-        char *json; /* the new head and history record, owned */
-        size_t json_len;
-    } * writes;
+    struct cfg_write *writes; /* owned; none when nothing changes */
     size_t n_writes;
     cJSON *results; /* the reply's "results", owned: changes, kept, held, hints; reach is added at the edge */
-    size_t bytes;
+    size_t bytes;   /* of all puts */
 };
-/* CFG_E_PRECONDITION (both versions in text), CFG_E_EXISTS, CFG_E_NOT_FOUND, CFG_E_UNKNOWN_KEY, CFG_E_TYPE_CHANGE,
- * CFG_E_PATCH, CFG_E_PINNED, CFG_E_VALUE, CFG_E_LIMIT, CFG_E_CONFLICT. All or nothing. */
+/* All or nothing. CFG_E_PRECONDITION (both versions in text), CFG_E_EXISTS, CFG_E_NOT_FOUND, CFG_E_UNKNOWN_KEY,
+ * CFG_E_TYPE_CHANGE, CFG_E_PATCH, CFG_E_PINNED, CFG_E_VALUE, CFG_E_LIMIT, CFG_E_CONFLICT, CFG_E_IN_USE (a namespace
+ * that deployments run, unless c->force), CFG_E_INVALID, CFG_E_UNSUPPORTED. *c is borrowed; each.body is not changed.
+ */
 CFG_MUST_CHECK int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struct cfg_heads *heads,
                               struct cfg_error *err);
-void cfg_decision_finish(struct cfg_decision *d);
+void cfg_decision_finish(struct cfg_decision *d); /* takes a zeroed struct */
 
 #endif

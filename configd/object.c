@@ -301,10 +301,9 @@ static void put_member(struct cfg_buf *out, const char *key, const char *value)
     cfg_json_put_string(out, cfg_slice_str(value));
 }
 
-int cfg_envelope_print(struct cfg_buf *out, enum cfg_kind kind, cJSON *body, const struct cfg_envelope *e,
-                       struct cfg_error *err)
+int cfg_envelope_print(struct cfg_buf *out, char digest[CFG_DIGEST_TEXT], enum cfg_kind kind, cJSON *body,
+                       const struct cfg_envelope *e, struct cfg_error *err)
 {
-    char digest[CFG_DIGEST_TEXT];
     struct cfg_buf inner;
     cfg_buf_init(&inner, CFG_LIMIT_CHANGE_BYTES);
     int rc = check_size(kind, body, err);

@@ -61,9 +61,9 @@ struct cfg_envelope {
     const char *author, *message, *time, *request_id;
     bool deleted;
 };
-/* body's members (consumed) + the envelope's + digest, as compact JSON text. The digest covers body alone. CFG_E_LIMIT
- * by kind. */
-CFG_MUST_CHECK int cfg_envelope_print(struct cfg_buf *out, enum cfg_kind kind, cJSON *body,
-                                      const struct cfg_envelope *e, struct cfg_error *err);
+/* body's members (consumed, also on failure) + the envelope's + digest, as compact JSON text; the digest, which covers
+ * the body alone, also goes to `digest`. CFG_E_LIMIT by kind: document, definition or record too large. */
+CFG_MUST_CHECK int cfg_envelope_print(struct cfg_buf *out, char digest[CFG_DIGEST_TEXT], enum cfg_kind kind,
+                                      cJSON *body, const struct cfg_envelope *e, struct cfg_error *err);
 
 #endif

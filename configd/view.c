@@ -143,7 +143,6 @@ void cfg_view_finish(struct cfg_view_out *v)
 struct compare {
     const cJSON *pin;
     cJSON *list;
-    bool failed;
 };
 
 static bool compare_leaf(const char *path, const cJSON *value, void *arg)
@@ -153,20 +152,18 @@ static bool compare_leaf(const char *path, const cJSON *value, void *arg)
     if (pinned && cfg_json_equal(pinned, value))
         return true;
     cJSON *entry = cJSON_CreateObject();
-    c->failed = entry == NULL || cJSON_AddStringToObject(entry, "path", path) == NULL ||
-                !add(entry, "deployment", pinned ? cJSON_Duplicate(pinned, true) : cJSON_CreateNull()) ||
-                !add(entry, "worker", cJSON_Duplicate(value, true)) || !cJSON_AddItemToArray(c->list, entry);
-    if (c->failed)
-        cJSON_Delete(entry);
-    return !c->failed;
+    if (entry && cJSON_AddStringToObject(entry, "path", path) &&
+        add(entry, "deployment", pinned ? cJSON_Duplicate(pinned, true) : cJSON_CreateNull()) &&
+        add(entry, "worker", cJSON_Duplicate(value, true)) && cJSON_AddItemToArray(c->list, entry))
+        return true;
+    cJSON_Delete(entry);
+    return false;
 }
 
 cJSON *cfg_pin_differences(const cJSON *pin, const cJSON *worker)
 {
     struct compare c = {.pin = pin, .list = cJSON_CreateArray()};
-    if (c.list)
-        cfg_path_each_leaf(worker, compare_leaf, &c);
-    if (c.failed) {
+    if (c.list && !cfg_path_each_leaf(worker, compare_leaf, &c)) {
         cJSON_Delete(c.list);
         return NULL;
     }
@@ -178,7 +175,6 @@ struct kept {
     const cJSON *other; /* the document on the other side of the change */
     bool from_after;    /* leaves come from the new document; else from the old one, for what was removed */
     cJSON *list;
-    bool failed;
 };
 
 static bool is_pinned(const struct cfg_deployment *d, const char *path)
@@ -203,24 +199,21 @@ static bool kept_leaf(const char *path, const cJSON *value, void *arg)
     if (!is_pinned(k->deployment, path) || !changed || !differs)
         return true;
     cJSON *entry = cJSON_CreateObject();
-    k->failed = entry == NULL || cJSON_AddStringToObject(entry, "path", path) == NULL ||
-                !add(entry, "value", pinned ? cJSON_Duplicate(pinned, true) : cJSON_CreateNull()) ||
-                !cJSON_AddItemToArray(k->list, entry);
-    if (k->failed)
-        cJSON_Delete(entry);
-    return !k->failed;
+    if (entry && cJSON_AddStringToObject(entry, "path", path) &&
+        add(entry, "value", pinned ? cJSON_Duplicate(pinned, true) : cJSON_CreateNull()) &&
+        cJSON_AddItemToArray(k->list, entry))
+        return true;
+    cJSON_Delete(entry);
+    return false;
 }
 
 cJSON *cfg_pin_kept(const struct cfg_deployment *d, const cJSON *before, const cJSON *after)
 {
     struct kept k = {.deployment = d, .other = before, .from_after = true, .list = cJSON_CreateArray()};
-    if (k.list)
-        cfg_path_each_leaf(after, kept_leaf, &k);
+    bool ok = k.list && cfg_path_each_leaf(after, kept_leaf, &k);
     k.other = after;
     k.from_after = false;
-    if (k.list && !k.failed)
-        cfg_path_each_leaf(before, kept_leaf, &k);
-    if (k.failed) {
+    if (!ok || !cfg_path_each_leaf(before, kept_leaf, &k)) {
         cJSON_Delete(k.list);
         return NULL;
     }

@@ -1,0 +1,318 @@
+/* The decision: entries are applied to drafts, drafts are checked, and what changed becomes guards, puts and results.
+ */
+#include "configd/change_draft.h"
+#include "flags/flag.h"
+#include "proto/patch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(struct cfg_error *err)
+{
+    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+/* --- a name is a parameter or a flag, never both --- */
+
+struct names {
+    const struct cfg_bench *bench;
+    const cJSON *before, *after; /* documents */
+    char taken[CFG_LIMIT_FLAG_NAME + 1];
+};
+
+static int both(struct cfg_error *err, const char *ns, const char *name, const char *is)
+{
+    (void)cfg_fail(err, CFG_E_CONFLICT, "%s/%s is a %s already; a name is a parameter or a flag, never both", ns, name,
+                   is);
+    cfg_error_set_path(err, "%s", name);
+    cfg_error_set_hint(err, "choose another name, or delete the %s first", is);
+    return CFG_E_CONFLICT;
+}
+
+static bool find_taken(struct cfg_object *o, void *arg)
+{
+    struct names *n = arg;
+    const struct cfg_draft *d = cfg_bench_find(n->bench, &o->id);
+    bool alive = d ? d->after != NULL : !o->deleted;
+    if (!alive || cfg_path_get(n->after, o->id.name) == NULL || cfg_path_get(n->before, o->id.name) != NULL)
+        return true;
+    strcpy(n->taken, o->id.name);
+    return false;
+}
+
+/* Only a path that comes into being can meet a flag: for one that was there already, its flag's creation was refused
+ * (it guards this head). So a write that adds no path needs no guard over the flags. */
+static bool adds_paths(const cJSON *changes)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, changes)
+    {
+        const cJSON *to = cfg_json_get(c, "to");
+        if (strcmp(cfg_json_get_str(c, "op", ""), "add") == 0 || cJSON_IsObject(to) || cJSON_IsArray(to))
+            return true;
+    }
+    return false;
+}
+
+static int check_config_names(struct cfg_bench *b, const struct cfg_draft *d, const cJSON *changes,
+                              struct cfg_error *err)
+{
+    struct names n = {.bench = b};
+    if (d->after == NULL || !adds_paths(changes))
+        return 0;
+    n.before = cfg_json_get(d->before, "document");
+    n.after = cfg_json_get(d->after, "document");
+    b->heads->each(b->heads->arg, CFG_KIND_FLAG, d->id.ns, find_taken, &n);
+    if (n.taken[0])
+        return both(err, d->id.ns, n.taken, "flag");
+    return cfg_bench_guard_space(b, CFG_KIND_FLAG, d->id.ns, err);
+}
+
+static int check_flag_name(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+{
+    struct cfg_draft *config;
+    struct cfg_object_id id = {.kind = CFG_KIND_CONFIG};
+    if (d->before || d->after == NULL)
+        return 0;
+    strcpy(id.ns, d->id.ns);
+    int rc = cfg_bench_open(&config, b, &id, err);
+    if (rc != 0)
+        return rc;
+    if (cfg_path_get(cfg_json_get(config->after, "document"), d->id.name))
+        return both(err, d->id.ns, d->id.name, "parameter");
+    return cfg_bench_guard_head(b, config, err);
+}
+
+/* --- each draft by itself --- */
+
+static int check_document(const struct cfg_draft *d, struct cfg_error *err)
+{
+    const cJSON *document = cfg_json_get(d->after, "document");
+    if (!cJSON_IsObject(document))
+        return cfg_fail(err, CFG_E_VALUE, "a namespace's document must be an object, not of type %s",
+                        cfg_json_type(document));
+    if (cfg_tree_depth(document) > CFG_LIMIT_DEPTH)
+        return cfg_fail(err, CFG_E_LIMIT, "the document is nested deeper than %d levels", CFG_LIMIT_DEPTH);
+    return cfg_path_check_document(document, err);
+}
+
+static int check_flag(const struct cfg_draft *d, struct cfg_error *err)
+{
+    struct cfg_flag_program *program;
+    if (cfg_tree_depth(d->after) > CFG_LIMIT_DEPTH)
+        return cfg_fail(err, CFG_E_LIMIT, "the flag is nested deeper than %d levels", CFG_LIMIT_DEPTH);
+    int rc = cfg_flag_compile(&program, d->after, err);
+    if (rc == 0)
+        cfg_flag_free(program);
+    return rc;
+}
+
+static int check_content(const struct cfg_draft *d, struct cfg_error *err)
+{
+    if (d->after == NULL || d->id.kind == CFG_KIND_DEPLOYMENT)
+        return 0;
+    return d->id.kind == CFG_KIND_CONFIG ? check_document(d, err) : check_flag(d, err);
+}
+
+/* For people: the document of a config, the whole body of everything else. */
+static cJSON *describe(const struct cfg_draft *d)
+{
+    bool is_config = d->id.kind == CFG_KIND_CONFIG;
+    const cJSON *before = is_config ? cfg_json_get(d->before, "document") : d->before;
+    const cJSON *after = is_config ? cfg_json_get(d->after, "document") : d->after;
+    cJSON *empty = cJSON_CreateObject();
+    cJSON *changes = empty ? cfg_patch_describe(before ? before : empty, after ? after : empty) : NULL;
+    cJSON_Delete(empty);
+    return changes;
+}
+
+/* --- results and puts --- */
+
+static const char *or_empty(const char *s)
+{
+    return s ? s : "";
+}
+
+static int put(struct cfg_decision *out, const struct cfg_bench *b, const struct cfg_draft *d,
+               char digest[CFG_DIGEST_TEXT], struct cfg_error *err)
+{
+    const struct cfg_change *c = b->change;
+    const char *message = or_empty(c->message);
+    struct cfg_envelope e = {.version = cfg_draft_next_version(d),
+                             .parent = d->head ? d->head->version : 0,
+                             .author = or_empty(c->author),
+                             .message = message[0] ? message : d->message,
+                             .time = or_empty(c->time),
+                             .request_id = or_empty(c->request_id),
+                             .deleted = d->after == NULL};
+    cJSON *body = d->after ? cJSON_Duplicate(d->after, true) : cJSON_CreateObject();
+    struct cfg_buf text;
+    if (body == NULL)
+        return no_memory(err);
+    cfg_buf_init(&text, CFG_LIMIT_CHANGE_BYTES);
+    int rc = cfg_envelope_print(&text, digest, d->id.kind, body, &e, err);
+    struct cfg_write w = {.id = d->id, .version = e.version, .json_len = text.len};
+    if (rc == 0 && (w.json = cfg_buf_steal(&text)) == NULL)
+        rc = no_memory(err);
+    cfg_buf_finish(&text);
+    if (rc != 0)
+        return rc;
+    out->writes[out->n_writes++] = w;
+    out->bytes += 2 * (w.json_len + CFG_OBJECT_ID_TEXT);
+    if (out->bytes > CFG_LIMIT_CHANGE_BYTES)
+        return cfg_fail(err, CFG_E_LIMIT, "the change is larger than %d KiB", CFG_LIMIT_CHANGE_BYTES / 1024);
+    return 0;
+}
+
+static int name_result(cJSON *result, const struct cfg_draft *d, struct cfg_error *err)
+{
+    char text[CFG_OBJECT_ID_TEXT];
+    const char *ns = d->id.ns, *name = d->id.name;
+    if (d->id.kind == CFG_KIND_DEPLOYMENT) {
+        name = d->id.ns;
+        ns = cfg_json_get_str(d->after ? d->after : d->before, "config", "");
+    }
+    if (cJSON_AddStringToObject(result, "object", cfg_object_id_text(&d->id, text).ptr) == NULL ||
+        cJSON_AddStringToObject(result, "kind", cfg_kind_name(d->id.kind)) == NULL ||
+        cJSON_AddStringToObject(result, "namespace", ns) == NULL ||
+        (name[0] && cJSON_AddStringToObject(result, "name", name) == NULL))
+        return no_memory(err);
+    return 0;
+}
+
+static int describe_result(cJSON *result, const struct cfg_draft *d, const char *digest, cJSON *changes,
+                           struct cfg_error *err)
+{
+    uint64_t previous = d->head ? d->head->version : 0;
+    bool changed = cfg_draft_changed(d);
+    if (cfg_json_set(result, "changes", changes) != 0 ||
+        cJSON_AddNumberToObject(result, "version", (double)cfg_draft_next_version(d)) == NULL ||
+        cJSON_AddNumberToObject(result, "previous", (double)previous) == NULL ||
+        cJSON_AddBoolToObject(result, "unchanged", !changed) == NULL ||
+        cJSON_AddBoolToObject(result, "created", changed && d->before == NULL) == NULL ||
+        cJSON_AddBoolToObject(result, "deleted", changed && d->after == NULL) == NULL ||
+        cJSON_AddStringToObject(result, "digest", digest) == NULL ||
+        (d->hint[0] && cJSON_AddStringToObject(result, "hint", d->hint) == NULL))
+        return no_memory(err);
+    return 0;
+}
+
+/* Consumes changes. */
+static int add_result(struct cfg_decision *out, struct cfg_bench *b, const struct cfg_draft *d, const char *digest,
+                      cJSON *changes, struct cfg_error *err)
+{
+    cJSON *result = cJSON_CreateObject();
+    if (result == NULL || !cJSON_AddItemToArray(out->results, result)) {
+        cJSON_Delete(result);
+        cJSON_Delete(changes);
+        return no_memory(err);
+    }
+    int rc = name_result(result, d, err);
+    if (rc == 0)
+        rc = describe_result(result, d, digest, changes, err);
+    else
+        cJSON_Delete(changes);
+    if (rc == 0 && d->id.kind == CFG_KIND_CONFIG)
+        rc = cfg_deployments_report(b, d, result, err);
+    return rc;
+}
+
+static int check_rules(struct cfg_bench *b, const struct cfg_draft *d, const cJSON *changes, struct cfg_error *err)
+{
+    int rc = cfg_bench_guard_head(b, d, err);
+    if (rc != 0 || !cfg_draft_changed(d))
+        return rc;
+    rc = check_content(d, err);
+    if (rc != 0 || d->id.kind == CFG_KIND_DEPLOYMENT)
+        return rc;
+    if (d->id.kind == CFG_KIND_FLAG)
+        return check_flag_name(b, d, err);
+    rc = check_config_names(b, d, changes, err);
+    return rc == 0 ? cfg_deployments_refuse(b, d, err) : rc;
+}
+
+static int finish_draft(struct cfg_decision *out, struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+{
+    char digest[CFG_DIGEST_TEXT], label[CFG_DRAFT_LABEL];
+    cJSON *changes = describe(d);
+    int rc = changes ? check_rules(b, d, changes, err) : no_memory(err);
+    strcpy(digest, d->head ? d->head->digest : "");
+    if (rc == 0 && cfg_draft_changed(d))
+        rc = put(out, b, d, digest, err);
+    if (rc == 0)
+        return add_result(out, b, d, digest, changes, err);
+    cJSON_Delete(changes);
+    return cfg_error_wrap(err, "%s", cfg_draft_label(&d->id, label));
+}
+
+static int check_change(const struct cfg_change *c, struct cfg_error *err)
+{
+    if (c->n == 0)
+        return cfg_fail(err, CFG_E_INVALID, "the change is empty");
+    if (c->message && strlen(c->message) > CFG_LIMIT_MESSAGE)
+        return cfg_fail(err, CFG_E_LIMIT, "the message is longer than %d KiB", CFG_LIMIT_MESSAGE / 1024);
+    return 0;
+}
+
+static int apply_entries(struct cfg_bench *b, struct cfg_error *err)
+{
+    for (size_t i = 0; i < b->change->n; i++) {
+        int rc = cfg_apply_entry(b, i, err);
+        if (rc != 0)
+            return b->change->n > 1 ? cfg_error_wrap(err, "entry %zu", i + 1) : rc;
+    }
+    size_t touched = 0;
+    for (size_t i = 0; i < b->n; i++)
+        touched += b->items[i]->touched;
+    if (touched > CFG_LIMIT_CHANGE_OBJECTS)
+        return cfg_fail(err, CFG_E_LIMIT, "the change touches %zu objects; at most %d are possible", touched,
+                        CFG_LIMIT_CHANGE_OBJECTS);
+    return 0;
+}
+
+static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_error *err)
+{
+    out->results = cJSON_CreateArray();
+    out->writes = calloc(b->n, sizeof *out->writes);
+    if (out->results == NULL || out->writes == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < b->n; i++) { /* b->n may grow by drafts that are only looked into */
+        int rc = b->items[i]->touched ? finish_draft(out, b, b->items[i], err) : 0;
+        if (rc != 0)
+            return rc;
+    }
+    out->guards = b->guards;
+    out->n_guards = b->n_guards;
+    b->guards = NULL;
+    return 0;
+}
+
+int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struct cfg_heads *heads,
+               struct cfg_error *err)
+{
+    struct cfg_bench b = {.change = c, .heads = heads};
+    struct cfg_decision d = {0};
+    int rc = check_change(c, err);
+    if (rc == 0)
+        rc = apply_entries(&b, err);
+    if (rc == 0)
+        rc = finish(&d, &b, err);
+    cfg_bench_finish(&b);
+    if (rc != 0) {
+        cfg_decision_finish(&d);
+        return rc;
+    }
+    *out = d;
+    return 0;
+}
+
+void cfg_decision_finish(struct cfg_decision *d)
+{
+    for (size_t i = 0; i < d->n_writes; i++)
+        free(d->writes[i].json);
+    free(d->writes);
+    free(d->guards);
+    cJSON_Delete(d->results);
+    *d = (struct cfg_decision){0};
+}

@@ -1,0 +1,461 @@
+/* Deployments: creation freezes the pin, patches move everything but the pin; and what a namespace's write means for
+ * the deployments that run it. */
+#include "configd/change_draft.h"
+#include "configd/view.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(struct cfg_error *err)
+{
+    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+static int set_text(cJSON *object, const char *key, const char *text)
+{
+    return cfg_json_set(object, key, cJSON_CreateString(text));
+}
+
+static int open_config(struct cfg_draft **out, struct cfg_bench *b, const char *ns, struct cfg_error *err)
+{
+    struct cfg_object_id id = {.kind = CFG_KIND_CONFIG};
+    int rc = cfg_check_name("namespace", cfg_slice_str(ns), err);
+    if (rc != 0)
+        return rc;
+    strcpy(id.ns, ns);
+    return cfg_bench_open(out, b, &id, err);
+}
+
+/* --- the parts of a record --- */
+
+/* An array of namespace names, each once. Returned-owned in *out. */
+static int read_flags(cJSON **out, const cJSON *list, struct cfg_error *err)
+{
+    if (list && !cJSON_IsArray(list))
+        return cfg_fail(err, CFG_E_VALUE, "flags must be an array of namespaces");
+    cJSON *flags = cJSON_CreateArray();
+    int rc = flags ? 0 : no_memory(err);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        const char *ns = cJSON_IsString(item) ? item->valuestring : "";
+        if (rc == 0)
+            rc = cfg_check_name("flag namespace", cfg_slice_str(ns), err);
+        bool known = rc != 0;
+        for (const cJSON *f = rc == 0 ? flags->child : NULL; f && !known; f = f->next)
+            known = strcmp(f->valuestring, ns) == 0;
+        if (!known && !cJSON_AddItemToArray(flags, cJSON_CreateString(ns)))
+            rc = no_memory(err);
+    }
+    if (rc != 0) {
+        cJSON_Delete(flags);
+        return rc;
+    }
+    *out = flags;
+    return 0;
+}
+
+/* {"base":{"follows":"head"}} or {"base":{"follows":"fixed","release":{"chat":43}}}; NULL without memory. */
+static cJSON *make_arms(const char *config, uint64_t fixed)
+{
+    cJSON *arms = cJSON_CreateObject();
+    cJSON *base = cJSON_AddObjectToObject(arms, "base");
+    bool ok = base && cJSON_AddStringToObject(base, "follows", fixed ? "fixed" : "head");
+    if (ok && fixed) {
+        cJSON *release = cJSON_AddObjectToObject(base, "release");
+        ok = release && cJSON_AddNumberToObject(release, config, (double)fixed);
+    }
+    if (!ok) {
+        cJSON_Delete(arms);
+        return NULL;
+    }
+    return arms;
+}
+
+/* True when another path of the list holds it, or it is there twice (the first one counts). */
+static bool is_covered(const cJSON *list, const cJSON *item)
+{
+    bool behind = false;
+    for (const cJSON *o = list->child; o; o = o->next) {
+        size_t n = strlen(o->valuestring);
+        if (o == item)
+            behind = true;
+        else if (strncmp(item->valuestring, o->valuestring, n) == 0 &&
+                 (item->valuestring[n] == '.' || (item->valuestring[n] == '\0' && !behind)))
+            return true;
+    }
+    return false;
+}
+
+static bool remember_leaf(const char *path, const cJSON *value, void *arg)
+{
+    (void)value;
+    struct cfg_buf *names = arg;
+    cfg_buf_put(names, path, strlen(path) + 1);
+    return cfg_buf_status(names) == 0;
+}
+
+/* Top-level keys and leaves of the document are what a pin is likely to have meant. */
+static void hint_pin(const cJSON *document, const char *path, struct cfg_error *err)
+{
+    const char *names[512];
+    size_t n = 0;
+    struct cfg_buf text;
+    cfg_buf_init(&text, CFG_LIMIT_DOCUMENT);
+    (void)cfg_path_each_leaf(document, remember_leaf, &text); /* fewer candidates when it stops early */
+    for (const cJSON *m = document->child; m && n < 256; m = m->next)
+        names[n++] = m->string;
+    for (size_t at = 0; at < text.len && n < 512; at += strlen(text.data + at) + 1)
+        names[n++] = text.data + at;
+    const char *near = cfg_near_miss(path, names, n);
+    if (near)
+        cfg_error_set_hint(err, "did you mean %s?", near);
+    else
+        cfg_error_set_hint(err, "set it in the namespace first: a pin holds values that are known when it is made");
+    cfg_buf_finish(&text);
+}
+
+static int pin_one(cJSON *keys, cJSON *pin, const cJSON *document, const char *ns, const char *path,
+                   struct cfg_error *err)
+{
+    const cJSON *value = cfg_path_get(document, path);
+    if (value == NULL) {
+        (void)cfg_fail(err, CFG_E_VALUE, "%s cannot be pinned: %s/%s does not exist", path, ns, path);
+        cfg_error_set_path(err, "%s", path);
+        hint_pin(document, path, err);
+        return CFG_E_VALUE;
+    }
+    int rc = cfg_path_set(pin, path, cJSON_Duplicate(value, true), err);
+    if (rc == 0 && !cJSON_AddItemToArray(keys, cJSON_CreateString(path)))
+        rc = no_memory(err);
+    return rc;
+}
+
+/* Adds pin_keys, pin and pin_digest to the record, from the document as it is now. */
+static int freeze_pin(cJSON *record, const cJSON *list, const cJSON *document, const char *ns, struct cfg_error *err)
+{
+    char digest[CFG_DIGEST_TEXT];
+    cJSON *keys = cJSON_CreateArray(), *pin = cJSON_CreateObject();
+    int rc = keys && pin ? 0 : no_memory(err);
+    const cJSON *item;
+    if (rc == 0 && list && !cJSON_IsArray(list))
+        rc = cfg_fail(err, CFG_E_VALUE, "pin must be an array of parameter paths");
+    cJSON_ArrayForEach(item, list)
+    {
+        if (rc == 0 && (!cJSON_IsString(item) || strchr(item->valuestring, '[')))
+            rc = cfg_fail(err, CFG_E_VALUE, "pin takes paths of object keys; pin a list as a whole");
+        if (rc == 0)
+            rc = cfg_path_check(cfg_slice_str(item->valuestring), err);
+    }
+    cJSON_ArrayForEach(item, list)
+    {
+        if (rc == 0 && !is_covered(list, item))
+            rc = pin_one(keys, pin, document, ns, item->valuestring, err);
+    }
+    if (rc == 0 && cfg_digest_json(digest, pin) != 0)
+        rc = no_memory(err);
+    if (rc != 0) {
+        cJSON_Delete(keys);
+        cJSON_Delete(pin);
+        return rc;
+    }
+    rc = cfg_json_set(record, "pin_keys", keys);
+    if (cfg_json_set(record, "pin", pin) != 0 || rc != 0 || set_text(record, "pin_digest", digest) != 0)
+        return no_memory(err);
+    return 0;
+}
+
+static int read_track(bool *hold, const cJSON *track, struct cfg_error *err)
+{
+    const char *text = cJSON_IsString(track) ? track->valuestring : "";
+    if (strcmp(text, "head") != 0 && strcmp(text, "hold") != 0)
+        return cfg_fail(err, CFG_E_VALUE, "track is \"head\" or \"hold\"");
+    *hold = strcmp(text, "hold") == 0;
+    return 0;
+}
+
+/* --- creation --- */
+
+static int fill_record(cJSON *record, const struct cfg_draft *config, const cJSON *body, struct cfg_error *err)
+{
+    const char *ns = config->id.ns;
+    const cJSON *track = cfg_json_get(body, "track");
+    bool hold = false;
+    cJSON *flags = NULL;
+    int rc = track ? read_track(&hold, track, err) : 0;
+    if (rc == 0)
+        rc = read_flags(&flags, cfg_json_get(body, "flags"), err);
+    if (rc != 0)
+        return rc;
+    uint64_t fixed = hold ? cfg_draft_next_version(config) : 0;
+    rc = cfg_json_set(record, "flags", flags);
+    if (rc != 0 || set_text(record, "config", ns) != 0 || set_text(record, "track", hold ? "hold" : "head") != 0 ||
+        cfg_json_set(record, "generation", cJSON_CreateNumber(1)) != 0 ||
+        cfg_json_set(record, "arms", make_arms(ns, fixed)) != 0 ||
+        cfg_json_set(record, "adopted_stores", cJSON_CreateArray()) != 0)
+        return no_memory(err);
+    return freeze_pin(record, cfg_json_get(body, "pin"), cfg_json_get(config->after, "document"), ns, err);
+}
+
+static int create(struct cfg_bench *b, struct cfg_draft *d, const cJSON *body, struct cfg_error *err)
+{
+    static const char *const members[] = {"name", "config", "pin", "flags", "track", NULL};
+    struct cfg_draft *config;
+    if (d->before) {
+        (void)cfg_fail(err, CFG_E_EXISTS, "deployment %s exists already, at version %" PRIu64, d->id.ns,
+                       d->head->version);
+        cfg_error_set_hint(err, "its pin never moves: create another deployment, or delete this one first");
+        return CFG_E_EXISTS;
+    }
+    int rc = cfg_check_members(body, members, "a deployment", err);
+    if (rc == 0 && strcmp(cfg_json_get_str(body, "name", d->id.ns), d->id.ns) != 0)
+        rc = cfg_fail(err, CFG_E_INVALID, "the body names another deployment than %s", d->id.ns);
+    if (rc == 0)
+        rc = open_config(&config, b, cfg_json_get_str(body, "config", ""), err);
+    if (rc != 0)
+        return rc;
+    if (config->after == NULL)
+        return cfg_bench_missing(b, config, err);
+    rc = cfg_bench_guard_head(b, config, err);
+    if (rc != 0)
+        return rc;
+    d->after = cJSON_CreateObject();
+    return d->after ? fill_record(d->after, config, body, err) : no_memory(err);
+}
+
+/* --- patches --- */
+
+static int pinned(const struct cfg_draft *d, const char *member, struct cfg_error *err)
+{
+    (void)cfg_fail(err, CFG_E_PINNED, "deployment %s: %s never changes while the deployment lives", d->id.ns, member);
+    cfg_error_set_path(err, "%s", member);
+    cfg_error_set_hint(err, "create another deployment with the new set-up");
+    return CFG_E_PINNED;
+}
+
+/* The version that {"release":{NS:N}} names must exist: as a head, or in history as the caller found it. */
+static int read_release(uint64_t *out, struct cfg_bench *b, const struct cfg_change_entry *e, const char *ns,
+                        struct cfg_error *err)
+{
+    const cJSON *release = cfg_json_get(e->body, "release");
+    struct cfg_guard g = {.kind = CFG_GUARD_HISTORY, .id = {.kind = CFG_KIND_CONFIG}};
+    if (!cJSON_IsObject(release) || release->child == NULL || release->child->next != NULL ||
+        strcmp(release->child->string, ns) != 0)
+        return cfg_fail(err, CFG_E_VALUE, "release must be an object with one member, \"%s\"", ns);
+    int rc = cfg_json_need_u64(release, ns, &g.version, err);
+    if (rc != 0)
+        return rc;
+    strcpy(g.id.ns, ns);
+    const struct cfg_object *o = b->heads->get(b->heads->arg, &g.id);
+    if (o == NULL || o->version != g.version)
+        o = e->source;
+    if (o == NULL || o->version != g.version || !cfg_object_id_eq(&o->id, &g.id))
+        return cfg_fail(err, CFG_E_NOT_FOUND, "namespace %s has no version %" PRIu64, ns, g.version);
+    if (o->deleted)
+        return cfg_fail(err, CFG_E_VALUE, "version %" PRIu64 " of namespace %s is a delete", g.version, ns);
+    *out = g.version;
+    return cfg_bench_guard(b, &g, err);
+}
+
+/* What the base arm holds after the patch; 0: it follows the head. */
+static int decide_arm(uint64_t *fixed, struct cfg_bench *b, const struct cfg_draft *d, const struct cfg_change_entry *e,
+                      bool hold, struct cfg_error *err)
+{
+    const char *ns = cfg_json_get_str(d->before, "config", "");
+    const cJSON *base = cfg_json_get(cfg_json_get(d->before, "arms"), "base");
+    double is = cfg_json_get_num(cfg_json_get(base, "release"), ns, 0);
+    if (cfg_json_get(e->body, "release")) {
+        if (!hold) {
+            (void)cfg_fail(err, CFG_E_CONFLICT, "deployment %s follows the head of %s; only a held one is moved",
+                           d->id.ns, ns);
+            cfg_error_set_hint(err, "set its track to hold first");
+            return CFG_E_CONFLICT;
+        }
+        return read_release(fixed, b, e, ns, err);
+    }
+    *fixed = 0;
+    if (!hold || is > 0) {
+        *fixed = hold ? (uint64_t)is : 0;
+        return 0;
+    }
+    struct cfg_draft *config;
+    int rc = open_config(&config, b, ns, err);
+    if (rc == 0 && config->after == NULL)
+        return cfg_bench_missing(b, config, err);
+    if (rc == 0)
+        rc = cfg_bench_guard_head(b, config, err);
+    if (rc == 0)
+        *fixed = cfg_draft_next_version(config);
+    return rc;
+}
+
+static int adopt_store(cJSON *record, const cJSON *value, struct cfg_error *err)
+{
+    cJSON *list = cfg_json_get(record, "adopted_stores");
+    int rc = cJSON_IsString(value) ? cfg_check_id("store", cfg_slice_str(value->valuestring), err)
+                                   : cfg_fail(err, CFG_E_VALUE, "adopt_store must be a store's id");
+    if (rc != 0)
+        return rc;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        if (cJSON_IsString(item) && strcmp(item->valuestring, value->valuestring) == 0)
+            return 0;
+    }
+    return cJSON_AddItemToArray(list, cJSON_CreateString(value->valuestring)) ? 0 : no_memory(err);
+}
+
+static int check_patch(const struct cfg_draft *d, const cJSON *body, struct cfg_error *err)
+{
+    static const char *const members[] = {"track", "flags", "release", "adopt_store", NULL};
+    static const char *const frozen[] = {"pin", "pin_keys", "pin_digest", "config", "generation", "name", NULL};
+    for (const char *const *f = frozen; *f; f++)
+        if (cfg_json_get(body, *f))
+            return pinned(d, *f, err);
+    return cfg_check_members(body, members, "a deployment's patch", err);
+}
+
+static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_change_entry *e, struct cfg_error *err)
+{
+    bool hold = strcmp(cfg_json_get_str(d->before, "track", "head"), "hold") == 0;
+    const cJSON *track = cfg_json_get(e->body, "track"), *flag_list = cfg_json_get(e->body, "flags");
+    const cJSON *store = cfg_json_get(e->body, "adopt_store");
+    cJSON *flags = NULL;
+    uint64_t fixed;
+    int rc = check_patch(d, e->body, err);
+    if (rc == 0 && track)
+        rc = read_track(&hold, track, err);
+    if (rc == 0)
+        rc = decide_arm(&fixed, b, d, e, hold, err);
+    if (rc == 0 && flag_list)
+        rc = read_flags(&flags, flag_list, err);
+    if (rc == 0 && flags && cfg_json_set(d->after, "flags", flags) != 0)
+        rc = no_memory(err);
+    if (rc == 0 && store)
+        rc = adopt_store(d->after, store, err);
+    if (rc != 0)
+        return rc;
+    if (set_text(d->after, "track", hold ? "hold" : "head") != 0 ||
+        cfg_json_set(d->after, "arms", make_arms(cfg_json_get_str(d->before, "config", ""), fixed)) != 0)
+        return no_memory(err);
+    return 0;
+}
+
+/* A rollback may bring anything back but another pin. */
+static int check_rollback(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+{
+    static const char *const frozen[] = {"pin", "pin_keys", "config", "generation"};
+    struct cfg_draft *config;
+    for (size_t i = 0; d->before && i < sizeof frozen / sizeof frozen[0]; i++)
+        if (!cfg_json_equal(cfg_json_get(d->before, frozen[i]), cfg_json_get(d->after, frozen[i])))
+            return pinned(d, frozen[i], err);
+    int rc = open_config(&config, b, cfg_json_get_str(d->after, "config", ""), err);
+    if (rc == 0 && config->after == NULL)
+        return cfg_bench_missing(b, config, err);
+    return rc == 0 ? cfg_bench_guard_head(b, config, err) : rc;
+}
+
+int cfg_apply_deployment(struct cfg_bench *b, size_t entry, struct cfg_error *err)
+{
+    const struct cfg_change_entry *e = &b->change->entries[entry];
+    struct cfg_draft *d = cfg_bench_find(b, &e->id);
+    if (e->op == CFG_CHANGE_ROLLBACK)
+        return check_rollback(b, d, err);
+    if (e->op == CFG_CHANGE_CREATE || e->op == CFG_CHANGE_PUT)
+        return create(b, d, e->body, err);
+    if (e->op != CFG_CHANGE_MERGE_PATCH)
+        return cfg_fail(err, CFG_E_UNSUPPORTED, "a deployment is changed by a merge patch");
+    return d->before ? patch(b, d, e, err) : cfg_bench_missing(b, d, err);
+}
+
+/* --- what a namespace's write means for deployments --- */
+
+struct survey {
+    struct cfg_bench *bench;
+    const struct cfg_draft *config;
+    cJSON *held, *kept;
+    struct cfg_error *err;
+    int rc;
+};
+
+static int add_held(struct survey *s, const struct cfg_deployment *d, const struct cfg_arm *base)
+{
+    cJSON *entry = cJSON_CreateObject();
+    if (entry && cJSON_AddStringToObject(entry, "deployment", d->name) &&
+        cJSON_AddNumberToObject(entry, "version", (double)base->fixed) && cJSON_AddItemToArray(s->held, entry))
+        return 0;
+    cJSON_Delete(entry);
+    return no_memory(s->err);
+}
+
+static int add_kept(struct survey *s, const struct cfg_deployment *d)
+{
+    const cJSON *before = cfg_json_get(s->config->before, "document");
+    const cJSON *after = cfg_json_get(s->config->after, "document");
+    cJSON *empty = cJSON_CreateObject();
+    cJSON *list = empty ? cfg_pin_kept(d, before ? before : empty, after ? after : empty) : NULL;
+    int rc = list ? 0 : no_memory(s->err);
+    while (rc == 0 && list->child) {
+        cJSON *entry = cJSON_DetachItemViaPointer(list, list->child);
+        if (cJSON_AddStringToObject(entry, "deployment", d->name) == NULL)
+            rc = no_memory(s->err);
+        if (!cJSON_AddItemToArray(s->kept, entry))
+            cJSON_Delete(entry);
+    }
+    cJSON_Delete(list);
+    cJSON_Delete(empty);
+    return rc;
+}
+
+static bool report_one(struct cfg_object *o, void *arg)
+{
+    struct survey *s = arg;
+    struct cfg_deployment d;
+    if (o->deleted || cfg_deployment_read(&d, o, NULL) != 0)
+        return true; /* a record that nobody can use is kept from nobody */
+    if (strcmp(d.config, s->config->id.ns) == 0) {
+        const struct cfg_arm *base = cfg_deployment_arm(&d, "base");
+        if (base && base->fixed)
+            s->rc = add_held(s, &d, base);
+        if (s->rc == 0)
+            s->rc = add_kept(s, &d);
+    }
+    cfg_deployment_finish(&d);
+    return s->rc == 0;
+}
+
+int cfg_deployments_report(struct cfg_bench *b, const struct cfg_draft *config, cJSON *result, struct cfg_error *err)
+{
+    struct survey s = {.bench = b, .config = config, .err = err};
+    s.held = cJSON_AddArrayToObject(result, "held");
+    s.kept = cJSON_AddArrayToObject(result, "kept");
+    if (s.held == NULL || s.kept == NULL)
+        return no_memory(err);
+    b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, report_one, &s);
+    return s.rc;
+}
+
+static bool refuse_one(struct cfg_object *o, void *arg)
+{
+    struct survey *s = arg;
+    struct cfg_deployment d;
+    const struct cfg_draft *draft = cfg_bench_find(s->bench, &o->id);
+    if (o->deleted || (draft && draft->after == NULL) || cfg_deployment_read(&d, o, NULL) != 0)
+        return true;
+    if (strcmp(d.config, s->config->id.ns) == 0) {
+        s->rc = cfg_fail(s->err, CFG_E_IN_USE, "namespace %s is what deployment %s runs", s->config->id.ns, d.name);
+        cfg_error_set_hint(s->err, "delete the deployment first");
+    }
+    cfg_deployment_finish(&d);
+    return s->rc == 0;
+}
+
+int cfg_deployments_refuse(struct cfg_bench *b, const struct cfg_draft *config, struct cfg_error *err)
+{
+    struct survey s = {.bench = b, .config = config, .err = err};
+    if (config->before == NULL || config->after != NULL || b->change->force)
+        return 0;
+    b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, refuse_one, &s);
+    return s.rc == 0 ? cfg_bench_guard_space(b, CFG_KIND_DEPLOYMENT, "", err) : s.rc;
+}

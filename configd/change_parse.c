@@ -1,0 +1,146 @@
+/* Reading a change: POST /v1/changes' entries. */
+#include "configd/change_draft.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void entry_finish(struct cfg_change_entry *e)
+{
+    cJSON_Delete(e->body);
+    (void)cfg_object_unref(e->source);
+}
+
+void cfg_change_finish(struct cfg_change *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        entry_finish(&c->entries[i]);
+    free(c->entries);
+    free(c->message);
+    free(c->author);
+    free(c->time);
+    free(c->request_id);
+    *c = (struct cfg_change){0};
+}
+
+bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e)
+{
+    if (e->op == CFG_CHANGE_ROLLBACK) {
+        *id = e->id;
+        *version = e->rollback_to;
+        return true;
+    }
+    const cJSON *release = e->id.kind == CFG_KIND_DEPLOYMENT ? cfg_json_get(e->body, "release") : NULL;
+    if (e->op != CFG_CHANGE_MERGE_PATCH || release == NULL || release->child == NULL)
+        return false;
+    struct cfg_object_id config = {.kind = CFG_KIND_CONFIG};
+    struct cfg_slice name = cfg_slice_str(release->child->string);
+    if (cfg_check_name("namespace", name, NULL) != 0 ||
+        cfg_json_need_u64(release, release->child->string, version, NULL) != 0)
+        return false;
+    memcpy(config.ns, name.ptr, name.len);
+    *id = config;
+    return true;
+}
+
+static int copy_body(struct cfg_change_entry *e, const cJSON *body, struct cfg_error *err)
+{
+    e->body = cJSON_Duplicate(body, true);
+    return e->body ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+static int read_if_version(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
+{
+    e->has_if_version = cfg_json_get(item, "if_version") != NULL;
+    return e->has_if_version ? cfg_json_need_u64(item, "if_version", &e->if_version, err) : 0;
+}
+
+static int parse_set(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
+{
+    static const char *const members[] = {"namespace", "if_version", "set", NULL};
+    const char *ns = cfg_json_get_str(item, "namespace", "");
+    const cJSON *set = cfg_json_get(item, "set");
+    int rc = cfg_check_members(item, members, "an entry that sets", err);
+    if (rc == 0)
+        rc = cfg_check_name("namespace", cfg_slice_str(ns), err);
+    if (rc != 0)
+        return rc;
+    if (!cJSON_IsArray(set) || set->child == NULL)
+        return cfg_fail(err, CFG_E_INVALID, "\"set\" must be an array of at least one item");
+    e->op = CFG_CHANGE_SET;
+    e->id.kind = CFG_KIND_CONFIG;
+    strcpy(e->id.ns, ns);
+    return copy_body(e, set, err);
+}
+
+static const struct {
+    const char *member;
+    enum cfg_change_op op;
+} operations[] = {
+    {"put", CFG_CHANGE_PUT},       {"patch", CFG_CHANGE_MERGE_PATCH},    {"json_patch", CFG_CHANGE_JSON_PATCH},
+    {"delete", CFG_CHANGE_DELETE}, {"rollback_to", CFG_CHANGE_ROLLBACK},
+};
+enum { OPERATIONS = sizeof operations / sizeof operations[0] };
+
+static int parse_operation(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
+{
+    const cJSON *value = NULL;
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        const cJSON *found = cfg_json_get(item, operations[i].member);
+        if (found && value)
+            return cfg_fail(err, CFG_E_INVALID, "more than one operation on one object");
+        if (found) {
+            value = found;
+            e->op = operations[i].op;
+        }
+    }
+    if (value == NULL)
+        return cfg_fail(err, CFG_E_INVALID, "it says nothing to do: put, patch, json_patch, delete or rollback_to");
+    if (e->op == CFG_CHANGE_ROLLBACK)
+        return cfg_json_need_u64(item, "rollback_to", &e->rollback_to, err);
+    if (e->op == CFG_CHANGE_DELETE)
+        return cJSON_IsTrue(value) ? 0 : cfg_fail(err, CFG_E_INVALID, "\"delete\" must be true");
+    if (e->op == CFG_CHANGE_PUT && e->id.kind == CFG_KIND_DEPLOYMENT)
+        e->op = CFG_CHANGE_CREATE;
+    return copy_body(e, value, err);
+}
+
+static int parse_object(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
+{
+    static const char *const members[] = {"object",     "if_version", "put",         "patch",
+                                          "json_patch", "delete",     "rollback_to", NULL};
+    int rc = cfg_check_members(item, members, "an entry", err);
+    if (rc == 0)
+        rc = cfg_object_id_parse(&e->id, cfg_slice_str(cfg_json_get_str(item, "object", "")), err);
+    return rc == 0 ? parse_operation(e, item, err) : rc;
+}
+
+static int parse_entry(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
+{
+    int rc = cfg_json_get(item, "set") || cfg_json_get(item, "namespace") ? parse_set(e, item, err)
+                                                                          : parse_object(e, item, err);
+    return rc == 0 ? read_if_version(e, item, err) : rc;
+}
+
+int cfg_change_parse(struct cfg_change *out, const cJSON *array, struct cfg_error *err)
+{
+    int n = cJSON_GetArraySize(array);
+    if (!cJSON_IsArray(array) || n == 0)
+        return cfg_fail(err, CFG_E_INVALID, "a change is an array of at least one entry");
+    if (n > CFG_LIMIT_CHANGE_OBJECTS)
+        return cfg_fail(err, CFG_E_LIMIT, "%d entries; a change takes at most %d", n, CFG_LIMIT_CHANGE_OBJECTS);
+    struct cfg_change c = {.entries = calloc((size_t)n, sizeof *c.entries)};
+    if (c.entries == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, array)
+    {
+        int rc = parse_entry(&c.entries[c.n++], item, err);
+        if (rc != 0) {
+            size_t at = c.n;
+            cfg_change_finish(&c);
+            return n == 1 ? rc : cfg_error_wrap(err, "entry %zu", at);
+        }
+    }
+    *out = c;
+    return 0;
+}
