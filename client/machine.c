@@ -309,6 +309,22 @@ static int read_registration(struct cfg_machine *m, const char *text, struct cfg
     return m->worker && m->incarnation ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
 
+int cfg_machine_set_registration(struct cfg_machine *m, const char *json, struct cfg_error *err)
+{
+    cJSON *next = NULL;
+    int rc = cfg_json_parse(&next, cfg_slice_str(json), 0, err);
+    if (rc != 0)
+        return cfg_error_wrap(err, "the registration");
+    if (m->worker == NULL || strcmp(cfg_json_get_str(next, "worker", ""), m->worker) != 0 ||
+        strcmp(cfg_json_get_str(next, "incarnation", ""), m->incarnation) != 0) {
+        cJSON_Delete(next);
+        return cfg_fail(err, CFG_E_INVALID, "a registration of another worker or incarnation");
+    }
+    cJSON_Delete(m->registration);
+    m->registration = next;
+    return 0;
+}
+
 static int fill(struct cfg_machine *m, const struct cfg_machine_options *o, struct cfg_error *err)
 {
     m->servers = o->servers;

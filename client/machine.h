@@ -67,4 +67,8 @@ void cfg_machine_done(struct cfg_machine *m, enum cfg_slot slot, long status, co
  * under way. CFG_E_INVALID for an observer, CFG_E_SUPERSEDED when ended, CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_machine_report(struct cfg_machine *m, const char *json, struct cfg_error *err);
 
+/* Replaces the registration for the next time it is sent; nothing is sent now. CFG_E_INVALID for another worker or
+ * incarnation, CFG_E_JSON, CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_machine_set_registration(struct cfg_machine *m, const char *json, struct cfg_error *err);
+
 #endif

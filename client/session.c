@@ -108,3 +108,10 @@ int cfg_session_report(struct cfg_session *s, const char *json, struct cfg_error
         return cfg_fail(err, CFG_E_INVALID, "no report");
     return cfg_machine_report(s->machine, json, err);
 }
+
+int cfg_session_set_registration(struct cfg_session *s, const char *json, struct cfg_error *err)
+{
+    if (json == NULL)
+        return cfg_fail(err, CFG_E_INVALID, "no registration");
+    return cfg_machine_set_registration(s->machine, json, err);
+}

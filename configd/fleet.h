@@ -32,6 +32,10 @@ CFG_MUST_CHECK int cfg_fleet_register(struct cfg_fleet *f, const char *deploymen
                                       cJSON **problem, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *worker, const cJSON *body,
                                     struct cfg_error *err); /* CFG_E_UNKNOWN_WORKER, CFG_E_SUPERSEDED, CFG_E_INVALID */
+/* May a worker whose view comes from store `claimed` (NULL or "": from none) follow d in this store? *problem as above:
+ * {"store","adopted"}. CFG_E_FOREIGN_STORE. */
+CFG_MUST_CHECK int cfg_fleet_check_store(const struct cfg_deployment *d, const char *store_id, const char *claimed,
+                                         cJSON **problem, struct cfg_error *err);
 /* A worker's stream came or went: connected workers are those with an open stream. `superseded` is how a stream is told
  * that a newer incarnation, or a newer stream of its own incarnation, has taken its place; it counts as closed then and
  * is not told again. May be called from inside register and stream_opened. Errors of opened: CFG_E_UNKNOWN_WORKER,

@@ -76,7 +76,8 @@ bool cfg_hub_stale(const struct cfg_hub *h);
 /* The view of (deployment, arm) as it was at `at`, rebuilt from history: the `view` event's data as JSON text (borrowed
  * by fn, which is called in a later turn, exactly once). CFG_E_NOT_FOUND (no deployment at that revision),
  * CFG_E_COMPACTED (retention has taken a version it was made of, or an epoch that has ended), CFG_E_NOT_READY (newer
- * than what the replica shows), and what the history's reader says. */
+ * than what the replica shows, even after a little wait), and what the history's reader says. After cfg_hub_free fn is
+ * not called any more. */
 typedef void (*cfg_hub_view_fn)(void *arg, struct cfg_slice view_json, const struct cfg_error *err);
 void cfg_hub_view_at(struct cfg_hub *h, const char *deployment, const char *arm, struct cfg_rev at, cfg_hub_view_fn fn,
                      void *arg);

@@ -131,6 +131,10 @@ CFG_API void cfg_session_wake(struct cfg_session *s);    /* makes poll_fd readab
 /* Sends a report (JSON text, see the API). While one is under way only the newest given meanwhile is kept. */
 CFG_API CFG_MUST_CHECK int cfg_session_report(struct cfg_session *s, const char *json, struct cfg_error *err);
 
+/* What later registrations (after a reconnect) say: a worker's pinned values are known only with its first view. Same
+ * worker and incarnation as before, else CFG_E_INVALID; CFG_E_JSON, CFG_E_NOMEM. The text is copied. */
+CFG_API CFG_MUST_CHECK int cfg_session_set_registration(struct cfg_session *s, const char *json, struct cfg_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -539,3 +539,22 @@ Test(machine, bad_options)
     const struct cfg_machine_options bad = {.servers = 1, .deployment = "blue", .registration = "{"};
     cr_assert_eq(cfg_machine_new(&m, &bad, &none, &nothing, &err), CFG_E_JSON);
 }
+
+Test(machine, a_new_registration_counts_from_the_next_connection)
+{
+    struct memory t;
+    struct cfg_error err = CFG_ERROR_INIT;
+    char digest[CFG_DIGEST_TEXT];
+    follow(&t, &worker, digest);
+    const char *later = "{\"worker\":\"w0\",\"incarnation\":\"abc\",\"contract\":{},\"pin\":{\"tp\":4}}";
+    cr_assert_eq(cfg_machine_set_registration(t.machine, later, &err), 0);
+    cr_assert_eq(cfg_machine_set_registration(t.machine, "{\"worker\":\"w1\",\"incarnation\":\"abc\"}", &err),
+                 CFG_E_INVALID);
+    cr_assert_eq(cfg_machine_set_registration(t.machine, "{", &err), CFG_E_JSON);
+    cr_assert_eq(t.slots[CFG_SLOT_REGISTER].count, 1U, "nothing is sent now");
+    memory_break(&t, CFG_SLOT_STREAM, CFG_E_CONNECT);
+    memory_tick(&t, 60000);
+    cr_assert_eq(t.slots[CFG_SLOT_REGISTER].count, 2U);
+    cr_assert_not_null(strstr(t.slots[CFG_SLOT_REGISTER].body, "\"pin\":{\"tp\":4}"));
+    memory_finish(&t);
+}

@@ -1,0 +1,129 @@
+"""libcfgworker.so as ctypes sees it: where it is found, and the structs and prototypes of <cfg/worker.h>."""
+
+import ctypes
+import ctypes.util
+import os
+from pathlib import Path
+
+SONAME = "libcfgworker.so.0"
+
+
+class LibraryNotFound(ImportError):
+    """libcfgworker.so is nowhere; the message lists where it was looked for."""
+
+
+class Error(ctypes.Structure):
+    _fields_ = [
+        ("code", ctypes.c_int), ("retryable", ctypes.c_bool), ("text", ctypes.c_char * 384),
+        ("path", ctypes.c_char * 160), ("hint", ctypes.c_char * 256),
+    ]
+
+
+class Param(ctypes.Structure):
+    _fields_ = [("index", ctypes.c_uint32)]
+
+
+class Value(ctypes.Union):
+    _fields_ = [("b", ctypes.c_bool), ("i64", ctypes.c_int64), ("f64", ctypes.c_double), ("string", ctypes.c_char_p)]
+
+
+class View(ctypes.Structure):
+    _fields_ = [
+        ("n", ctypes.c_uint32), ("serial", ctypes.c_uint32), ("values", ctypes.POINTER(Value)),
+        ("revision", ctypes.c_char_p), ("digest", ctypes.c_char_p),
+    ]
+
+
+LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
+PREPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(View), ctypes.POINTER(Error))
+COMMIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(View))
+
+
+class Hooks(ctypes.Structure):
+    _fields_ = [("prepare", PREPARE), ("commit", COMMIT), ("abort", COMMIT), ("arg", ctypes.c_void_p)]
+
+
+class Options(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t)] + [
+        (name, ctypes.c_char_p)
+        for name in ("servers", "token", "ca_file", "deployment", "worker", "source", "cache", "overrides", "labels")
+    ] + [("external_loop", ctypes.c_bool), ("log", LOG), ("log_arg", ctypes.c_void_p)]
+
+
+class Status(ctypes.Structure):
+    _fields_ = [
+        ("state", ctypes.c_char * 24), ("revision", ctypes.c_char * 48), ("digest", ctypes.c_char * 80),
+        ("store", ctypes.c_char * 64), ("newest", ctypes.c_char * 48), ("age_ms", ctypes.c_uint64),
+        ("changes", ctypes.c_uint64), ("rejects", ctypes.c_uint64), ("last_reject", ctypes.c_char * 384),
+    ]
+
+
+def _candidates():
+    """CONFIGD_LIB (a file or a folder), beside this package, the builds of the source tree, the system."""
+    given = os.environ.get("CONFIGD_LIB")
+    if given:
+        path = Path(given)
+        yield path / "libcfgworker.so" if path.is_dir() else path
+        return
+    here = Path(__file__).resolve().parent
+    yield here / "libcfgworker.so"
+    yield here / SONAME
+    if len(here.parents) > 2:
+        # Sanitizer builds want their runtime loaded before Python itself, so only these:
+        for preset in ("release", "dev"):
+            yield here.parents[2] / "build" / preset / "worker" / "libcfgworker.so"
+    yield SONAME
+    yield ctypes.util.find_library("cfgworker")
+
+
+def _open():
+    tried = []
+    for candidate in _candidates():
+        if candidate is None or (isinstance(candidate, Path) and not candidate.exists()):
+            tried.append(str(candidate or "the linker's cache"))
+            continue
+        try:
+            return ctypes.CDLL(str(candidate))
+        except OSError as e:
+            tried.append(f"{candidate} ({e})")
+    raise LibraryNotFound("libcfgworker.so was not found; set CONFIGD_LIB to it. Looked at: " + "; ".join(tried))
+
+
+def _declare(lib):
+    worker, param, error = ctypes.c_void_p, Param, ctypes.POINTER(Error)
+    text, klass, flag, i64, f64 = ctypes.c_char_p, ctypes.c_int, ctypes.c_bool, ctypes.c_int64, ctypes.c_double
+    prototypes = {
+        "cfg_worker_open": (ctypes.c_int, [ctypes.POINTER(worker), ctypes.POINTER(Options), error]),
+        "cfg_worker_close": (None, [worker]),
+        "cfg_param_bool": (param, [worker, text, klass, flag]),
+        "cfg_param_i64": (param, [worker, text, klass, i64, i64, i64]),
+        "cfg_param_f64": (param, [worker, text, klass, f64, f64, f64]),
+        "cfg_param_string": (param, [worker, text, klass, text]),
+        "cfg_param_json": (param, [worker, text, klass, text]),
+        "cfg_param_flag": (param, [worker, text, flag]),
+        "cfg_worker_on_change": (ctypes.c_int, [worker, text, ctypes.POINTER(Hooks), error]),
+        "cfg_worker_start": (ctypes.c_int, [worker, ctypes.c_uint, error]),
+        "cfg_step_begin": (ctypes.POINTER(View), [worker, ctypes.c_uint64]),
+        "cfg_step_end": (None, [worker, text]),
+        "cfg_worker_idle": (flag, [worker, ctypes.c_uint]),
+        "cfg_worker_wake": (None, [worker]),
+        "cfg_worker_status": (None, [worker, ctypes.POINTER(Status)]),
+        "cfg_worker_poll_fd": (ctypes.c_int, [worker]),
+        "cfg_worker_timeout_ms": (ctypes.c_int, [worker]),
+        "cfg_worker_process": (None, [worker]),
+    }
+    for name, (restype, argtypes) in prototypes.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = restype, argtypes
+    return lib
+
+
+_lib = None
+
+
+def lib():
+    """The library, loaded at the first use, so that importing this module works without it."""
+    global _lib
+    if _lib is None:
+        _lib = _declare(_open())
+    return _lib

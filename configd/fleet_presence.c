@@ -1,0 +1,300 @@
+/* Presence: one record per deployment with workers here, under this replica's lease, so that the record goes with the
+ * replica. Written when who is connected changes, at most once a second per deployment; the lease is taken with the
+ * first worker and kept while there is any record. Nothing is written into a store that is not the replica's (every
+ * write guards meta/store).
+ *
+ *    NONE ──worker──► ASKED ──granted──► HELD ──expired or revoked elsewhere──► NONE (all records are written anew)
+ */
+#include "configd/fleet_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TICK_MS = 1000,          /* also the least time between two writes of one record */
+    RECORD_MAX = 512 * 1024, /* bytes; contracts that do not fit are left out, which readers see as unknown */
+    WRITE_TIMEOUT_MS = 3000,
+    KEEP_GONE_MS = 600 * 1000, /* a worker without a stream is shown this long */
+    PRUNE_EVERY_MS = 30 * 1000,
+};
+
+struct write {
+    struct fleet_link *link;
+    struct fleet_deployment *d;
+    int64_t lease;
+    bool removes;
+};
+
+static struct fleet_link *hold_link(struct cfg_fleet *f)
+{
+    f->link->refs++;
+    return f->link;
+}
+
+/* Lets go; returns the fleet, or NULL when it is gone. */
+static struct cfg_fleet *drop_link(struct fleet_link *link)
+{
+    struct cfg_fleet *f = link->f;
+    if (--link->refs == 0)
+        free(link);
+    return f;
+}
+
+void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, const struct fleet_deployment *d)
+{
+    cfg_buf_puts(out, "{\"url\":");
+    cfg_json_put_string(out, cfg_slice_str(f->url));
+    cfg_buf_puts(out, ",\"replica\":");
+    cfg_json_put_string(out, cfg_slice_str(f->replica_id));
+    cfg_buf_printf(out, ",\"workers\":%zu,\"contracts\":[", d->connected);
+    const char *comma = "";
+    for (const struct fleet_contract *c = d->contracts; c; c = c->next) {
+        struct cfg_slice json = cfg_bytes_slice(c->contract->json);
+        if (c->connected == 0 || out->len + json.len > RECORD_MAX)
+            continue;
+        cfg_buf_printf(out, "%s{\"workers\":%zu,\"contract\":", comma, c->connected);
+        cfg_buf_put(out, json.ptr, json.len);
+        cfg_buf_putc(out, '}');
+        comma = ",";
+    }
+    cfg_buf_puts(out, "]}");
+}
+
+static void write_done(void *arg, const struct cfg_etcd_txn_reply *reply, const struct cfg_error *err)
+{
+    struct write *w = arg;
+    struct cfg_fleet *f = drop_link(w->link);
+    if (f == NULL) {
+        free(w);
+        return;
+    }
+    w->d->writing = false;
+    if (err || !reply->succeeded) {
+        w->d->dirty = true;
+        if (f->lease_state == LEASE_HELD && w->lease == f->lease)
+            f->renewed_ms = 0; /* perhaps the lease is gone: asked at the next tick */
+    } else if (w->removes) {
+        w->d->written = false;
+    }
+    free(w);
+}
+
+static void put_key(struct cfg_buf *out, const struct cfg_fleet *f, const char *deployment)
+{
+    cfg_buf_printf(out, "%slive/presence/%s/%s", f->prefix, deployment, f->replica_id);
+}
+
+static void write_record(struct cfg_fleet *f, struct fleet_deployment *d)
+{
+    struct write *w = malloc(sizeof *w);
+    struct cfg_buf key, meta, value;
+    cfg_buf_init(&key, 4096);
+    cfg_buf_init(&meta, 4096);
+    cfg_buf_init(&value, 2 * RECORD_MAX);
+    put_key(&key, f, d->name);
+    cfg_buf_printf(&meta, "%smeta/store", f->prefix);
+    fleet_presence_print(&value, f, d);
+    if (w && !cfg_buf_status(&key) && !cfg_buf_status(&meta) && !cfg_buf_status(&value)) {
+        *w = (struct write){hold_link(f), d, f->lease, d->connected == 0};
+        struct cfg_etcd_compare same_store = {.key = cfg_buf_slice(&meta),
+                                              .target = CFG_ETCD_MOD,
+                                              .result = CFG_ETCD_EQUAL,
+                                              .number = (int64_t)cfg_store_identity(f->store)->mod_revision};
+        struct cfg_etcd_op op = {.kind = w->removes ? CFG_ETCD_DELETE : CFG_ETCD_PUT, .key = cfg_buf_slice(&key)};
+        if (!w->removes) {
+            op.value = cfg_buf_slice(&value);
+            op.lease = f->lease;
+        }
+        struct cfg_etcd_txn_req req = {.compare = &same_store, .n_compare = 1, .success = &op, .n_success = 1};
+        d->dirty = false;
+        d->writing = d->written = true;
+        d->written_ms = fleet_now_ms(f);
+        cfg_etcd_txn(f->etcd, &req, WRITE_TIMEOUT_MS, write_done, w);
+        w = NULL;
+    }
+    free(w); /* without memory the record stays dirty for the next tick */
+    cfg_buf_finish(&key);
+    cfg_buf_finish(&meta);
+    cfg_buf_finish(&value);
+}
+
+/* --- the lease --- */
+
+static void lose_lease(struct cfg_fleet *f)
+{
+    f->lease_state = LEASE_NONE;
+    f->lease = 0;
+    for (struct fleet_deployment *d = f->deployments; d; d = d->next) {
+        d->written = false;
+        d->dirty = d->connected > 0;
+    }
+}
+
+static void flush(struct cfg_fleet *f);
+
+static void granted(void *arg, int64_t id, int64_t ttl_s, const struct cfg_error *err)
+{
+    struct cfg_fleet *f = drop_link(arg);
+    (void)ttl_s;
+    if (f == NULL)
+        return;
+    f->lease_state = err ? LEASE_NONE : LEASE_HELD;
+    if (err)
+        return;
+    f->lease = id;
+    f->renewed_ms = fleet_now_ms(f);
+    flush(f);
+}
+
+static void renewed(void *arg, int64_t id, int64_t ttl_s, const struct cfg_error *err)
+{
+    struct cfg_fleet *f = drop_link(arg);
+    if (f == NULL)
+        return;
+    f->renewing = false;
+    if (err || id != f->lease)
+        return; /* asked again at the next tick */
+    if (ttl_s <= 0)
+        lose_lease(f);
+    else
+        f->renewed_ms = fleet_now_ms(f);
+}
+
+static bool may_write(const struct cfg_fleet *f)
+{
+    enum cfg_replica_state state = cfg_store_state(f->store, NULL);
+    return cfg_store_ready(f->store) && !cfg_store_restoring(f->store) && state != CFG_REPLICA_FOREIGN &&
+           state != CFG_REPLICA_STARTING && f->etcd != NULL;
+}
+
+static void keep_lease(struct cfg_fleet *f, uint64_t now)
+{
+    uint64_t every = (uint64_t)f->lease_ttl_s * 1000 / 3;
+    if (f->lease_state == LEASE_HELD && !f->renewing && now - f->renewed_ms >= every) {
+        f->renewing = true;
+        cfg_etcd_lease_keepalive(f->etcd, f->lease, renewed, hold_link(f));
+    }
+}
+
+/* Writes what is due; takes the lease first where there is none. */
+static void flush(struct cfg_fleet *f)
+{
+    uint64_t now = fleet_now_ms(f);
+    if (!may_write(f))
+        return;
+    keep_lease(f, now);
+    for (struct fleet_deployment *d = f->deployments; d; d = d->next) {
+        if (!d->dirty || d->writing || (d->written_ms != 0 && now - d->written_ms < TICK_MS))
+            continue;
+        if (d->connected == 0 && !d->written) {
+            d->dirty = false;
+        } else if (f->lease_state == LEASE_HELD) {
+            write_record(f, d);
+        } else if (f->lease_state == LEASE_NONE) {
+            f->lease_state = LEASE_ASKED;
+            cfg_etcd_lease_grant(f->etcd, f->lease_ttl_s, granted, hold_link(f));
+        }
+    }
+}
+
+void fleet_presence_touch(struct cfg_fleet *f, struct fleet_deployment *d)
+{
+    d->dirty = true;
+    flush(f);
+}
+
+/* --- workers that left --- */
+
+struct prune {
+    uint64_t now_ms;
+    struct fleet_worker **gone;
+    size_t n, cap;
+};
+
+static void note_gone(struct fleet_worker *w, void *arg)
+{
+    struct prune *p = arg;
+    uint64_t since = w->gone_ms > w->registered_ms ? w->gone_ms : w->registered_ms;
+    if (w->reported && w->report_ms > since)
+        since = w->report_ms;
+    if (!w->superseded && p->now_ms - since > KEEP_GONE_MS && p->n < p->cap)
+        p->gone[p->n++] = w;
+}
+
+static void prune(struct cfg_fleet *f, uint64_t now)
+{
+    f->pruned_ms = now;
+    for (struct fleet_deployment *d = f->deployments; d; d = d->next) {
+        size_t cap = d->n - d->connected;
+        struct prune p = {.now_ms = now, .gone = cap ? calloc(cap, sizeof(struct fleet_worker *)) : NULL, .cap = cap};
+        if (p.gone == NULL)
+            continue;
+        fleet_each_worker(d, note_gone, &p);
+        for (size_t i = 0; i < p.n; i++)
+            fleet_remove_worker(f, p.gone[i]);
+        free(p.gone);
+    }
+}
+
+static void tick(void *arg)
+{
+    struct cfg_fleet *f = arg;
+    uint64_t now = fleet_now_ms(f);
+    flush(f);
+    if (now - f->pruned_ms >= PRUNE_EVERY_MS)
+        prune(f, now);
+    cfg_timer_start(f->tick, TICK_MS);
+}
+
+/* A record of ours that vanished (the lease ran out while etcd was away, a restore) is written anew. */
+static void store_changed(void *arg, struct cfg_rev rev, const struct cfg_store_change *changes, size_t n, bool full)
+{
+    struct cfg_fleet *f = arg;
+    bool look = full;
+    (void)rev;
+    for (size_t i = 0; i < n && !look; i++)
+        look = changes[i].after == NULL && changes[i].before->id.kind == CFG_KIND_PRESENCE &&
+               strcmp(changes[i].before->id.name, f->replica_id) == 0;
+    for (struct fleet_deployment *d = look ? f->deployments : NULL; d; d = d->next)
+        if (d->connected > 0 && !d->writing &&
+            cfg_store_find(f->store, CFG_KIND_PRESENCE, d->name, f->replica_id) == NULL) {
+            d->dirty = true;
+            f->renewed_ms = 0;
+        }
+}
+
+int fleet_presence_start(struct cfg_fleet *f, struct cfg_error *err)
+{
+    f->link = calloc(1, sizeof *f->link);
+    f->tick = cfg_timer_new(f->loop, tick, f);
+    if (f->tick == NULL || f->link == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for the fleet");
+    *f->link = (struct fleet_link){f, 1};
+    f->listener = (struct cfg_store_listener){.changed = store_changed, .arg = f};
+    cfg_store_listen(f->store, &f->listener);
+    f->pruned_ms = fleet_now_ms(f);
+    cfg_timer_start(f->tick, TICK_MS);
+    return 0;
+}
+
+static void revoked(void *arg, const struct cfg_error *err)
+{
+    (void)arg;
+    (void)err; /* the lease runs out by itself where this was lost */
+}
+
+void fleet_presence_stop(struct cfg_fleet *f)
+{
+    cfg_timer_free(f->tick);
+    f->tick = NULL;
+    if (f->listener.changed == NULL) { /* it never started */
+        free(f->link);
+        return;
+    }
+    cfg_store_unlisten(f->store, &f->listener);
+    f->link->f = NULL;
+    (void)drop_link(f->link);
+    if (f->lease_state == LEASE_HELD && f->etcd)
+        cfg_etcd_lease_revoke(f->etcd, f->lease, revoked, NULL);
+}

@@ -1,0 +1,375 @@
+/* What workers send: registrations and reports, checked before anything is kept. */
+#include "configd/fleet_internal.h"
+#include "configd/hub_compose.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    INCARNATION_MIN = 16,
+    WORKERS_MAX = 100000,  /* of this replica */
+    TEXT_MAX_BYTES = 255,  /* host, group */
+    KEPT_MAX = 256 * 1024, /* bytes of labels, metrics, rejects, … of one worker */
+    RECENT_MS = 10000,     /* an incarnation heard of this lately was alive when it was replaced */
+};
+
+static int invalid(struct cfg_error *err, const char *key, const char *must)
+{
+    (void)cfg_fail(err, CFG_E_INVALID, "%s must be %s", key, must);
+    cfg_error_set_path(err, "%s", key);
+    return CFG_E_INVALID;
+}
+
+static int check_incarnation(const cJSON *body, const char **out, struct cfg_error *err)
+{
+    const char *s = cfg_json_get_str(body, "incarnation", "");
+    size_t n = strspn(s, "0123456789abcdefABCDEF");
+    if (s[n] != '\0' || n < INCARNATION_MIN || n > FLEET_INCARNATION)
+        return invalid(err, "incarnation", "16 to 64 hexadecimal digits, new for every process");
+    *out = s;
+    return 0;
+}
+
+static int check_text(const cJSON *body, const char *key, struct cfg_error *err)
+{
+    const cJSON *v = cfg_json_get(body, key);
+    if (v && !cJSON_IsNull(v) && (!cJSON_IsString(v) || strlen(v->valuestring) > TEXT_MAX_BYTES))
+        return invalid(err, key, "a string of at most 255 bytes");
+    return 0;
+}
+
+static int check_count(const cJSON *body, const char *key, struct cfg_error *err)
+{
+    const cJSON *v = cfg_json_get(body, key);
+    uint64_t n;
+    if (v && cfg_json_need_u64(body, key, &n, NULL) != 0)
+        return invalid(err, key, "an integer of 0 or more");
+    return 0;
+}
+
+static int check_kind(const cJSON *body, const char *key, bool object, struct cfg_error *err)
+{
+    const cJSON *v = cfg_json_get(body, key);
+    if (v && !(object ? cJSON_IsObject(v) : cJSON_IsArray(v)))
+        return invalid(err, key, object ? "an object" : "an array");
+    return 0;
+}
+
+/* --- registration --- */
+
+struct registration {
+    const char *worker, *incarnation;
+    struct cfg_contract *contract; /* owned */
+    cJSON *about;                  /* owned */
+};
+
+static const char *const about_keys[] = {"host", "pid", "group", "rank", "world", "labels"};
+
+static int read_about(cJSON **out, const cJSON *body, struct cfg_error *err)
+{
+    int rc = check_text(body, "host", err);
+    rc = rc ? rc : check_text(body, "group", err);
+    rc = rc ? rc : check_count(body, "pid", err);
+    rc = rc ? rc : check_count(body, "rank", err);
+    rc = rc ? rc : check_count(body, "world", err);
+    rc = rc ? rc : check_kind(body, "labels", true, err);
+    if (rc != 0)
+        return rc;
+    cJSON *about = cJSON_CreateObject();
+    bool ok = about != NULL;
+    for (size_t i = 0; ok && i < sizeof about_keys / sizeof about_keys[0]; i++) {
+        const cJSON *v = cfg_json_get(body, about_keys[i]);
+        ok = v == NULL || cJSON_AddItemToObject(about, about_keys[i], cJSON_Duplicate(v, true));
+    }
+    if (!ok) {
+        cJSON_Delete(about);
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
+    }
+    *out = about;
+    return 0;
+}
+
+static int read_registration(struct registration *r, const cJSON *body, struct cfg_error *err)
+{
+    if (!cJSON_IsObject(body))
+        return cfg_fail(err, CFG_E_INVALID, "a registration is a JSON object");
+    r->worker = cfg_json_get_str(body, "worker", "");
+    int rc = cfg_check_id("worker", cfg_slice_str(r->worker), err);
+    rc = rc ? rc : check_incarnation(body, &r->incarnation, err);
+    rc = rc ? rc : check_kind(body, "pin", true, err);
+    rc = rc ? rc : check_text(body, "store", err);
+    rc = rc ? rc : read_about(&r->about, body, err);
+    return rc ? rc : cfg_contract_read(&r->contract, cfg_json_get(body, "contract"), err);
+}
+
+/* What the store says about this registration: the pin fits, the worker belongs to this store. */
+static int check_deployment(const struct cfg_fleet *f, const struct cfg_deployment *d, const cJSON *body,
+                            cJSON **problem, struct cfg_error *err)
+{
+    const char *store = cfg_store_identity(f->store)->store_id;
+    int rc = cfg_fleet_check_store(d, store, cfg_json_get_str(body, "store", NULL), problem, err);
+    if (rc != 0)
+        return rc;
+    const cJSON *pin = cfg_json_get(body, "pin");
+    if (pin == NULL)
+        return 0;
+    cJSON *differences = cfg_pin_differences(d->pin, pin);
+    if (differences == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a pin's differences");
+    const cJSON *first = differences->child;
+    if (first == NULL) {
+        cJSON_Delete(differences);
+        return 0;
+    }
+    rc = cfg_fail(err, CFG_E_PIN_MISMATCH, "the worker was started with another %s than deployment %s is pinned to",
+                  cfg_json_get_str(first, "path", "value"), d->name);
+    cfg_error_set_path(err, "%s", cfg_json_get_str(first, "path", ""));
+    cfg_error_set_hint(
+        err, "start it with the deployment's values (cfgctl deployment get %s), or make a new deployment", d->name);
+    cJSON *extra = cJSON_CreateObject();
+    if (extra == NULL || !cJSON_AddItemToObject(extra, "differences", differences))
+        cJSON_Delete(differences);
+    *problem = extra;
+    return rc;
+}
+
+int cfg_fleet_check_store(const struct cfg_deployment *d, const char *store_id, const char *claimed, cJSON **problem,
+                          struct cfg_error *err)
+{
+    if (claimed == NULL || claimed[0] == '\0' || strcmp(claimed, store_id) == 0)
+        return 0;
+    const cJSON *id;
+    cJSON_ArrayForEach(id, d->adopted_stores)
+    {
+        if (cJSON_IsString(id) && strcmp(id->valuestring, claimed) == 0)
+            return 0;
+    }
+    (void)cfg_fail(err, CFG_E_FOREIGN_STORE, "the worker's view comes from store %s; this is store %s", claimed,
+                   store_id);
+    cfg_error_set_hint(err, "if this store is to take its place: cfgctl deployment set %s --adopt-store %s", d->name,
+                       claimed);
+    cJSON *extra = cJSON_CreateObject();
+    if (extra) {
+        (void)cJSON_AddStringToObject(extra, "store", store_id); /* details of an error: left out without memory */
+        (void)cJSON_AddItemToObject(extra, "adopted", cJSON_Duplicate(d->adopted_stores, true));
+    }
+    *problem = extra;
+    return CFG_E_FOREIGN_STORE;
+}
+
+static int remember_old(struct fleet_worker *w)
+{
+    if (w->old == NULL && (w->old = calloc(FLEET_OLD, sizeof *w->old)) == NULL)
+        return CFG_E_NOMEM;
+    if (w->n_old == FLEET_OLD) {
+        memmove(w->old, w->old + 1, (FLEET_OLD - 1) * sizeof *w->old);
+        w->n_old--;
+    }
+    strcpy(w->old[w->n_old++], w->incarnation);
+    return 0;
+}
+
+/* The newer incarnation takes the id over; the older one's stream is told. */
+static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_error *err)
+{
+    uint64_t now = fleet_now_ms(f);
+    if (remember_old(w) != 0)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
+    bool alive = w->superseded || (w->reported && now - w->report_ms < RECENT_MS);
+    if (alive) {
+        memmove(w->replaced_ms, w->replaced_ms + 1, (FLEET_FLAPS - 1) * sizeof w->replaced_ms[0]);
+        w->replaced_ms[FLEET_FLAPS - 1] = now;
+    }
+    cfg_fleet_superseded_fn superseded = w->superseded;
+    void *stream = w->stream;
+    fleet_disconnect(f, w);
+    w->reported = false;
+    w->gone_ms = 0;
+    cJSON_Delete(w->kept);
+    w->kept = NULL;
+    if (superseded)
+        superseded(stream, true);
+    return 0;
+}
+
+static int enter(struct cfg_fleet *f, const char *deployment, struct registration *r, struct cfg_error *err)
+{
+    struct fleet_deployment *d = fleet_add_deployment(f, deployment);
+    struct fleet_worker *w = d ? fleet_find_worker(d, r->worker) : NULL;
+    for (size_t i = 0; w && i < w->n_old; i++)
+        if (strcmp(w->old[i], r->incarnation) == 0)
+            return cfg_fail(err, CFG_E_SUPERSEDED, "worker %s of %s has been replaced by a newer incarnation",
+                            r->worker, deployment);
+    if (w && strcmp(w->incarnation, r->incarnation) != 0) {
+        int rc = supersede(f, w, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (w == NULL && f->n_workers >= WORKERS_MAX)
+        return cfg_fail(err, CFG_E_LIMIT, "more than %d workers are registered on this configd", WORKERS_MAX);
+    if (w == NULL && d)
+        w = fleet_add_worker(f, d, r->worker);
+    struct cfg_contract *contract = r->contract;
+    r->contract = NULL;
+    if (w == NULL || fleet_set_contract(w, contract) != 0) {
+        if (w == NULL)
+            (void)cfg_contract_unref(contract);
+        else if (w->contract == NULL)
+            fleet_remove_worker(f, w);
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
+    }
+    (void)snprintf(w->incarnation, sizeof w->incarnation, "%s", r->incarnation);
+    cJSON_Delete(w->about);
+    w->about = r->about;
+    r->about = NULL;
+    w->registered_wall_ns = f->clock->wall_ns(f->clock->arg);
+    w->registered_ms = fleet_now_ms(f);
+    if (w->superseded)
+        fleet_presence_touch(f, d); /* it may hold another contract now */
+    return 0;
+}
+
+static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker)
+{
+    char rev[CFG_REV_TEXT], pin_digest[CFG_DIGEST_TEXT];
+    cJSON *reply = cJSON_CreateObject();
+    if (reply == NULL || cfg_digest_json(pin_digest, d->pin) != 0 ||
+        !cJSON_AddStringToObject(reply, "deployment", d->name) || !cJSON_AddStringToObject(reply, "worker", worker) ||
+        !cJSON_AddStringToObject(reply, "arm", "base") ||
+        !cJSON_AddStringToObject(reply, "store", cfg_store_identity(f->store)->store_id) ||
+        !cJSON_AddStringToObject(reply, "revision", cfg_rev_format(cfg_store_rev(f->store), rev)) ||
+        !cJSON_AddNumberToObject(reply, "generation", (double)d->generation) ||
+        !cJSON_AddItemToObject(reply, "pin", cJSON_Duplicate(d->pin, true)) ||
+        !cJSON_AddStringToObject(reply, "pin_digest", pin_digest) ||
+        !cJSON_AddNumberToObject(reply, "report_interval_ms", f->report_interval_ms)) {
+        cJSON_Delete(reply);
+        return NULL;
+    }
+    return reply;
+}
+
+int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON *body, cJSON **reply, cJSON **problem,
+                       struct cfg_error *err)
+{
+    struct registration r = {0};
+    struct cfg_deployment d = {0};
+    struct cfg_object *o;
+    *problem = NULL;
+    int rc = read_registration(&r, body, err);
+    rc = rc ? rc : cfg_hub_deployment(&o, f->store, deployment, err);
+    rc = rc ? rc : cfg_deployment_read(&d, o, err);
+    rc = rc ? rc : check_deployment(f, &d, body, problem, err);
+    rc = rc ? rc : enter(f, deployment, &r, err);
+    if (rc == 0) {
+        cJSON *answer = registration_reply(f, &d, r.worker);
+        if (answer)
+            *reply = answer;
+        else
+            rc = cfg_fail(err, CFG_E_NOMEM, "out of memory for a registration's reply");
+    }
+    cfg_deployment_finish(&d);
+    (void)cfg_contract_unref(r.contract);
+    cJSON_Delete(r.about);
+    return rc;
+}
+
+/* --- reports --- */
+
+struct report {
+    struct cfg_rev applied;
+    char digest[CFG_DIGEST_TEXT], state[16];
+    double step;
+    uint64_t age_ms;
+    cJSON *kept; /* owned */
+};
+
+static int read_applied(struct report *r, const cJSON *body, struct cfg_error *err)
+{
+    const cJSON *applied = cfg_json_get(body, "applied");
+    if (applied == NULL || cJSON_IsNull(applied))
+        return 0;
+    const char *digest = cfg_json_get_str(applied, "digest", "");
+    if (cfg_rev_parse(&r->applied, cfg_slice_str(cfg_json_get_str(applied, "revision", "")), NULL) != 0)
+        return invalid(err, "applied.revision", "an epoch and a revision, like 1-42");
+    if (strncmp(digest, "sha256:", 7) != 0 || strlen(digest) != CFG_DIGEST_TEXT - 1)
+        return invalid(err, "applied.digest", "sha256: and 64 hexadecimal digits");
+    strcpy(r->digest, digest);
+    return 0;
+}
+
+/* Lists that say nothing are not kept: most reports of most workers. */
+static int keep_lists(struct report *r, const cJSON *body, struct cfg_error *err)
+{
+    static const char *const keys[] = {"applied", "pending", "rejects", "overrides", "metrics"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const cJSON *v = cfg_json_get(body, keys[i]);
+        if (v == NULL || v->child == NULL)
+            continue;
+        if (r->kept == NULL)
+            r->kept = cJSON_CreateObject();
+        if (r->kept == NULL || !cJSON_AddItemToObject(r->kept, keys[i], cJSON_Duplicate(v, true)))
+            return cfg_fail(err, CFG_E_NOMEM, "out of memory for a report");
+    }
+    struct cfg_buf text;
+    cfg_buf_init(&text, KEPT_MAX);
+    if (r->kept)
+        cfg_json_print(&text, r->kept);
+    int rc = cfg_buf_status(&text);
+    cfg_buf_finish(&text);
+    return rc ? cfg_fail(err, rc, "the report holds more than %d KiB of lists and metrics", KEPT_MAX / 1024) : 0;
+}
+
+static int read_report(struct report *r, const cJSON *body, struct cfg_error *err)
+{
+    if (!cJSON_IsObject(body))
+        return cfg_fail(err, CFG_E_INVALID, "a report is a JSON object");
+    const char *state = cfg_json_get_str(body, "state", "running");
+    if (strcmp(state, "running") != 0 && strcmp(state, "idle") != 0)
+        return invalid(err, "state", "running or idle");
+    strcpy(r->state, state);
+    int rc = check_count(body, "step", err);
+    rc = rc ? rc : check_count(body, "age_ms", err);
+    rc = rc ? rc : check_kind(body, "pending", false, err);
+    rc = rc ? rc : check_kind(body, "rejects", false, err);
+    rc = rc ? rc : check_kind(body, "overrides", false, err);
+    rc = rc ? rc : check_kind(body, "metrics", true, err);
+    rc = rc ? rc : read_applied(r, body, err);
+    if (rc != 0)
+        return rc;
+    r->step = cfg_json_get_num(body, "step", 0);
+    r->age_ms = (uint64_t)cfg_json_get_num(body, "age_ms", 0);
+    return keep_lists(r, body, err);
+}
+
+int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *worker, const cJSON *body,
+                     struct cfg_error *err)
+{
+    struct fleet_worker *w = fleet_find_worker(fleet_find_deployment(f, deployment), worker);
+    const char *incarnation = cfg_json_get_str(body, "incarnation", "");
+    for (size_t i = 0; w && i < w->n_old; i++)
+        if (strcmp(w->old[i], incarnation) == 0)
+            return cfg_fail(err, CFG_E_SUPERSEDED, "worker %s of %s has been replaced by a newer incarnation", worker,
+                            deployment);
+    if (w == NULL || strcmp(w->incarnation, incarnation) != 0) {
+        (void)cfg_fail(err, CFG_E_UNKNOWN_WORKER, "worker %s of %s is not registered here", worker, deployment);
+        cfg_error_set_hint(err, "register with POST /v1/deployments/%s/workers", deployment);
+        return CFG_E_UNKNOWN_WORKER;
+    }
+    struct report r = {0};
+    int rc = read_report(&r, body, err);
+    if (rc != 0) {
+        cJSON_Delete(r.kept);
+        return rc;
+    }
+    w->reported = true;
+    w->report_ms = fleet_now_ms(f);
+    w->age_ms = r.age_ms;
+    w->step = r.step;
+    w->applied = r.applied;
+    strcpy(w->state, r.state);
+    strcpy(w->digest, r.digest);
+    cJSON_Delete(w->kept);
+    w->kept = r.kept;
+    return 0;
+}

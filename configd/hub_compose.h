@@ -1,0 +1,24 @@
+/* From the store to a view: which objects a topic's view is made of, gathered from the replica's heads and the history.
+ * One thread. */
+#ifndef CFG_CONFIGD_HUB_COMPOSE_H
+#define CFG_CONFIGD_HUB_COMPOSE_H
+
+#include "configd/hub_topic.h"
+
+/* CFG_E_NOT_FOUND for a deployment that does not exist or was deleted, with a near miss or the command that makes one.
+ */
+CFG_MUST_CHECK int cfg_hub_deployment(struct cfg_object **out, const struct cfg_store *store, const char *name,
+                                      struct cfg_error *err); /* borrowed as from the store */
+
+/* The composed view of `deployment_object` as the replica shows it now. *d is the deployment as read; both outputs are
+ * the caller's to finish. CFG_E_NOT_READY while a version is being fetched, CFG_E_NOT_FOUND for an unknown arm, what
+ * cfg_view_compose says. */
+CFG_MUST_CHECK int cfg_hub_compose(struct cfg_view_out *view, struct cfg_deployment *d, const struct cfg_store *store,
+                                   const struct cfg_hub_history *history, struct cfg_object *deployment_object,
+                                   const char *arm, struct cfg_error *err);
+/* Does a change of `o` touch the inputs of t? */
+bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o);
+/* Notes the inputs that d names. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_topic_set_inputs(struct cfg_topic *t, const struct cfg_deployment *d);
+
+#endif

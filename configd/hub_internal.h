@@ -1,0 +1,25 @@
+/* What hub.c and hub_view_at.c share. */
+#ifndef CFG_CONFIGD_HUB_INTERNAL_H
+#define CFG_CONFIGD_HUB_INTERNAL_H
+
+#include "configd/hub_compose.h"
+
+/* A view of the past being rebuilt; owned by itself, hub is NULL once the hub is gone. */
+struct cfg_view_job {
+    struct cfg_hub *hub;
+    struct cfg_view_job *prev, *next;
+};
+
+struct cfg_hub {
+    struct cfg_loop *loop;
+    struct cfg_store *store;
+    struct cfg_hub_history history;
+    struct cfg_store_listener listener;
+    struct cfg_topic *topics;
+    size_t n_topics;
+    struct cfg_timer *stale_timer, *mark_timer, *retry_timer;
+    bool live, stale, mark_due;
+    struct cfg_view_job *jobs;
+};
+
+#endif

@@ -1,0 +1,365 @@
+/* The registry: who is registered, connected, superseded, converged, and whom a write reaches. */
+#include "configd/fleet.h"
+#include "configd/fleet_internal.h"
+#include "hub_fixture.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct fixture f;
+static struct cfg_fleet *fleet;
+static uint64_t now_ms = 1000;
+
+static uint64_t test_monotonic(void *arg)
+{
+    (void)arg;
+    return now_ms * 1000000u;
+}
+
+static const struct cfg_clock test_clock = {.monotonic_ns = test_monotonic, .wall_ns = test_monotonic};
+
+static void setup(void)
+{
+    fixture_init(&f);
+    fixture_blue(&f);
+    struct cfg_fleet_options o = {.loop = f.loop,
+                                  .store = f.store,
+                                  .hub = f.hub,
+                                  .clock = &test_clock,
+                                  .prefix = "/configd/v1/",
+                                  .replica_id = "r1",
+                                  .advertise_url = "http://r1"};
+    struct cfg_error err;
+    cr_assert_eq(cfg_fleet_new(&fleet, &o, &err), 0);
+}
+
+static void teardown(void)
+{
+    cfg_fleet_free(fleet);
+    fixture_finish(&f);
+}
+
+TestSuite(fleet, .init = setup, .fini = teardown);
+
+#define A "aaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbb"
+#define C "cccccccccccccccc"
+#define D "dddddddddddddddd"
+
+static cJSON *json(const char *text)
+{
+    cJSON *v = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_json_parse(&v, cfg_slice_str(text), 0, &err), 0, "%s", err.text);
+    return v;
+}
+
+static int enter(const char *worker, const char *incarnation, const char *more, cJSON **problem)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof text, "{\"worker\":\"%s\",\"incarnation\":\"%s\"%s%s}", worker, incarnation,
+                   more ? "," : "", more ? more : "");
+    cJSON *body = json(text), *reply = NULL, *extra = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    int rc = cfg_fleet_register(fleet, "blue", body, &reply, &extra, &err);
+    if (rc == 0) {
+        cr_assert_str_eq(cfg_json_get_str(reply, "worker", ""), worker);
+        cr_assert_str_eq(cfg_json_get_str(reply, "store", ""), "s1");
+        cr_assert_eq(cfg_json_get_num(cfg_json_get(reply, "pin"), "tp", 0), 4);
+        struct cfg_topic *t = NULL;
+        cr_assert_eq(cfg_hub_topic(&t, f.hub, "blue", "base", NULL), 0);
+        cr_assert_str_eq(cfg_json_get_str(reply, "pin_digest", ""), cfg_topic_pin_digest(t));
+    }
+    cJSON_Delete(body);
+    cJSON_Delete(reply);
+    if (problem)
+        *problem = extra;
+    else
+        cJSON_Delete(extra);
+    return rc;
+}
+
+struct stream {
+    int superseded, replaced;
+};
+
+static void on_superseded(void *arg, bool newer)
+{
+    struct stream *s = arg;
+    s->superseded += newer;
+    s->replaced += !newer;
+}
+
+static int connect_stream(const char *worker, const char *incarnation, struct stream *s)
+{
+    return cfg_fleet_stream_opened(fleet, "blue", worker, incarnation, on_superseded, s, NULL);
+}
+
+static int report(const char *worker, const char *incarnation, struct cfg_rev rev, const char *digest)
+{
+    char text[512], id[CFG_REV_TEXT];
+    (void)snprintf(text, sizeof text,
+                   "{\"incarnation\":\"%s\",\"applied\":{\"revision\":\"%s\",\"digest\":\"%s\",\"step\":3},\"step\":5,"
+                   "\"state\":\"running\",\"age_ms\":0,\"pending\":[],\"rejects\":[],\"overrides\":[],\"metrics\":{}}",
+                   incarnation, cfg_rev_format(rev, id), digest);
+    cJSON *body = json(text);
+    int rc = cfg_fleet_report(fleet, "blue", worker, body, NULL);
+    cJSON_Delete(body);
+    return rc;
+}
+
+static struct cfg_topic *blue(void)
+{
+    struct cfg_topic *t = NULL;
+    cr_assert_eq(cfg_hub_topic(&t, f.hub, "blue", "base", NULL), 0);
+    return t;
+}
+
+static double listed(const char *key)
+{
+    cJSON *list = cfg_fleet_workers(fleet, "blue");
+    double n = cfg_json_get_num(list, key, -1);
+    cJSON_Delete(list);
+    return n;
+}
+
+static cJSON *one_worker(cJSON **list)
+{
+    *list = cfg_fleet_workers(fleet, "blue");
+    return cJSON_GetArrayItem(cfg_json_get(*list, "workers"), 0);
+}
+
+Test(fleet, connected_means_an_open_stream)
+{
+    struct stream s = {0};
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 0u);
+    cr_assert_eq(connect_stream("w0", B, &s), CFG_E_UNKNOWN_WORKER);
+    cr_assert_eq(connect_stream("w1", A, &s), CFG_E_UNKNOWN_WORKER);
+    cr_assert_eq(connect_stream("w0", A, &s), 0);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 1u);
+    cr_assert_eq(cfg_fleet_connected(fleet, NULL), 1u);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &f); /* another stream */
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 1u);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &s);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &s);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 0u);
+}
+
+Test(fleet, a_newer_incarnation_supersedes)
+{
+    struct stream a = {0}, b = {0};
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &a), 0);
+    cr_assert_eq(enter("w0", B, NULL, NULL), 0);
+    cr_assert_eq(a.superseded, 1);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 0u);
+    cr_assert_eq(connect_stream("w0", A, &a), CFG_E_SUPERSEDED);
+    cr_assert_eq(report("w0", A, (struct cfg_rev){1, 2}, cfg_topic_digest(blue())), CFG_E_SUPERSEDED);
+    cr_assert_eq(enter("w0", A, NULL, NULL), CFG_E_SUPERSEDED, "who was superseded does not come back");
+    cr_assert_eq(connect_stream("w0", B, &b), 0);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &a);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 1u);
+    cr_assert_eq(enter("w0", B, NULL, NULL), 0, "registering again is harmless");
+    cr_assert_eq(b.superseded, 0);
+}
+
+Test(fleet, a_second_stream_of_one_incarnation_replaces_the_first)
+{
+    struct stream a = {0}, b = {0};
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &a), 0);
+    cr_assert_eq(connect_stream("w0", A, &b), 0);
+    cr_assert_eq(a.replaced, 1);
+    cr_assert_eq(a.superseded, 0);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &a);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 1u);
+}
+
+Test(fleet, twins_that_keep_replacing_each_other_are_an_error)
+{
+    static const char *const ids[] = {A, B, C, D};
+    struct stream s[4] = {{0}};
+    cJSON *list;
+    for (size_t i = 0; i < 4; i++) {
+        cJSON *w = one_worker(&list);
+        cr_assert_null(cfg_json_get(w, "error"));
+        cJSON_Delete(list);
+        cr_assert_eq(enter("w0", ids[i], NULL, NULL), 0);
+        cr_assert_eq(connect_stream("w0", ids[i], &s[i]), 0);
+        now_ms += 1000;
+    }
+    cJSON *w = one_worker(&list);
+    cr_assert(cJSON_IsString(cfg_json_get(w, "error")));
+    cJSON_Delete(list);
+    now_ms += 120 * 1000;
+    w = one_worker(&list);
+    cr_assert_null(cfg_json_get(w, "error"), "it passes when they stop");
+    cJSON_Delete(list);
+}
+
+Test(fleet, restarts_that_are_no_twins_are_no_error)
+{
+    static const char *const ids[] = {A, B, C, D};
+    for (size_t i = 0; i < 4; i++) {
+        struct stream s = {0};
+        cr_assert_eq(enter("w0", ids[i], NULL, NULL), 0);
+        cr_assert_eq(connect_stream("w0", ids[i], &s), 0);
+        cfg_fleet_stream_closed(fleet, "blue", "w0", &s); /* it died before the next came */
+    }
+    cJSON *list, *w = one_worker(&list);
+    cr_assert_null(cfg_json_get(w, "error"));
+    cJSON_Delete(list);
+}
+
+Test(fleet, pin_and_store_are_checked)
+{
+    cJSON *problem = NULL;
+    cr_assert_eq(enter("w0", A, "\"pin\":{\"tp\":4}", NULL), 0);
+    cr_assert_eq(enter("w1", A, "\"pin\":{\"tp\":8}", &problem), CFG_E_PIN_MISMATCH);
+    const cJSON *first = cJSON_GetArrayItem(cfg_json_get(problem, "differences"), 0);
+    cr_assert_str_eq(cfg_json_get_str(first, "path", ""), "tp");
+    cr_assert_eq(cfg_json_get_num(first, "deployment", 0), 4);
+    cr_assert_eq(cfg_json_get_num(first, "worker", 0), 8);
+    cJSON_Delete(problem);
+    cr_assert_eq(enter("w1", A, "\"store\":\"s2\"", &problem), CFG_E_FOREIGN_STORE);
+    cr_assert_str_eq(cfg_json_get_str(problem, "store", ""), "s1");
+    cJSON_Delete(problem);
+    cr_assert_eq(enter("w1", A, "\"store\":\"s1\"", NULL), 0);
+    cr_assert_eq(listed("total"), 0);
+}
+
+Test(fleet, malformed_registrations_and_reports_change_nothing)
+{
+    static const char *const bad[] = {
+        "7",
+        "{}",
+        "{\"worker\":\"w0\"}",
+        "{\"worker\":\"w0\",\"incarnation\":\"short\"}",
+        "{\"worker\":\"a/b\",\"incarnation\":\"" A "\"}",
+        "{\"worker\":\"w0\",\"incarnation\":\"" A "\",\"rank\":-1}",
+        "{\"worker\":\"w0\",\"incarnation\":\"" A "\",\"labels\":[]}",
+        "{\"worker\":\"w0\",\"incarnation\":\"" A "\",\"pin\":[]}",
+        "{\"worker\":\"w0\",\"incarnation\":\"" A "\",\"contract\":{\"x\":{\"type\":\"f64\",\"class\":\"no\"}}}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cJSON *body = json(bad[i]), *reply = NULL, *problem = NULL;
+        cr_assert_lt(cfg_fleet_register(fleet, "blue", body, &reply, &problem, NULL), 0, "%s", bad[i]);
+        cr_assert_null(reply);
+        cJSON_Delete(problem);
+        cJSON_Delete(body);
+    }
+    cJSON *list, *w = one_worker(&list);
+    cr_assert_null(w);
+    cJSON_Delete(list);
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(report("w0", A, (struct cfg_rev){1, 2}, "md5:1"), CFG_E_INVALID);
+    cr_assert_eq(report("w0", B, (struct cfg_rev){1, 2}, cfg_topic_digest(blue())), CFG_E_UNKNOWN_WORKER);
+    cJSON *body = json("{\"worker\":\"w0\",\"incarnation\":\"" A "\"}"), *reply = NULL, *problem = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_fleet_register(fleet, "bleu", body, &reply, &problem, &err), CFG_E_NOT_FOUND);
+    cr_assert_not_null(strstr(err.hint, "blue"), "%s", err.hint);
+    cJSON_Delete(body);
+}
+
+Test(fleet, converged_is_the_target_digest_taken_since_it_is_the_target)
+{
+    struct stream s = {0};
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &s), 0);
+    cr_assert_eq(listed("converged"), 0);
+    struct cfg_rev first = cfg_topic_rev(blue());
+    char digest[CFG_DIGEST_TEXT];
+    (void)snprintf(digest, sizeof digest, "%s", cfg_topic_digest(blue()));
+    cr_assert_eq(report("w0", A, first, digest), 0);
+    cr_assert_eq(listed("converged"), 1);
+    fixture_chat(&f, 2, "{\"a\":2}");
+    cr_assert_eq(listed("converged"), 0);
+    fixture_chat(&f, 3, "{\"a\":1}"); /* A again: not the A it took before */
+    cr_assert_str_eq(digest, cfg_topic_digest(blue()));
+    cr_assert_eq(listed("converged"), 0);
+    cr_assert_eq(report("w0", A, cfg_topic_rev(blue()), digest), 0);
+    cr_assert_eq(listed("converged"), 1);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &s);
+    cr_assert_eq(listed("converged"), 0);
+    cr_assert_eq(listed("total"), 0);
+}
+
+static void reach_is(const char *result, double live, double restart, double unread, double unknown)
+{
+    cJSON *results = cJSON_CreateArray();
+    cJSON_AddItemToArray(results, json(result));
+    cfg_fleet_add_reach(fleet, results);
+    const cJSON *reach = cfg_json_get(cJSON_GetArrayItem(results, 0), "reach");
+    cr_assert_eq(cfg_json_get_num(reach, "live", -1), live, "%s", result);
+    cr_assert_eq(cfg_json_get_num(reach, "pending_restart", -1), restart, "%s", result);
+    cr_assert_eq(cfg_json_get_num(reach, "unread", -1), unread, "%s", result);
+    cr_assert_eq(cfg_json_get_num(reach, "unknown", -1), unknown, "%s", result);
+    cJSON_Delete(results);
+}
+
+#define CHANGE(path) \
+    "{\"kind\":\"config\",\"namespace\":\"chat\",\"changes\":[{\"op\":\"replace\",\"path\":\"" path "\"}]}"
+
+static void presence(const char *replica, const char *body)
+{
+    char key[128];
+    (void)snprintf(key, sizeof key, "live/presence/blue/%s", replica);
+    f.revision++;
+    struct cfg_etcd_event ev = {
+        .kv = {.key = cfg_slice_str(key), .value = cfg_slice_str(body), .mod_revision = (int64_t)f.revision}};
+    const struct cfg_replica_sink *sink = cfg_store_sink(f.store);
+    sink->batch(sink->arg, f.revision, &ev, 1);
+}
+
+Test(fleet, reach_counts_connected_workers_here_and_elsewhere)
+{
+    static const char declared[] = "\"contract\":{\"a\":{\"type\":\"f64\",\"class\":\"live\"},"
+                                   "\"p\":{\"type\":\"string\",\"class\":\"restart\"}}";
+    struct stream s[3] = {{0}};
+    cr_assert_eq(enter("w0", A, declared, NULL), 0);
+    cr_assert_eq(enter("w1", A, declared, NULL), 0);
+    cr_assert_eq(enter("w2", A, NULL, NULL), 0);
+    cr_assert_eq(enter("w3", A, declared, NULL), 0); /* never connects */
+    cr_assert_eq(connect_stream("w0", A, &s[0]), 0);
+    cr_assert_eq(connect_stream("w1", A, &s[1]), 0);
+    cr_assert_eq(connect_stream("w2", A, &s[2]), 0);
+    reach_is(CHANGE("a"), 2, 0, 1, 0);
+    reach_is(CHANGE("p"), 0, 2, 1, 0);
+    reach_is(CHANGE("tp"), 0, 0, 0, 0);
+    reach_is(CHANGE("b"), 0, 0, 3, 0);
+    reach_is("{\"kind\":\"config\",\"namespace\":\"elsewhere\",\"changes\":[{\"path\":\"a\"}]}", 0, 0, 0, 0);
+    reach_is("{\"kind\":\"flag\",\"namespace\":\"experiment\",\"name\":\"ab.flag\",\"changes\":[]}", 3, 0, 0, 0);
+    presence("r2", "{\"url\":\"http://r2\",\"workers\":2,\"contracts\":[{\"workers\":2,\"contract\":{\"a\":{\"type\":"
+                   "\"f64\",\"class\":\"live\"}}}]}");
+    presence("r3", "{\"url\":\"http://r3\",\"workers\":7}");
+    presence("r1", "{\"workers\":100,\"contracts\":[]}"); /* this replica's own record counts for nothing here */
+    reach_is(CHANGE("a"), 4, 0, 1, 7);
+    cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 12u);
+    cr_assert_eq(cfg_fleet_connected(fleet, NULL), 3u);
+    cJSON *list = cfg_fleet_workers(fleet, "blue");
+    cr_assert(cJSON_IsTrue(cfg_json_get(list, "partial")));
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "replicas")), 3);
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "workers")), 4);
+    cJSON_Delete(list);
+}
+
+Test(fleet, presence_holds_each_contract_once)
+{
+    static const char declared[] = "\"contract\":{\"a\":{\"type\":\"f64\",\"class\":\"live\",\"default\":1}}";
+    struct stream s[10] = {{0}};
+    for (int i = 0; i < 10; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "w%d", i);
+        cr_assert_eq(enter(id, A, i < 7 ? declared : NULL, NULL), 0);
+        cr_assert_eq(connect_stream(id, A, &s[i]), 0);
+    }
+    struct cfg_buf out;
+    cfg_buf_init(&out, 4096);
+    fleet_presence_print(&out, fleet, fleet_find_deployment(fleet, "blue"));
+    cr_assert_str_eq(out.data, "{\"url\":\"http://r1\",\"replica\":\"r1\",\"workers\":10,\"contracts\":[{\"workers\":3,"
+                               "\"contract\":{}},{\"workers\":7,\"contract\":{\"a\":{\"class\":\"live\",\"type\":"
+                               "\"f64\"}}}]}");
+    cfg_buf_finish(&out);
+}

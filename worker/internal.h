@@ -1,0 +1,143 @@
+/* Inside libcfgworker: one struct, three parties, and which field belongs to whom.
+ *
+ *   the stepper     calls step_begin, step_end, idle. Takes prepared views out of the mailbox, never waits for anybody,
+ *                   never frees a view.
+ *   the library     (its own thread, or with external_loop the caller of process) follows the source, prepares views,
+ *                   puts them into the mailbox, writes the cache, sends reports, frees views. engine.c, publish.c.
+ *   anybody         reads the status, under the lock.
+ *
+ * A prepared view ("box") lies in `mailbox` until the stepper takes it or the library takes it back for a newer one:
+ * both by exchange, so exactly one of them has it. What the stepper runs on is `applied`; it says through `free_below`
+ * which boxes it can no longer be reading, and only the library frees them, under the lock, so that the status may
+ * look. */
+#ifndef CFG_WORKER_INTERNAL_H
+#define CFG_WORKER_INTERNAL_H
+
+#include "worker/cache.h"
+#include "worker/report.h"
+#include "worker/source.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct cfg_hook {
+    char *prefix;
+    struct cfg_change_hooks fn;
+};
+
+enum cfg_phase {
+    CFG_PHASE_NEW,     /* start has not been called */
+    CFG_PHASE_WAITING, /* for the first view */
+    CFG_PHASE_RUNNING, /* start succeeded */
+    CFG_PHASE_EXPIRED, /* no first view in time; the library goes on looking for one */
+    CFG_PHASE_REFUSED, /* final: `refusal` says why */
+};
+
+/* The cache as the library keeps it. dirty: the newest good view is not on disk yet, or not durably, or its time is
+ * old. */
+struct cfg_cache_state {
+    char *path; /* NULL: none */
+    struct cfg_cached loaded;
+    bool dirty;
+    bool failing;           /* warned already */
+    uint64_t written_at_ms; /* the last attempt, monotonic; 0: never */
+};
+
+struct cfg_worker {
+    /* --- the stepper's cache line --- */
+    _Alignas(64) _Atomic(struct cfg_box *) mailbox;
+    _Atomic(bool) idle;             /* written by the stepper */
+    const struct cfg_view *current; /* the stepper's alone */
+    _Atomic(uint64_t) step;         /* written by the stepper */
+    /* --- from the stepper to the library --- */
+    _Alignas(64) _Atomic(struct cfg_box *) applied;
+    _Atomic(uint32_t) free_below; /* boxes with a smaller serial are not read any more */
+    _Atomic(uint64_t) changes;    /* adoptions */
+    _Atomic(char *) metrics;      /* the newest step's, owned by whoever exchanges it out */
+    _Atomic(bool) woken;          /* cfg_worker_wake was called */
+    int wake_fd;                  /* wakes the library */
+    int idle_fd;                  /* wakes an idle stepper */
+    /* --- fixed once started --- */
+    struct cfg_contract contract;
+    struct cfg_local local;
+    struct cfg_identity identity;
+    struct cfg_hook hooks[CFG_HOOKS_MAX];
+    size_t n_hooks;
+    struct cfg_source *source;
+    char *source_spec, *servers, *token, *ca_file, *overrides;
+    bool external_loop;
+    void (*log)(void *arg, int level, const char *line);
+    void *log_arg;
+    int epoll_fd;
+    pthread_t thread;
+    bool has_thread;
+    _Atomic(bool) stopping;
+    /* --- the library's alone --- */
+    struct cfg_box *boxes;     /* every box handed out or kept */
+    struct cfg_box *published; /* the newest, in the mailbox or taken */
+    struct cfg_box *boot;      /* the first real view; kept for good */
+    struct cfg_box *offered;   /* prepared from the cache, until it or something newer is taken */
+    struct cfg_rev floor;      /* nothing older of floor_store is ever taken */
+    char floor_store[CFG_STORE_TEXT];
+    uint32_t serial, reported_serial;
+    struct cfg_rejects rejects;
+    struct cfg_cache_state cache;
+    char *last_metrics;
+    bool report_due, can_report, was_idle, metrics_warned;
+    bool heard; /* a view or mark since the source was last connected */
+    uint64_t next_report_ms, report_interval_ms;
+    uint64_t deadline_ms; /* of the first view, monotonic */
+    enum cfg_source_state source_state;
+    struct cfg_error why; /* of the source's state; code 0: all is well */
+    /* --- under the lock --- */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum cfg_phase phase;
+    struct cfg_error refusal;
+    struct {
+        enum cfg_source_state state;
+        char newest[CFG_REV_TEXT];
+        char store[CFG_STORE_TEXT];
+        bool confirmed, ever; /* connected and current now: age 0; confirmed at some time */
+        int64_t confirmed_ms; /* when last, monotonic; before this process started: negative */
+        uint64_t rejects;
+        char last_reject[384];
+    } seen;
+};
+
+/* Lies in the mailbox once a newer incarnation has taken over: never adopted, never taken out. */
+extern struct cfg_box cfg_superseded_box;
+
+/* --- clocks (edge) --- */
+uint64_t cfg_now_ms(void);     /* monotonic */
+int64_t cfg_wall_us(void);     /* wall clock */
+void cfg_event_signal(int fd); /* any thread, signal handlers too */
+void cfg_event_drain(int fd);
+
+/* --- publish.c: the library's side of the mailbox --- */
+/* Prepares (hooks included) and publishes a view. 0 also when it is not newer, and nothing happens; a refusal is
+ * recorded for the next report and its error returned. */
+CFG_MUST_CHECK int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err);
+/* Publishes a box that is prepared already (the cached view). CFG codes of a hook that refused; the box stays
+ * offered. */
+CFG_MUST_CHECK int cfg_publish_box(struct cfg_worker *w, struct cfg_box *b, struct cfg_error *err);
+void cfg_publish_superseded(struct cfg_worker *w);
+void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_error *why);
+void cfg_free_boxes(struct cfg_worker *w);     /* those the stepper has left behind */
+void cfg_free_all_boxes(struct cfg_worker *w); /* at the end; aborts what was never adopted */
+
+/* --- engine.c: the library's loop --- */
+void cfg_engine_events(struct cfg_source_events *out, struct cfg_worker *w);
+void cfg_engine_process(struct cfg_worker *w);
+int cfg_engine_timeout_ms(struct cfg_worker *w);
+void *cfg_engine_thread(void *worker);
+void cfg_set_phase(struct cfg_worker *w, enum cfg_phase phase, const struct cfg_error *why);
+void cfg_log(struct cfg_worker *w, int level, const char *format, ...) CFG_PRINTF(3, 4);
+
+/* --- keep.c: the cache, driven by the engine --- */
+void cfg_keep_load(struct cfg_worker *w);                  /* reads it and prepares `offered` */
+void cfg_keep_view(struct cfg_worker *w);                  /* the newest good view → disk, before it is reported */
+void cfg_keep_confirmation(struct cfg_worker *w);          /* the time of the last confirmation → disk */
+int cfg_keep_timeout_ms(const struct cfg_worker *w);       /* −1: nothing to write */
+void cfg_keep_process(struct cfg_worker *w, bool closing); /* what is due */
+
+#endif

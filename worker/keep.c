@@ -1,0 +1,111 @@
+/* When the cache is read and written.
+ *
+ * A view is on disk before its adoption is reported (both happen on this thread, in this order), so a worker that is
+ * killed and restarts without configd never runs on less than it has reported. The first write after a quiet second is
+ * durable (fsync of file and directory); writes that follow faster are plain, and a durable one closes the series. */
+#include "proto/limits.h"
+#include "worker/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUIET_MS = 1000, REFRESH_MS = 300000 };
+
+static int64_t confirmed_wall_us(struct cfg_worker *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool now = w->seen.confirmed || !w->seen.ever;
+    int64_t age_ms = (int64_t)cfg_now_ms() - w->seen.confirmed_ms;
+    (void)pthread_mutex_unlock(&w->lock);
+    int64_t wall = cfg_wall_us();
+    return now || age_ms < 0 || age_ms > wall / 1000 ? wall : wall - age_ms * 1000;
+}
+
+static void store(struct cfg_worker *w, bool durable)
+{
+    struct cfg_cache_state *c = &w->cache;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_buf b;
+    cfg_buf_init(&b, CFG_LIMIT_EVENT + 4096);
+    int rc = cfg_cache_encode(&b, w->identity.deployment, w->published, confirmed_wall_us(w), &err);
+    if (rc == 0) {
+        rc = cfg_cache_store(c->path, cfg_buf_slice(&b), durable, &err);
+    }
+    cfg_buf_finish(&b);
+    c->dirty = rc != 0 || !durable;
+    c->written_at_ms = cfg_now_ms();
+    if (rc != 0 && !c->failing) {
+        cfg_log(w, 1, "the last good view could not be saved, the older one stays: %s", err.text);
+    }
+    if (rc == 0 && c->failing) {
+        cfg_log(w, 2, "the last good view is saved again in %s", c->path);
+    }
+    c->failing = rc != 0;
+}
+
+static bool usable(const struct cfg_worker *w)
+{
+    return w->cache.path != NULL && w->published != NULL && w->published->text != NULL;
+}
+
+void cfg_keep_view(struct cfg_worker *w)
+{
+    if (usable(w)) {
+        store(w, cfg_now_ms() >= w->cache.written_at_ms + QUIET_MS);
+    }
+}
+
+void cfg_keep_confirmation(struct cfg_worker *w)
+{
+    w->cache.dirty = true;
+}
+
+int cfg_keep_timeout_ms(const struct cfg_worker *w)
+{
+    if (!usable(w)) {
+        return -1;
+    }
+    uint64_t due = w->cache.written_at_ms + (w->cache.dirty ? QUIET_MS : REFRESH_MS);
+    uint64_t now = cfg_now_ms();
+    return now >= due ? 0 : (int)(due - now);
+}
+
+void cfg_keep_process(struct cfg_worker *w, bool closing)
+{
+    if (usable(w) && (closing || cfg_keep_timeout_ms(w) == 0)) {
+        store(w, true);
+    }
+}
+
+void cfg_keep_load(struct cfg_worker *w)
+{
+    struct cfg_cache_state *c = &w->cache;
+    struct cfg_error err = CFG_ERROR_INIT;
+    if (c->path == NULL) {
+        return;
+    }
+    int rc = cfg_cache_load(&c->loaded, c->path, w->identity.deployment, &err);
+    if (rc == CFG_E_NOT_FOUND) {
+        return;
+    }
+    if (rc != 0) {
+        cfg_log(w, 1, "the saved view is ignored: %s", err.text);
+        return;
+    }
+    struct cfg_cached *l = &c->loaded;
+    struct cfg_view_input in = {l->revision, l->digest, l->store, {l->view, l->view_len}};
+    if (cfg_rev_parse(&w->floor, cfg_slice_str(l->revision), &err) != 0) {
+        return; /* decode has checked it */
+    }
+    memcpy(w->floor_store, l->store, sizeof w->floor_store);
+    rc = cfg_prepare(&w->offered, &w->contract, &w->local, NULL, &in, &err);
+    if (rc != 0) {
+        cfg_log(w, 1, "the saved view %s does not fit this worker: %s", l->revision, err.text);
+        return;
+    }
+    int64_t age_us = cfg_wall_us() - l->time_us;
+    (void)pthread_mutex_lock(&w->lock);
+    w->seen.ever = true;
+    w->seen.confirmed_ms = (int64_t)cfg_now_ms() - (age_us > 0 ? age_us / 1000 : 0);
+    (void)pthread_mutex_unlock(&w->lock);
+}

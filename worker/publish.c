@@ -1,0 +1,205 @@
+/* The library's side of the mailbox: prepare, hand over, take back, free. See internal.h for who owns what. */
+#include "worker/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cfg_box cfg_superseded_box;
+
+/* Forward only, within one store; which stores count is the session's decision, not ours. */
+static bool is_newer(const struct cfg_worker *w, const struct cfg_view_input *in)
+{
+    struct cfg_rev rev;
+    if (cfg_rev_parse(&rev, cfg_slice_str(in->revision), NULL) != 0) {
+        return true; /* refused, with its reason, by prepare */
+    }
+    if (cfg_rev_is_none(w->floor) || strcmp(w->floor_store, in->store) != 0) {
+        return true;
+    }
+    int order = cfg_rev_cmp(rev, w->floor);
+    return order > 0 || (order == 0 && w->published == NULL);
+}
+
+void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_error *why)
+{
+    cfg_rejects_add(&w->rejects, revision, why);
+    (void)pthread_mutex_lock(&w->lock);
+    w->seen.rejects = w->rejects.total;
+    (void)snprintf(w->seen.last_reject, sizeof w->seen.last_reject, "%.43s: %.330s", revision, why->text);
+    (void)pthread_mutex_unlock(&w->lock);
+    w->report_due = true;
+    cfg_log(w, 1, "view %s refused: %s", revision, why->text);
+}
+
+static void abort_hooks(struct cfg_worker *w, struct cfg_box *b)
+{
+    for (size_t i = 0; i < w->n_hooks; i++) {
+        if ((b->hooks >> i & 1U) != 0 && w->hooks[i].fn.abort != NULL) {
+            w->hooks[i].fn.abort(w->hooks[i].fn.arg, &b->pub);
+        }
+    }
+    b->hooks = 0;
+}
+
+/* A hook takes part when what it cares about differs from what is applied or from what was last published: the latter
+ * may be adopted while we prepare, and a hook that missed the way back would keep the value in between. */
+static bool concerns(const struct cfg_worker *w, size_t hook, const struct cfg_box *b)
+{
+    const struct cfg_box *applied = atomic_load_explicit(&w->applied, memory_order_acquire);
+    const char *prefix = w->hooks[hook].prefix;
+    return cfg_prefix_changed(&w->contract, prefix, &b->pub, applied != NULL ? &applied->pub : NULL) ||
+           (w->published != NULL && cfg_prefix_changed(&w->contract, prefix, &b->pub, &w->published->pub));
+}
+
+static int run_hooks(struct cfg_worker *w, struct cfg_box *b, struct cfg_error *err)
+{
+    for (size_t i = 0; i < w->n_hooks; i++) {
+        const struct cfg_hook *h = &w->hooks[i];
+        if (!concerns(w, i, b)) {
+            continue;
+        }
+        struct cfg_error why = CFG_ERROR_INIT;
+        int rc = h->fn.prepare != NULL ? h->fn.prepare(h->fn.arg, &b->pub, &why) : 0;
+        if (rc != 0) {
+            if (why.code == 0) {
+                (void)cfg_fail(&why, rc, "%s: could not be prepared", h->prefix[0] != '\0' ? h->prefix : "the view");
+            }
+            if (why.path[0] == '\0') {
+                cfg_error_set_path(&why, "%s", h->prefix);
+            }
+            abort_hooks(w, b);
+            *err = why;
+            return rc;
+        }
+        b->hooks |= (uint64_t)1 << i;
+    }
+    return 0;
+}
+
+static void link_box(struct cfg_worker *w, struct cfg_box *b)
+{
+    b->next = w->boxes;
+    w->boxes = b;
+}
+
+static void unlink_box(struct cfg_worker *w, struct cfg_box *b)
+{
+    for (struct cfg_box **at = &w->boxes; *at != NULL; at = &(*at)->next) {
+        if (*at == b) {
+            *at = b->next;
+            return;
+        }
+    }
+}
+
+/* Puts b into the mailbox; a box the stepper has not taken meanwhile is dropped for it. */
+static void hand_over(struct cfg_worker *w, struct cfg_box *b)
+{
+    b->pub.serial = ++w->serial;
+    link_box(w, b);
+    if (w->boot == NULL) {
+        w->boot = b;
+    }
+    w->published = b;
+    w->floor = b->rev;
+    memcpy(w->floor_store, b->store, sizeof w->floor_store);
+    (void)pthread_mutex_lock(&w->lock);
+    memcpy(w->seen.newest, b->revision, sizeof w->seen.newest);
+    memcpy(w->seen.store, b->store, sizeof w->seen.store);
+    (void)pthread_mutex_unlock(&w->lock);
+    struct cfg_box *dropped = atomic_exchange_explicit(&w->mailbox, b, memory_order_acq_rel);
+    cfg_event_signal(w->idle_fd);
+    if (dropped != NULL) {
+        abort_hooks(w, dropped);
+        if (dropped != w->boot) {
+            unlink_box(w, dropped);
+            cfg_box_free(dropped);
+        }
+    }
+}
+
+int cfg_publish_box(struct cfg_worker *w, struct cfg_box *b, struct cfg_error *err)
+{
+    int rc = run_hooks(w, b, err);
+    if (rc == 0) {
+        hand_over(w, b);
+    }
+    return rc;
+}
+
+int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
+{
+    if (w->source_state == CFG_SOURCE_SUPERSEDED || !is_newer(w, in)) {
+        return 0;
+    }
+    struct cfg_box *b = NULL;
+    int rc = cfg_prepare(&b, &w->contract, &w->local, w->boot, in, err);
+    if (rc == 0) {
+        rc = run_hooks(w, b, err);
+    }
+    if (rc != 0) {
+        cfg_box_free(b);
+        cfg_reject(w, in->revision, err);
+        return rc;
+    }
+    cfg_rejects_clear(&w->rejects);
+    hand_over(w, b);
+    if (w->offered != NULL) {
+        cfg_box_free(w->offered);
+        w->offered = NULL;
+    }
+    for (uint32_t i = 0; i < b->n_pending; i++) {
+        const struct cfg_decl *d = &w->contract.items[b->pending[i]];
+        cfg_log(w, d->apply == CFG_RESTART ? 2 : 1, "view %s: %s keeps its value until this process restarts (%s)",
+                b->revision, d->path, cfg_class_name(d->apply));
+    }
+    return 0;
+}
+
+void cfg_publish_superseded(struct cfg_worker *w)
+{
+    struct cfg_box *dropped = atomic_exchange_explicit(&w->mailbox, &cfg_superseded_box, memory_order_acq_rel);
+    cfg_event_signal(w->idle_fd);
+    if (dropped != NULL && dropped != &cfg_superseded_box) {
+        abort_hooks(w, dropped); /* freed with the rest */
+    }
+}
+
+void cfg_free_boxes(struct cfg_worker *w)
+{
+    uint32_t below = atomic_load_explicit(&w->free_below, memory_order_acquire);
+    struct cfg_box *dead = NULL;
+    (void)pthread_mutex_lock(&w->lock);
+    struct cfg_box **at = &w->boxes;
+    while (*at != NULL) {
+        struct cfg_box *b = *at;
+        if (b->pub.serial < below && b != w->boot && b != w->published) {
+            *at = b->next;
+            b->next = dead;
+            dead = b;
+        } else {
+            at = &b->next;
+        }
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    while (dead != NULL) {
+        struct cfg_box *next = dead->next;
+        cfg_box_free(dead);
+        dead = next;
+    }
+}
+
+void cfg_free_all_boxes(struct cfg_worker *w)
+{
+    struct cfg_box *waiting = atomic_exchange_explicit(&w->mailbox, NULL, memory_order_acq_rel);
+    if (waiting != NULL && waiting != &cfg_superseded_box) {
+        abort_hooks(w, waiting);
+    }
+    while (w->boxes != NULL) {
+        struct cfg_box *next = w->boxes->next;
+        cfg_box_free(w->boxes);
+        w->boxes = next;
+    }
+    cfg_box_free(w->offered);
+    w->offered = NULL;
+}

@@ -1,0 +1,50 @@
+/* What a worker tells configd: its registration and its reports, and the memory of refused views. Pure. */
+#ifndef CFG_WORKER_REPORT_H
+#define CFG_WORKER_REPORT_H
+
+#include "worker/identity.h"
+#include "worker/prepare.h"
+
+enum { CFG_REJECTS_MAX = 8 };
+
+struct cfg_reject {
+    char revision[CFG_REV_TEXT];
+    char path[160];
+    char reason[384];
+};
+
+/* Views refused since the newest good one, oldest first; when full the oldest goes. */
+struct cfg_rejects {
+    struct cfg_reject items[CFG_REJECTS_MAX];
+    size_t n;
+    uint64_t total; /* ever */
+};
+
+void cfg_rejects_add(struct cfg_rejects *r, const char *revision, const struct cfg_error *why);
+void cfg_rejects_clear(struct cfg_rejects *r); /* keeps `total` */
+
+struct cfg_report {
+    const char *incarnation;
+    const struct cfg_box *applied; /* NULL before the first adoption */
+    uint64_t step;
+    bool idle;
+    uint64_t age_ms;
+    const struct cfg_contract *contract;
+    const struct cfg_local *local;
+    const struct cfg_rejects *rejects;
+    const char *metrics; /* a JSON object's text, checked by the caller; NULL: none */
+};
+
+/* The report's JSON. */
+void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r);
+
+/* The registration's JSON: identity, contract and what is structural already before the first view: a pinned parameter
+ * whose declared range is one value. boot (may be NULL) adds the pinned values this process runs on. */
+void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,
+                            const struct cfg_box *boot, const char *store);
+
+/* RFC 3339 in UTC with microseconds: "2026-11-22T18:01:41.000123Z". */
+enum { CFG_TIME_TEXT = 40 };
+const char *cfg_time_print(char out[CFG_TIME_TEXT], int64_t wall_us);
+
+#endif

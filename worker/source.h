@@ -1,0 +1,62 @@
+/* Where views come from: configd (source_configd.c), a file (source_file.c), or a test's memory (source_memory.c).
+ *
+ * A source is driven like everything here: poll its fd for POLLIN for at most timeout_ms, then call process. All calls
+ * and all callbacks happen on the library's thread (with external_loop: the caller's). */
+#ifndef CFG_WORKER_SOURCE_H
+#define CFG_WORKER_SOURCE_H
+
+#include "worker/prepare.h"
+
+enum cfg_source_state {
+    CFG_SOURCE_CONNECTING,
+    CFG_SOURCE_CONNECTED,
+    CFG_SOURCE_STALE,
+    CFG_SOURCE_FOREIGN,
+    CFG_SOURCE_REFUSED,
+    CFG_SOURCE_SUPERSEDED,
+    CFG_SOURCE_FILE,
+};
+const char *cfg_source_state_name(enum cfg_source_state s); /* static storage */
+
+/* What a source tells the worker; never from inside start or free. Everything passed is borrowed during the call. */
+struct cfg_source_events {
+    void (*view)(void *arg, const struct cfg_view_input *in);
+    void (*mark)(void *arg, const char *revision); /* nothing newer up to here: the view held or offered is current */
+    void (*state)(void *arg, enum cfg_source_state state, const struct cfg_error *why); /* why NULL: all is well */
+    void (*broken)(void *arg, const char *revision, const struct cfg_error *why); /* text that is no view at all */
+    void (*registered)(void *arg, unsigned report_interval_ms);                   /* configd knows us (again) */
+    void *arg;
+};
+
+/* What the worker offers a source to go on from; borrowed during the call. */
+struct cfg_source_resume {
+    const char *revision, *digest, *store, *view; /* all NULL: nothing */
+};
+
+struct cfg_source;
+struct cfg_source_ops {
+    int (*start)(struct cfg_source *s, const struct cfg_source_events *events, const struct cfg_source_resume *resume,
+                 struct cfg_error *err);
+    int (*fd)(const struct cfg_source *s);
+    int (*timeout_ms)(const struct cfg_source *s); /* −1: no limit */
+    void (*process)(struct cfg_source *s);
+    int (*report)(struct cfg_source *s, const char *json, struct cfg_error *err);         /* NULL: nobody listens */
+    int (*rebind)(struct cfg_source *s, const char *registration, struct cfg_error *err); /* NULL: needs none */
+    void (*free)(struct cfg_source *s);
+};
+/* The first member of every source. */
+struct cfg_source {
+    const struct cfg_source_ops *ops;
+};
+
+/* Follows a file: a plain document ({"sampling":{…}}), or a view ({"parameters","pinned","flags"}, where a flag may be
+ * just true or false). Every good content becomes the next revision "0-N"; a broken, empty or missing file is reported
+ * and the last good content stays. start fails with CFG_E_IO, CFG_E_JSON or CFG_E_VALUE when there is no good content
+ * yet. path is copied. */
+CFG_MUST_CHECK int cfg_source_file_new(struct cfg_source **out, const char *path, struct cfg_error *err);
+
+/* The text of a file source → the view it stands for (returned-owned JSON text), with its digest. Pure. */
+CFG_MUST_CHECK int cfg_source_file_view(char **out, char digest[CFG_DIGEST_TEXT], struct cfg_slice text,
+                                        struct cfg_error *err);
+
+#endif

@@ -1,0 +1,139 @@
+/* Views from configd: a session of libcfgclient, translated into a source's words.
+ *
+ * The session keeps the stream, the patches, the order of revisions and the reconnects; this file adds nothing but the
+ * registration and the mapping of states. */
+#include "proto/limits.h"
+#include "worker/open.h"
+#include <cfg/client.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct configd_source {
+    struct cfg_source base;
+    struct cfg_source_events events;
+    struct cfg_worker *w; /* borrowed */
+    struct cfg_session *session;
+};
+
+static struct configd_source *self(struct cfg_source *s)
+{
+    return (struct configd_source *)s;
+}
+
+static void on_view(void *arg, const struct cfg_view_event *ev)
+{
+    struct configd_source *c = arg;
+    struct cfg_view_input in = {ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}};
+    c->events.view(c->events.arg, &in);
+}
+
+static void on_mark(void *arg, const char *revision)
+{
+    struct configd_source *c = arg;
+    c->events.mark(c->events.arg, revision);
+}
+
+static void on_state(void *arg, enum cfg_session_state state, const struct cfg_error *why)
+{
+    static const enum cfg_source_state map[] = {
+        [CFG_SESSION_CONNECTING] = CFG_SOURCE_CONNECTING, [CFG_SESSION_CONNECTED] = CFG_SOURCE_CONNECTED,
+        [CFG_SESSION_STALE] = CFG_SOURCE_STALE,           [CFG_SESSION_FOREIGN] = CFG_SOURCE_FOREIGN,
+        [CFG_SESSION_REFUSED] = CFG_SOURCE_REFUSED,       [CFG_SESSION_SUPERSEDED] = CFG_SOURCE_SUPERSEDED,
+    };
+    struct configd_source *c = arg;
+    c->events.state(c->events.arg, map[state], why);
+}
+
+static void on_registered(void *arg, const char *reply_json)
+{
+    struct configd_source *c = arg;
+    cJSON *reply = NULL;
+    double interval = 0;
+    if (cfg_json_parse(&reply, cfg_slice_str(reply_json), 0, NULL) == 0) {
+        interval = cfg_json_get_num(reply, "report_interval_ms", 0);
+    }
+    cJSON_Delete(reply);
+    c->events.registered(c->events.arg, interval >= 0 && interval <= 3600000 ? (unsigned)interval : 0);
+}
+
+static int configd_start(struct cfg_source *s, const struct cfg_source_events *events,
+                         const struct cfg_source_resume *resume, struct cfg_error *err)
+{
+    struct configd_source *c = self(s);
+    const struct cfg_worker *w = c->w;
+    struct cfg_session_options o = CFG_SESSION_OPTIONS_INIT;
+    const struct cfg_session_callbacks callbacks = {on_view, on_mark, on_state, on_registered, c};
+    struct cfg_buf registration;
+    cfg_buf_init(&registration, CFG_LIMIT_BODY);
+    cfg_registration_print(&registration, &w->identity, &w->contract, NULL, resume->store);
+    int rc = cfg_buf_status(&registration);
+    if (rc != 0) {
+        cfg_buf_finish(&registration);
+        return cfg_fail(err, rc, "the contract does not fit one registration");
+    }
+    c->events = *events;
+    o.client.servers = w->servers;
+    o.client.token = w->token;
+    o.client.ca_file = w->ca_file;
+    o.deployment = w->identity.deployment;
+    o.registration = registration.data;
+    o.revision = resume->revision;
+    o.digest = resume->digest;
+    o.store = resume->store;
+    o.view = resume->view;
+    rc = cfg_session_new(&c->session, &o, &callbacks, err);
+    cfg_buf_finish(&registration);
+    return rc;
+}
+
+static int configd_fd(const struct cfg_source *s)
+{
+    return cfg_session_poll_fd(((const struct configd_source *)s)->session);
+}
+
+static int configd_timeout_ms(const struct cfg_source *s)
+{
+    return cfg_session_timeout_ms(((const struct configd_source *)s)->session);
+}
+
+static void configd_process(struct cfg_source *s)
+{
+    cfg_session_process(self(s)->session);
+}
+
+static int configd_report(struct cfg_source *s, const char *json, struct cfg_error *err)
+{
+    return cfg_session_report(self(s)->session, json, err);
+}
+
+static int configd_rebind(struct cfg_source *s, const char *registration, struct cfg_error *err)
+{
+    return cfg_session_set_registration(self(s)->session, registration, err);
+}
+
+static void configd_free(struct cfg_source *s)
+{
+    cfg_session_free(self(s)->session);
+    free(s);
+}
+
+int cfg_source_configd_new(struct cfg_source **out, struct cfg_worker *w, struct cfg_error *err)
+{
+    static const struct cfg_source_ops ops = {
+        .start = configd_start,
+        .fd = configd_fd,
+        .timeout_ms = configd_timeout_ms,
+        .process = configd_process,
+        .report = configd_report,
+        .rebind = configd_rebind,
+        .free = configd_free,
+    };
+    struct configd_source *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    }
+    c->base.ops = &ops;
+    c->w = w;
+    *out = &c->base;
+    return 0;
+}
