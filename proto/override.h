@@ -2,9 +2,9 @@
  *
  * Values are Hydra's elements: quoted strings, unquoted text of letters, digits, blanks and /-\+.$%*@?|_: with \ before
  * \()[]{}:=, and blanks, int, float, bool and null in any case, ${interpolations} (kept as text), lists, dicts and the
- * casts int() float() str() bool(). What has no place in a document is refused with a hint: sweeps (1,2,3, choice(),
- * range(), …), inf and nan, integers beyond 2^53−1, a key given twice. A dict's keys are text: what Hydra reads as a
- * number or word keeps its spelling, true, false and null in lower case. */
+ * casts int() float() str() bool(), and sort() of a list. What has no place in a document is refused with a hint:
+ * sweeps (1,2,3, choice(), range(), …), inf and nan, integers beyond 2^53−1, a key given twice. A dict's keys are text:
+ * what Hydra reads as a number or word keeps its spelling, true, false and null in lower case. */
 #ifndef CFG_PROTO_OVERRIDE_H
 #define CFG_PROTO_OVERRIDE_H
 

@@ -198,42 +198,96 @@ static struct cfg_slice run_text(const struct run *run)
 
 static const char sweep_hint[] = "to store the text, quote it ('1,2,3'); to store a list, use brackets ([1,2,3])";
 
+static int refuse_sweep(struct parser *s, const char *at)
+{
+    return refuse(s, at, "a sweep has no place in a document: it stands for several runs", sweep_hint);
+}
+
 static int refuse_function(struct parser *s, const char *at, struct cfg_slice name)
 {
-    static const char *const sweeps[] = {"choice", "range", "interval", "glob", "shuffle", "tag", "sort"};
+    static const char *const sweeps[] = {"choice", "range", "interval", "glob", "shuffle", "tag"};
     for (size_t i = 0; i < sizeof sweeps / sizeof sweeps[0]; i++)
         if (cfg_slice_eq_str(name, sweeps[i]))
-            return refuse(s, at, "a sweep has no place in a document: it stands for several runs", sweep_hint);
+            return refuse_sweep(s, at);
     if (cfg_slice_eq_str(name, "extend_list"))
         return refuse(s, at, "extend_list() is not supported",
                       "set the whole list, or one item behind its end: list[3]=x");
-    return refuse(s, at, "unknown function; known are int, float, str and bool", "quote the value if text is meant");
+    return refuse(s, at, "unknown function; known are int, float, str, bool and sort",
+                  "quote the value if text is meant");
+}
+
+/* Behind a list in sort(): `, reverse=BOOL` or nothing. */
+static int read_reverse(struct parser *s, const char *at, bool *reverse)
+{
+    static const char word[] = "reverse";
+    skip_blanks(s);
+    if (!at_char(s, ','))
+        return 0;
+    s->p++;
+    skip_blanks(s);
+    if ((size_t)(s->end - s->p) < sizeof word || memcmp(s->p, word, sizeof word - 1) != 0)
+        return refuse_sweep(s, at);
+    s->p += sizeof word - 1;
+    skip_blanks(s);
+    if (!at_char(s, '='))
+        return refuse_sweep(s, at);
+    s->p++;
+    cJSON *value = NULL;
+    int code = read_element(s, &value);
+    if (code == 0 && !cJSON_IsBool(value))
+        code = refuse(s, at, "reverse is true or false", NULL);
+    *reverse = cJSON_IsTrue(value);
+    cJSON_Delete(value);
+    return code;
+}
+
+/* sort() of one list is a list; sort() of several values arranges a sweep. */
+static int sort_argument(struct parser *s, const char *at, cJSON *value)
+{
+    bool reverse = false;
+    if (!cJSON_IsArray(value))
+        return refuse_sweep(s, at);
+    int code = read_reverse(s, at, &reverse);
+    if (code == 0 && (code = cfg_value_sort(value, reverse, s->err)) != 0)
+        code = refuse_wrapped(s, at, code);
+    return code;
+}
+
+/* The arguments and what the function makes of them; with the parser behind "(". */
+static int read_arguments(struct parser *s, cJSON **value, const char *at, struct cfg_slice name)
+{
+    int code = read_element(s, value);
+    if (code == 0 && cfg_slice_eq_str(name, "sort"))
+        code = sort_argument(s, at, *value);
+    skip_blanks(s);
+    if (code == 0 && !at_char(s, ')'))
+        code =
+            at_char(s, ',')
+                ? refuse(s, s->p, "a function of several values makes a sweep, and a sweep has no place in a document",
+                         sweep_hint)
+                : refuse(s, s->p, "expected )", NULL);
+    if (code == 0 && cfg_value_is_cast(name) && (code = cfg_value_cast(value, name, s->err)) != 0)
+        code = refuse_wrapped(s, at, code);
+    return code;
 }
 
 /* With the parser on the "(" behind `name`. */
 static int read_function(struct parser *s, cJSON **out, const char *at, struct cfg_slice name)
 {
-    if (!cfg_value_is_cast(name))
+    if (!cfg_value_is_cast(name) && !cfg_slice_eq_str(name, "sort"))
         return refuse_function(s, at, name);
     if (s->depth >= CFG_LIMIT_DEPTH)
         return refuse(s, at, "nested too deeply", NULL);
     s->depth++;
     s->p++;
     cJSON *value = NULL;
-    int code = read_element(s, &value);
-    if (code)
-        return code;
-    skip_blanks(s);
-    if (!at_char(s, ')')) {
+    int code = read_arguments(s, &value, at, name);
+    if (code) {
         cJSON_Delete(value);
-        return at_char(s, ',') ? refuse(s, s->p, "a cast takes one value", sweep_hint)
-                               : refuse(s, s->p, "expected )", NULL);
+        return code;
     }
     s->p++;
     s->depth--;
-    code = cfg_value_cast(&value, name, s->err);
-    if (code)
-        return refuse_wrapped(s, at, code);
     *out = value;
     return 0;
 }

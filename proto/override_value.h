@@ -19,5 +19,7 @@ void cfg_value_forget_spelling(cJSON *v);
 bool cfg_value_is_cast(struct cfg_slice name);
 /* Applies a cast to *value, in lists and dicts to every item. Consumes *value; on failure it is NULL. CFG_E_VALUE. */
 CFG_MUST_CHECK int cfg_value_cast(cJSON **value, struct cfg_slice name, struct cfg_error *err);
+/* Sorts a list of numbers and bools, or of strings, in place. CFG_E_VALUE for a mixture or other items; CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_value_sort(cJSON *list, bool reverse, struct cfg_error *err);
 
 #endif

@@ -1,9 +1,10 @@
-/* Unquoted words and casts of the override grammar. */
+/* Unquoted words, casts and sorting of the override grammar. */
 #include "proto/json_number.h"
 #include "proto/override_value.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -272,4 +273,47 @@ int cfg_value_cast(cJSON **value, struct cfg_slice name, struct cfg_error *err)
     if (code || !is_container)
         cJSON_Delete(v);
     return code;
+}
+
+/* --- sorting --- */
+
+static double ordinal(const cJSON *v)
+{
+    return cJSON_IsNumber(v) ? v->valuedouble : cJSON_IsTrue(v);
+}
+
+static int compare_items(const void *left, const void *right)
+{
+    const cJSON *a = *(cJSON *const *)left, *b = *(cJSON *const *)right;
+    if (cJSON_IsString(a))
+        return strcmp(a->valuestring, b->valuestring); /* UTF-8 sorts as code points do */
+    return (ordinal(a) > ordinal(b)) - (ordinal(a) < ordinal(b));
+}
+
+static bool is_sortable(const cJSON *list)
+{
+    for (const cJSON *item = list->child; item; item = item->next) {
+        if (!cJSON_IsString(item) && !cJSON_IsNumber(item) && !cJSON_IsBool(item))
+            return false;
+        if (cJSON_IsString(item) != cJSON_IsString(list->child))
+            return false;
+    }
+    return true;
+}
+
+int cfg_value_sort(cJSON *list, bool reverse, struct cfg_error *err)
+{
+    size_t n = (size_t)cJSON_GetArraySize(list), i = 0;
+    if (!is_sortable(list))
+        return cfg_fail(err, CFG_E_VALUE, "only numbers, or only strings, can be sorted");
+    cJSON **items = malloc((n + 1) * sizeof *items);
+    if (items == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    while (list->child)
+        items[i++] = cJSON_DetachItemViaPointer(list, list->child);
+    qsort(items, n, sizeof(cJSON *), compare_items);
+    for (i = 0; i < n; i++)
+        (void)cJSON_AddItemToArray(list, items[reverse ? n - 1 - i : i]); /* fails on NULL arguments only */
+    free(items);
+    return 0;
 }

@@ -12,7 +12,7 @@
 
 enum {
     MAX_DEPTH = 2 * CFG_LIMIT_DEPTH, /* a document may lie inside a view */
-    BUDGET = 1 << 27,
+    BUDGET = 1 << 24,
     COPY_COST = BUDGET / CFG_LIMIT_BODY, /* so copies add at most what a request's body could have held */
 };
 

@@ -24,5 +24,6 @@ char *cfg_suite_text(const cJSON *v);
 
 void cfg_suite_json_parsing(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_json_patch(struct cfg_suite_run *run, struct cfg_slice content);
+void cfg_suite_hydra(struct cfg_suite_run *run, struct cfg_slice content);
 
 #endif

@@ -175,8 +175,18 @@ Test(override, casts)
     refused("bool(a)", "column 1", "cannot cast");
     refused("int(null)", "column 1", "cannot cast");
     refused("int([1,a])", "column 1", "cannot cast");
-    refused("int(1,2)", "column 6", "one value");
+    refused("int(1,2)", "column 6", "sweep");
     refused("int(1", "column 6", "expected )");
+    value("sort([2,3,1.5,true])", "[true,1.5,2,3]");
+    value("sort([b, a], reverse=True)", "[\"b\",\"a\"]");
+    value("sort([])", "[]");
+    value("str(sort([2, 1]))", "[\"1\",\"2\"]");
+    refused("sort([1,a])", "column 1", "sorted");
+    refused("sort([1],2)", "column 1", "sweep");
+    refused("sort([1],reverse=1)", "column 1", "reverse");
+    refused("sort(2,1)", "column 1", "sweep");
+    refused("sort(1)", "column 1", "sweep");
+    refused("sort([1],reverse", "column 1", "sweep");
 }
 
 Test(override, refuses_what_a_document_cannot_hold)
