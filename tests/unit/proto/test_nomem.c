@@ -1,0 +1,200 @@
+/* Every allocation of the JSON core fails in turn: each call must say CFG_E_NOMEM, leave its output alone and leak
+ * nothing (LeakSanitizer judges that). malloc, calloc and realloc of our objects come here through the linker's --wrap;
+ * cJSON's through its hooks. */
+#include "proto/digest.h"
+#include "proto/override.h"
+#include "proto/patch.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+
+static long countdown = -1; /* allocations until one fails; negative: none does */
+static bool has_failed;
+
+static bool fails_now(void)
+{
+    if (countdown < 0 || countdown-- > 0)
+        return false;
+    has_failed = true;
+    return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails_now() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails_now() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return fails_now() ? NULL : __real_realloc(p, n);
+}
+
+static const char text_a[] =
+    "{\"a\":{\"b\":[1,2,{\"c\":\"x\\ny\"}],\"d\":null},\"e\":0.1,\"f\":[1,2,3],\"k01\":1,\"k02\":1,\"k03\":1,"
+    "\"k04\":1,\"k05\":1,\"k06\":1,\"k07\":1,\"k08\":1,\"k09\":1,\"k10\":1,\"k11\":1,\"k12\":1}";
+static const char text_b[] =
+    "{\"e\":0.2,\"a\":{\"b\":[1,{\"c\":\"z\"}],\"d\":{\"q\":1}},\"f\":[1,9,9,3],\"g\":true,\"k01\":null,"
+    "\"k02\":{\"n\":{}},\"k03\":2,\"k04\":2,\"k05\":2,\"k06\":2,\"k07\":2,\"k08\":2,\"k09\":2,\"k10\":2,"
+    "\"k11\":2,\"k12\":2,\"k13\":2}";
+static const char text_patch[] =
+    "[{\"op\":\"add\",\"path\":\"/n\",\"value\":{\"x\":[1]}},{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/n/a\"},"
+    "{\"op\":\"move\",\"from\":\"/e\",\"path\":\"/f/1\"},{\"op\":\"replace\",\"path\":\"/f/0\",\"value\":\"s\"},"
+    "{\"op\":\"remove\",\"path\":\"/k01\"},{\"op\":\"test\",\"path\":\"/f/0\",\"value\":\"s\"}]";
+static cJSON *a, *b, *patch;
+
+static int run_parse(void)
+{
+    cJSON *v = NULL;
+    int code = cfg_json_parse(&v, CFG_SLICE_LIT(text_b), 0, NULL);
+    cr_assert(code == 0 || v == NULL);
+    cJSON_Delete(v);
+    return code;
+}
+
+static int run_canonical(void)
+{
+    struct cfg_buf out;
+    cfg_buf_init(&out, 1 << 20);
+    cfg_json_canonical(&out, a);
+    int code = cfg_buf_status(&out);
+    cfg_buf_finish(&out);
+    return code;
+}
+
+static int run_digest(void)
+{
+    char digest[CFG_DIGEST_TEXT] = "";
+    return cfg_digest_json(digest, a);
+}
+
+static int run_apply(void)
+{
+    cJSON *v = NULL;
+    int code = cfg_patch_apply(&v, a, patch, NULL);
+    cr_assert(code == 0 || v == NULL);
+    cJSON_Delete(v);
+    return code;
+}
+
+static int run_merge(void)
+{
+    cJSON *v = NULL;
+    int code = cfg_patch_merge(&v, a, b, NULL);
+    cr_assert(code == 0 || v == NULL);
+    cJSON_Delete(v);
+    return code;
+}
+
+static int run_diff(void)
+{
+    cJSON *v = cfg_patch_diff(a, b);
+    cJSON_Delete(v);
+    return v ? 0 : CFG_E_NOMEM;
+}
+
+static int run_describe(void)
+{
+    cJSON *v = cfg_patch_describe(a, b);
+    cJSON_Delete(v);
+    return v ? 0 : CFG_E_NOMEM;
+}
+
+static int run_set(void)
+{
+    cJSON *value = cJSON_CreateString("v");
+    if (value == NULL)
+        return CFG_E_NOMEM;
+    int code = cfg_path_set(a, "new.deep.path", value, NULL);
+    cr_assert((cfg_path_get(a, "new") == NULL) == (code != 0));
+    if (code == 0)
+        code = cfg_path_remove(a, "new", NULL);
+    return code;
+}
+
+static int run_check_document(void)
+{
+    return cfg_path_check_document(a, NULL);
+}
+
+static int run_override(void)
+{
+    struct cfg_override o;
+    int code = cfg_override_parse(
+        &o, CFG_SLICE_LIT("ns/a={x: [1, 'two', sort([b,a]), str(1.5)], y: a\\,b ${c}, z: null}"), NULL);
+    if (code == 0)
+        cfg_override_finish(&o);
+    return code;
+}
+
+/* Returns how many allocations the call makes, each of which has failed once. */
+static long sweep(const char *name, int (*fn)(void))
+{
+    for (long n = 0;; n++) {
+        countdown = n;
+        has_failed = false;
+        int code = fn();
+        countdown = -1;
+        if (!has_failed) {
+            cr_assert_eq(code, 0, "%s ended with %d", name, code);
+            return n;
+        }
+        cr_assert_eq(code, CFG_E_NOMEM, "%s, allocation %ld: %d", name, n, code);
+    }
+}
+
+Test(nomem, every_allocation_fails_once)
+{
+    static const struct {
+        const char *name;
+        int (*fn)(void);
+    } calls[] = {{"parse", run_parse},
+                 {"canonical", run_canonical},
+                 {"digest", run_digest},
+                 {"apply", run_apply},
+                 {"merge", run_merge},
+                 {"diff", run_diff},
+                 {"describe", run_describe},
+                 {"set", run_set},
+                 {"check_document", run_check_document},
+                 {"override", run_override}};
+    cJSON_Hooks hooks = {__wrap_malloc, free};
+    cJSON_InitHooks(&hooks);
+    cr_assert_eq(cfg_json_parse(&a, CFG_SLICE_LIT(text_a), 0, NULL), 0);
+    cr_assert_eq(cfg_json_parse(&b, CFG_SLICE_LIT(text_b), 0, NULL), 0);
+    cr_assert_eq(cfg_json_parse(&patch, CFG_SLICE_LIT(text_patch), 0, NULL), 0);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        cr_assert_gt(sweep(calls[i].name, calls[i].fn), 0, "%s allocates nothing: the wrapping does not work",
+                     calls[i].name);
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+    cJSON_Delete(patch);
+}
+
+Test(nomem, equality_needs_no_memory)
+{
+    cJSON *x = NULL, *y = NULL;
+    cr_assert_eq(cfg_json_parse(&x, CFG_SLICE_LIT("{\"a\":1,\"b\":[{\"c\":1,\"d\":2}]}"), 0, NULL), 0);
+    cr_assert_eq(cfg_json_parse(&y, CFG_SLICE_LIT("{\"b\":[{\"d\":2,\"c\":1}],\"a\":1}"), 0, NULL), 0);
+    for (long n = 0; n < 6; n++) {
+        countdown = n;
+        cr_assert(cfg_json_equal(x, y));
+        countdown = -1;
+        countdown = n;
+        cr_assert_not(cfg_json_equal(x, y->child));
+        countdown = -1;
+    }
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+}
