@@ -1,8 +1,8 @@
 #include "client/machine_impl.h"
+#include "client/url.h"
 #include "proto/limits.h"
 #include "proto/problem.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,16 +14,6 @@ enum {
     PATH_MAX_BYTES = 4096,
     BACKOFF_DOUBLINGS = 20,
 };
-
-void cfg_machine_put_encoded(struct cfg_buf *out, const char *s)
-{
-    for (; *s; s++) {
-        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
-            cfg_buf_putc(out, *s);
-        else
-            cfg_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*s);
-    }
-}
 
 void cfg_machine_set_state(struct cfg_machine *m, enum cfg_session_state state, const struct cfg_error *why)
 {
@@ -164,9 +154,7 @@ static void settle(struct cfg_machine *m)
 static int print_registration(struct cfg_machine *m)
 {
     cfg_buf_clear(&m->path);
-    cfg_buf_puts(&m->path, "/v1/deployments/");
-    cfg_machine_put_encoded(&m->path, m->deployment);
-    cfg_buf_puts(&m->path, "/workers");
+    cfg_url_format(&m->path, "/v1/deployments/*/workers", m->deployment);
     cJSON_DeleteItemFromObjectCaseSensitive(m->registration, "store");
     if (m->held.store[0] && cJSON_AddStringToObject(m->registration, "store", m->held.store) == NULL)
         return CFG_E_NOMEM;

@@ -43,8 +43,6 @@ struct cfg_machine {
 void cfg_machine_set_state(struct cfg_machine *m, enum cfg_session_state state, const struct cfg_error *why);
 /* Asks for the present connection to be given up once the call being served is through its data. */
 void cfg_machine_leave(struct cfg_machine *m, enum leave leave, const struct cfg_error *why);
-/* Appends s percent-encoded. */
-void cfg_machine_put_encoded(struct cfg_buf *out, const char *s);
 
 /* machine_stream.c */
 void cfg_machine_open_stream(struct cfg_machine *m);

@@ -1,4 +1,5 @@
 #include "client/machine_impl.h"
+#include "client/url.h"
 #include "proto/problem.h"
 
 #include <stdlib.h>
@@ -16,11 +17,7 @@ void cfg_machine_report_flush(struct cfg_machine *m)
     if (m->report == NULL || m->report_sent || !is_registered(m) || m->now_ms < m->report_at)
         return;
     cfg_buf_clear(&m->path);
-    cfg_buf_puts(&m->path, "/v1/deployments/");
-    cfg_machine_put_encoded(&m->path, m->deployment);
-    cfg_buf_puts(&m->path, "/workers/");
-    cfg_machine_put_encoded(&m->path, m->worker);
-    cfg_buf_puts(&m->path, "/report");
+    cfg_url_format(&m->path, "/v1/deployments/*/workers/*/report", m->deployment, m->worker);
     if (cfg_buf_status(&m->path) != 0)
         return; /* out of memory: the next tick tries again */
     m->report_sent = m->report;

@@ -1,32 +1,22 @@
 #include "client/machine_impl.h"
+#include "client/url.h"
 #include "proto/limits.h"
 
 #include <string.h>
 
-static void put_query(struct cfg_buf *out, char *separator, const char *name, const char *value)
-{
-    cfg_buf_putc(out, *separator);
-    cfg_buf_puts(out, name);
-    cfg_buf_putc(out, '=');
-    cfg_machine_put_encoded(out, value);
-    *separator = '&';
-}
-
 void cfg_machine_open_stream(struct cfg_machine *m)
 {
-    char separator = '?', last[CFG_REV_TEXT];
+    char last[CFG_REV_TEXT];
     cfg_buf_clear(&m->path);
-    cfg_buf_puts(&m->path, "/v1/deployments/");
-    cfg_machine_put_encoded(&m->path, m->deployment);
-    cfg_buf_puts(&m->path, "/stream");
+    cfg_url_format(&m->path, "/v1/deployments/*/stream", m->deployment);
     if (m->worker) {
-        put_query(&m->path, &separator, "worker", m->worker);
-        put_query(&m->path, &separator, "incarnation", m->incarnation);
+        cfg_url_query(&m->path, "worker", m->worker);
+        cfg_url_query(&m->path, "incarnation", m->incarnation);
     }
     if (m->held.store[0])
-        put_query(&m->path, &separator, "store", m->held.store);
+        cfg_url_query(&m->path, "store", m->held.store);
     if (m->held.digest[0] && !m->want_full)
-        put_query(&m->path, &separator, "digest", m->held.digest);
+        cfg_url_query(&m->path, "digest", m->held.digest);
     cfg_sse_reader_finish(&m->reader);
     cfg_sse_reader_init(&m->reader, CFG_LIMIT_EVENT);
     cfg_buf_clear(&m->reply[CFG_SLOT_STREAM]);

@@ -1,0 +1,76 @@
+/* Requests of the commands. */
+#include "client/cfgctl/cli.h"
+
+#include <stdlib.h>
+
+int cli_no_memory(struct cfg_error *err)
+{
+    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+int cli_client(struct cli *c, unsigned timeout_ms, struct cfg_client **out, struct cfg_error *err)
+{
+    if (c->client == NULL) {
+        struct cfg_client_options o = CFG_CLIENT_OPTIONS_INIT;
+        o.servers = cli_value(c, OPT_SERVER);
+        o.token = cli_value(c, OPT_TOKEN);
+        o.ca_file = cli_value(c, OPT_CA);
+        o.timeout_ms = timeout_ms;
+        int rc = cfg_client_new(&c->client, &o, err);
+        if (rc != 0)
+            return rc;
+    }
+    *out = c->client;
+    return 0;
+}
+
+static int parse_reply(const struct cfg_response *reply, cJSON **out, struct cfg_error *err)
+{
+    if (reply->body_len == 0) {
+        *out = NULL;
+        return 0;
+    }
+    const struct cfg_slice body = {reply->body, reply->body_len};
+    if (cfg_json_parse(out, body, 2 * 64, err) == 0)
+        return 0;
+    err->code = CFG_E_PROTOCOL;
+    cfg_error_wrap(err, "the server's reply is no JSON");
+    cfg_error_set_hint(err, "is that the address of a configd? see --server and CONFIGD_SERVER");
+    return CFG_E_PROTOCOL;
+}
+
+int cli_call(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type, cJSON **out,
+             struct cfg_error *err)
+{
+    struct cfg_client *client;
+    int rc = cli_client(c, 0, &client, err);
+    if (rc != 0)
+        return rc;
+    struct cfg_buf text;
+    cfg_buf_init(&text, (size_t)1 << 26);
+    if (body)
+        cfg_json_print(&text, body);
+    struct cfg_response reply = {0};
+    const struct cfg_request r = {
+        .method = method, .path = path, .body = body ? text.data : NULL, .body_len = text.len, .content_type = type};
+    rc = cfg_buf_status(&text) != 0 ? cli_no_memory(err) : cfg_client_call(client, &r, &reply, NULL, err);
+    if (rc == 0)
+        rc = parse_reply(&reply, out, err);
+    cfg_response_finish(&reply);
+    cfg_buf_finish(&text);
+    return rc;
+}
+
+int cli_get(struct cli *c, const char *path, cJSON **out, struct cfg_error *err)
+{
+    cJSON *reply = NULL;
+    int rc = cli_call(c, "GET", path, NULL, NULL, &reply, err);
+    if (rc != 0)
+        return rc;
+    if (!cJSON_IsObject(reply)) {
+        cJSON_Delete(reply);
+        return cfg_fail(err, CFG_E_PROTOCOL, "the server's reply to GET %s is no object", path);
+    }
+    *out = reply;
+    return 0;
+}

@@ -1,0 +1,130 @@
+/* cfgctl's frame: what was typed, what it is to be done with, and how results are shown.
+ *
+ * One table of commands (commands.c) and one of options (options.c) feed the parser, the help and the completion. A
+ * command is a function in a file of its own; it gets the parsed line and returns 0 or an error code, from which the
+ * exit code follows (`cfgctl help exit-codes`). Results go to stdout, everything else to stderr. One thread. */
+#ifndef CFG_CFGCTL_CLI_H
+#define CFG_CFGCTL_CLI_H
+
+#include "client/include/cfg/client.h"
+#include "proto/json.h"
+
+/* X(id, name, letter, metavariable or NULL for a switch, choices separated by | or NULL, help) */
+#define CLI_OPTIONS(X)                                                                                               \
+    X(SERVER, "server", 's', "URL[,URL]", NULL, "where configd listens (CONFIGD_SERVER; http://127.0.0.1:7117)")     \
+    X(TOKEN, "token", 0, "TOKEN", NULL, "bearer token (better: CONFIGD_TOKEN, which other users cannot see)")        \
+    X(CA, "ca", 0, "FILE", NULL, "PEM file of the CA for https (CONFIGD_CA_FILE)")                                   \
+    X(OUTPUT, "output", 'o', "FORMAT", "table|wide|json|yaml", "how results are shown (CONFIGD_OUTPUT; table)")      \
+    X(HELP, "help", 'h', NULL, NULL, "show help and examples")                                                       \
+    X(MESSAGE, "message", 'm', "TEXT", NULL, "why, kept in the history")                                             \
+    X(IF_VERSION, "if-version", 0, "N", NULL, "only if the object is at version N (0: does not exist)")              \
+    X(DRY_RUN, "dry-run", 'n', NULL, NULL, "say what would happen, change nothing")                                  \
+    X(WAIT, "wait", 'w', NULL, NULL, "wait until every worker concerned has applied it")                             \
+    X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30)")                                          \
+    X(CHANGE_TYPE, "change-type", 0, NULL, NULL, "allow a value of another JSON type than the present one")          \
+    X(STRING, "string", 0, "NS/KEY=TEXT", NULL, "set a string, taken as it stands (repeatable)")                     \
+    X(FILE, "file", 'f', "FILE", NULL, "a whole JSON document; - is standard input")                                 \
+    X(FORCE, "force", 0, NULL, NULL, "do it in spite of what would be lost")                                         \
+    X(VERSION, "version", 0, "N", NULL, "that version instead of the newest")                                        \
+    X(TO, "to", 0, "N", NULL, "the version to go to")                                                                \
+    X(LIMIT, "limit", 0, "N", NULL, "how many at most (50)")                                                         \
+    X(FOLLOW, "watch", 'w', NULL, NULL, "show it again whenever it changes")                                         \
+    X(CONFIG, "config", 0, "NS", NULL, "the namespace the deployment runs on")                                       \
+    X(PIN, "pin", 0, "KEY[,KEY]", NULL, "top-level keys frozen for the deployment's life (repeatable)")              \
+    X(FLAGS, "flags", 0, "NS[,NS]", NULL, "flag namespaces it sees (repeatable)")                                    \
+    X(TRACK, "track", 0, "TRACK", "head|hold", "head: follow every write; hold: move only when told")                \
+    X(STORE, "store", 0, "ID", NULL, "the store whose workers may move over")                                        \
+    X(SUBJECT, "subject", 0, "NAME", NULL, "who the token is for; becomes the author")                               \
+    X(ROLE, "role", 0, "ROLE", "reader|writer|admin|worker", "what the token may do")                                \
+    X(NAMESPACES, "namespaces", 0, "PATTERN[,…]", NULL, "namespaces a writer may write, such as chat,train-* (all)") \
+    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the one deployment a worker's token is for")
+
+enum cli_option_id {
+#define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,
+    CLI_OPTIONS(CLI_OPTION_ENUM)
+#undef CLI_OPTION_ENUM
+        OPT_COUNT
+};
+#define CLI_BIT(id) (UINT64_C(1) << OPT_##id)
+
+struct cli_option {
+    const char *name;
+    char letter;         /* 0: none */
+    const char *value;   /* metavariable; NULL: a switch */
+    const char *choices; /* "a|b"; NULL: anything */
+    const char *help;
+};
+extern const struct cli_option cli_options[OPT_COUNT];
+
+struct cli;
+struct cli_command {
+    const char *name;     /* "set", "deployment create" */
+    const char *alias;    /* of the first word, or NULL */
+    const char *synopsis; /* arguments only */
+    const char *summary;  /* one line */
+    const char *examples; /* lines */
+    uint64_t options;     /* CLI_BIT of those it takes besides the general ones */
+    int min_args, max_args;
+    int (*run)(struct cli *c, struct cfg_error *err);
+};
+extern const struct cli_command cli_commands[];
+extern const size_t cli_n_commands;
+#define CLI_GENERAL (CLI_BIT(SERVER) | CLI_BIT(TOKEN) | CLI_BIT(CA) | CLI_BIT(OUTPUT) | CLI_BIT(HELP))
+#define CLI_WRITES  (CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(WAIT) | CLI_BIT(TIMEOUT))
+
+enum cli_output { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML };
+
+struct cli_given {
+    enum cli_option_id id;
+    const char *value; /* borrowed from argv; "" for a switch */
+};
+struct cli {
+    const struct cli_command *command; /* NULL: none named */
+    const char **args;                 /* owned array of borrowed strings */
+    int n_args;
+    struct cli_given *given; /* owned, in order */
+    size_t n_given;
+    const char *topic; /* of `help` and of an unfinished command: the first word; NULL */
+    enum cli_output output;
+    bool color;                /* escape sequences on stdout */
+    struct cfg_client *client; /* made when first used */
+};
+
+/* Reads a command line. CFG_E_INVALID with what is wrong and the nearest right spelling. */
+CFG_MUST_CHECK int cli_parse(struct cli *out, int argc, char **argv, struct cfg_error *err);
+void cli_finish(struct cli *c);
+bool cli_has(const struct cli *c, enum cli_option_id id);
+const char *cli_value(const struct cli *c, enum cli_option_id id); /* the last given; NULL when absent */
+/* A non-negative number. *out keeps its value when the option is absent. CFG_E_INVALID. */
+CFG_MUST_CHECK int cli_number(const struct cli *c, enum cli_option_id id, uint64_t *out, struct cfg_error *err);
+/* Every item of a repeatable, comma-separated option, as a JSON array. Returned-owned; NULL without memory. */
+cJSON *cli_items(const struct cli *c, enum cli_option_id id);
+
+/* --- requests --- */
+
+/* body NULL: none. type NULL: application/json. The reply is parsed: *out is returned-owned, NULL for an empty one. */
+CFG_MUST_CHECK int cli_call(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
+                            cJSON **out, struct cfg_error *err);
+CFG_MUST_CHECK int cli_get(struct cli *c, const char *path, cJSON **out, struct cfg_error *err);
+/* The client itself, with the options of the line. timeout_ms 0: the default. CFG_E_INVALID, CFG_E_NOMEM. */
+CFG_MUST_CHECK int cli_client(struct cli *c, unsigned timeout_ms, struct cfg_client **out, struct cfg_error *err);
+/* A write: adds message, dry run and precondition, sends, shows what it did and reaches, waits when asked to. */
+CFG_MUST_CHECK int cli_write(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
+                             struct cfg_error *err);
+CFG_MUST_CHECK int cli_no_memory(struct cfg_error *err); /* CFG_E_NOMEM */
+
+/* --- results --- */
+
+/* Whether JSON or YAML is wanted, and if so prints v so. */
+bool cli_show_tree(const struct cli *c, const cJSON *v);
+/* Appends s with control characters shown as '?', so that no text of others can drive a terminal. */
+void cli_put_text(struct cfg_buf *out, const char *s);
+/* Appends a value as people write it: strings bare, the rest as JSON. */
+void cli_put_value(struct cfg_buf *out, const cJSON *v);
+/* Prints and frees. */
+void cli_print(struct cfg_buf *b);
+/* "3m", "2d": how long ago an RFC 3339 time is; the time itself when it cannot be read. */
+const char *cli_age(char out[32], const char *time_text);
+void cli_print_error(const struct cfg_error *err);
+
+#endif

@@ -1,0 +1,125 @@
+/* flag …: switches and their list. A flag is made by `set NS/NAME=on`. */
+#include "client/cfgctl/commands.h"
+#include "client/cfgctl/table.h"
+#include "client/url.h"
+#include "proto/path.h"
+
+#include <string.h>
+
+static int flag_path(const struct cli *c, struct object_path *out, struct cfg_error *err)
+{
+    struct cfg_address a;
+    int rc = cfg_address_parse(&a, cfg_slice_str(c->args[0]), false, err);
+    return rc != 0 ? rc : object_path_parse(out, c->args[0], err);
+}
+
+static int change(struct cli *c, const char *key, cJSON *value, struct cfg_error *err)
+{
+    struct object_path path;
+    uint64_t version = 0;
+    int rc = flag_path(c, &path, err);
+    if (rc == 0)
+        rc = cli_number(c, OPT_IF_VERSION, &version, err);
+    cJSON *changes = cJSON_CreateArray(), *entry = cJSON_CreateObject();
+    bool ok = changes && entry && value && cJSON_AddStringToObject(entry, "object", path.object);
+    if (ok && cli_has(c, OPT_IF_VERSION))
+        ok = cJSON_AddNumberToObject(entry, "if_version", (double)version) != NULL;
+    if (rc == 0 && ok && cJSON_AddItemToObject(entry, key, value)) {
+        (void)cJSON_AddItemToArray(changes, entry); /* both are there: cannot fail */
+        rc = cli_write(c, "POST", "/v1/changes", changes, NULL, err);
+    } else {
+        cJSON_Delete(value);
+        cJSON_Delete(entry);
+        rc = rc != 0 ? rc : cli_no_memory(err);
+    }
+    cJSON_Delete(changes);
+    return rc;
+}
+
+static int switch_to(struct cli *c, bool on, struct cfg_error *err)
+{
+    cJSON *patch = cJSON_CreateObject();
+    if (patch && cJSON_AddBoolToObject(patch, "enabled", on))
+        return change(c, "patch", patch, err);
+    cJSON_Delete(patch);
+    return cli_no_memory(err);
+}
+
+int cmd_flag_on(struct cli *c, struct cfg_error *err)
+{
+    return switch_to(c, true, err);
+}
+
+int cmd_flag_off(struct cli *c, struct cfg_error *err)
+{
+    return switch_to(c, false, err);
+}
+
+int cmd_flag_delete(struct cli *c, struct cfg_error *err)
+{
+    return change(c, "delete", cJSON_CreateTrue(), err);
+}
+
+int cmd_flag_get(struct cli *c, struct cfg_error *err)
+{
+    struct object_path path;
+    cJSON *flag = NULL;
+    int rc = flag_path(c, &path, err);
+    if (rc == 0)
+        rc = cli_get(c, path.base, &flag, err);
+    if (rc == 0)
+        show_flag(c, flag);
+    cJSON_Delete(flag);
+    return rc;
+}
+
+static void table_of(const struct cli *c, const cJSON *reply)
+{
+    struct table t;
+    const cJSON *flag;
+    table_init(&t, "FLAG|STATE|VALUE|VERSION|AUTHOR|MESSAGE");
+    cJSON_ArrayForEach(flag, cfg_json_get(reply, "items"))
+    {
+        const char *ns = cfg_json_get_str(flag, "namespace", "?");
+        struct cfg_buf text;
+        if (c->n_args == 1 && strcmp(ns, c->args[0]) != 0)
+            continue;
+        cfg_buf_init(&text, (size_t)1 << 20);
+        cfg_buf_printf(&text, "%s/%s", ns, cfg_json_get_str(flag, "name", "?"));
+        table_add(&t, text.data ? text.data : "?");
+        table_add(&t, cfg_json_get_bool(flag, "enabled", false) ? "on" : "off");
+        cfg_buf_clear(&text);
+        cli_put_value(&text, cfg_json_get(flag, "value"));
+        table_add(&t, text.data ? text.data : "");
+        cfg_buf_finish(&text);
+        table_add_number(&t, cfg_json_get_num(flag, "version", 0));
+        table_add(&t, cfg_json_get_str(flag, "author", "-"));
+        table_add(&t, cfg_json_get_str(flag, "message", ""));
+    }
+    struct cfg_buf out;
+    cfg_buf_init(&out, (size_t)1 << 26);
+    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+    cli_print(&out);
+    table_finish(&t);
+}
+
+/* With a namespace and -o json, what flagd reads. */
+int cmd_flag_list(struct cli *c, struct cfg_error *err)
+{
+    bool tree = c->output == OUTPUT_JSON || c->output == OUTPUT_YAML;
+    int rc = c->n_args == 1 ? cfg_check_name("namespace", cfg_slice_str(c->args[0]), err) : 0;
+    struct cfg_buf path;
+    cfg_buf_init(&path, 512);
+    if (c->n_args == 1 && tree)
+        cfg_url_format(&path, "/v1/flags/*", c->args[0]);
+    else
+        cfg_buf_puts(&path, "/v1/flags");
+    cJSON *reply = NULL;
+    if (rc == 0)
+        rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    if (rc == 0 && !cli_show_tree(c, reply))
+        table_of(c, reply);
+    cJSON_Delete(reply);
+    return rc;
+}

@@ -1,0 +1,167 @@
+/* history, diff, rollback: versions of one object. */
+#include "client/cfgctl/commands.h"
+#include "client/cfgctl/reach.h"
+#include "client/cfgctl/table.h"
+#include "client/url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void print_versions(const struct cli *c, const cJSON *reply, bool log)
+{
+    struct table t;
+    const cJSON *o;
+    bool wide = c->output == OUTPUT_WIDE;
+    table_init(&t, log    ? "OBJECT|VERSION|AGE|AUTHOR|MESSAGE"
+                   : wide ? "VERSION|TIME|REVISION|DIGEST|STATE|AUTHOR|MESSAGE"
+                          : "VERSION|AGE|STATE|AUTHOR|MESSAGE");
+    cJSON_ArrayForEach(o, cfg_json_get(reply, "items"))
+    {
+        char age[32], name[700];
+        const char *time = cfg_json_get_str(o, "time", "-"), *flag = cfg_json_get_str(o, "name", "");
+        if (log) {
+            (void)snprintf(name, sizeof name, "%s%s%s", cfg_json_get_str(o, "namespace", ""),
+                           flag[0] && cfg_json_get_str(o, "namespace", "")[0] ? "/" : "", flag);
+            table_add(&t, name);
+        }
+        table_add_number(&t, cfg_json_get_num(o, "version", 0));
+        table_add(&t, wide && !log ? time : cli_age(age, time));
+        if (wide && !log) {
+            table_add(&t, cfg_json_get_str(o, "revision", "-"));
+            table_add(&t, cfg_json_get_str(o, "digest", "-"));
+        }
+        if (!log)
+            table_add(&t, cfg_json_get_bool(o, "deleted", false) ? "deleted" : "-");
+        table_add(&t, cfg_json_get_str(o, "author", "-"));
+        table_add(&t, cfg_json_get_str(o, "message", ""));
+    }
+    struct cfg_buf out;
+    cfg_buf_init(&out, (size_t)1 << 26);
+    table_print(&out, &t, wide ? 0 : table_terminal_width(), c->color);
+    if (cJSON_IsNumber(cfg_json_get(reply, "next")))
+        cfg_buf_puts(&out, "older ones: --limit N\n");
+    cli_print(&out);
+    table_finish(&t);
+}
+
+int cmd_history(struct cli *c, struct cfg_error *err)
+{
+    struct object_path o = {"/v1/log", ""};
+    uint64_t limit = 0;
+    int rc = cli_number(c, OPT_LIMIT, &limit, err);
+    if (rc == 0 && c->n_args == 1)
+        rc = object_path_parse(&o, c->args[0], err);
+    if (rc != 0)
+        return rc;
+    struct cfg_buf path;
+    cfg_buf_init(&path, 2048);
+    cfg_buf_printf(&path, c->n_args == 1 ? "%s/versions" : "%s", o.base);
+    if (limit > 0)
+        cfg_url_query(&path, "limit", cli_value(c, OPT_LIMIT));
+    cJSON *reply = NULL;
+    rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    if (rc == 0 && !cli_show_tree(c, reply))
+        print_versions(c, reply, c->n_args == 0);
+    cJSON_Delete(reply);
+    return rc;
+}
+
+/* --- diff --- */
+
+static void put_line(struct cfg_buf *out, const struct cli *c, char sign, const char *path, const cJSON *value)
+{
+    if (c->color)
+        cfg_buf_puts(out, sign == '-' ? "\033[31m" : "\033[32m");
+    cfg_buf_printf(out, "%c ", sign);
+    cli_put_text(out, path);
+    cfg_buf_puts(out, " = ");
+    cfg_json_print(out, value);
+    cfg_buf_puts(out, c->color ? "\033[0m\n" : "\n");
+}
+
+static void print_diff(const struct cli *c, const cJSON *reply)
+{
+    struct cfg_buf out;
+    cfg_buf_init(&out, (size_t)1 << 26);
+    cfg_buf_printf(&out, "%s v%.0f → v%.0f\n", c->args[0], cfg_json_get_num(reply, "from", 0),
+                   cfg_json_get_num(reply, "to", 0));
+    const cJSON *change;
+    cJSON_ArrayForEach(change, cfg_json_get(reply, "changes"))
+    {
+        const char *path = cfg_json_get_str(change, "path", "?"), *op = cfg_json_get_str(change, "op", "");
+        if (strcmp(op, "add") != 0)
+            put_line(&out, c, '-', path, cfg_json_get(change, "from"));
+        if (strcmp(op, "remove") != 0)
+            put_line(&out, c, '+', path, cfg_json_get(change, "to"));
+    }
+    if (cJSON_GetArraySize(cfg_json_get(reply, "changes")) == 0)
+        cfg_buf_puts(&out, "no difference\n");
+    cli_print(&out);
+}
+
+static int check_version(const char *text, struct cfg_error *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits > 0 && digits <= 15 && text[digits] == '\0')
+        return 0;
+    return cfg_fail(err, CFG_E_INVALID, "'%s' is no version", text);
+}
+
+int cmd_diff(struct cli *c, struct cfg_error *err)
+{
+    struct object_path o;
+    int rc = object_path_parse(&o, c->args[0], err);
+    for (int i = 1; rc == 0 && i < c->n_args; i++)
+        rc = check_version(c->args[i], err);
+    if (rc != 0)
+        return rc;
+    if (strncmp(o.object, "config/", 7) != 0)
+        return cfg_fail(err, CFG_E_INVALID, "diff compares versions of a namespace, and %s is none", c->args[0]);
+    struct cfg_buf path;
+    cfg_buf_init(&path, 2048);
+    cfg_buf_printf(&path, "%s/diff", o.base);
+    if (c->n_args > 1)
+        cfg_url_query(&path, "from", c->args[1]);
+    if (c->n_args > 2)
+        cfg_url_query(&path, "to", c->args[2]);
+    cJSON *reply = NULL;
+    rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    if (rc == 0 && !cli_show_tree(c, reply))
+        print_diff(c, reply);
+    cJSON_Delete(reply);
+    return rc;
+}
+
+/* --- rollback --- */
+
+int cmd_rollback(struct cli *c, struct cfg_error *err)
+{
+    struct object_path o;
+    uint64_t to = 0, version = 0;
+    int rc = object_path_parse(&o, c->args[0], err);
+    if (rc == 0)
+        rc = cli_number(c, OPT_TO, &to, err);
+    if (rc == 0)
+        rc = cli_number(c, OPT_IF_VERSION, &version, err);
+    if (rc == 0 && to == 0) {
+        rc = cfg_fail(err, CFG_E_INVALID, "rollback to which version?");
+        cfg_error_set_hint(err, "cfgctl rollback %s --to N; `cfgctl history %s` lists them", c->args[0], c->args[0]);
+    }
+    if (rc != 0)
+        return rc;
+    cJSON *changes = cJSON_CreateArray(), *entry = cJSON_CreateObject();
+    bool ok = changes && entry && cJSON_AddStringToObject(entry, "object", o.object) &&
+              cJSON_AddNumberToObject(entry, "rollback_to", (double)to);
+    if (ok && cli_has(c, OPT_IF_VERSION))
+        ok = cJSON_AddNumberToObject(entry, "if_version", (double)version) != NULL;
+    if (ok && cJSON_AddItemToArray(changes, entry)) {
+        rc = cli_write(c, "POST", "/v1/changes", changes, NULL, err);
+    } else {
+        cJSON_Delete(entry);
+        rc = cli_no_memory(err);
+    }
+    cJSON_Delete(changes);
+    return rc;
+}

@@ -1,0 +1,97 @@
+/* The table of commands. */
+#include "client/cfgctl/commands.h"
+
+enum { ANY = 10000 };
+
+const struct cli_command cli_commands[] = {
+    {"set", NULL, "NS/KEY=VALUE… | NS --file FILE", "set parameters and flags, in one transaction",
+     "cfgctl set chat/sampling.temperature=0.2 chat/inference.batch_size=8\n"
+     "cfgctl set experiment/ab.flag=on              # creates the flag when there is none\n"
+     "cfgctl set chat/stop='[END, \"a b\"]' -m 'stop earlier' --wait\n"
+     "cfgctl set --string chat/model.revision=1e4   # text, whatever it looks like\n"
+     "cfgctl set +chat/new.key=1                    # only if it does not exist yet\n"
+     "cfgctl set chat --file chat.json --if-version 42",
+     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE), 0, ANY, cmd_set},
+    {"unset", NULL, "NS/KEY… | NS --force", "remove parameters or flags, or a whole namespace",
+     "cfgctl unset chat/sampling.top_k\n"
+     "cfgctl unset chat --force",
+     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE), 1, ANY, cmd_unset},
+    {"get", NULL, "NS | NS/KEY", "show a document, a parameter or a flag",
+     "cfgctl get chat\n"
+     "cfgctl get chat --version 41 -o yaml\n"
+     "cfgctl get chat/sampling.temperature\n"
+     "cfgctl get experiment/ab.flag",
+     CLI_BIT(VERSION), 1, 1, cmd_get},
+    {"list", "ls", "[NS]", "list namespaces and flags, or what a namespace holds",
+     "cfgctl list\n"
+     "cfgctl list chat",
+     0, 0, 1, cmd_list},
+    {"history", NULL, "[NS | NS/FLAG | deployment/NAME]", "who changed what, when and why",
+     "cfgctl history chat\n"
+     "cfgctl history experiment/ab.flag --limit 5\n"
+     "cfgctl history deployment/chat-blue\n"
+     "cfgctl history                                # of everything",
+     CLI_BIT(LIMIT), 0, 1, cmd_history},
+    {"diff", NULL, "NS [FROM [TO]]", "what changed between two versions of a namespace",
+     "cfgctl diff chat          # the newest version and the one before\n"
+     "cfgctl diff chat 41       # from 41 to the newest\n"
+     "cfgctl diff chat 41 43",
+     0, 1, 3, cmd_diff},
+    {"rollback", NULL, "NS | NS/FLAG | deployment/NAME", "make an earlier version the newest again",
+     "cfgctl rollback chat --to 41 -m 'worse answers'", CLI_WRITES | CLI_BIT(TO) | CLI_BIT(IF_VERSION), 1, 1,
+     cmd_rollback},
+    {"watch", NULL, "[NS…]", "show changes as they happen",
+     "cfgctl watch chat experiment\n"
+     "cfgctl watch -o json | jq .version",
+     0, 0, 60, cmd_watch},
+    {"deployment create", "deploy", "NAME --config NS [--pin KEY…] [--flags NS…]", "declare a running fleet",
+     "cfgctl deployment create chat-blue --config chat --pin distributed --flags experiment\n"
+     "cfgctl deploy create chat-slow --config chat --track hold",
+     CLI_WRITES | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK), 1, 1, cmd_deployment_create},
+    {"deployment list", "deploy", "", "list deployments", "cfgctl deployment list -o wide", 0, 0, 0,
+     cmd_deployment_list},
+    {"deployment get", "deploy", "NAME", "show a deployment and what is frozen in it",
+     "cfgctl deployment get chat-blue -o json", 0, 1, 1, cmd_deployment_get},
+    {"deployment update", "deploy", "NAME", "move a deployment to a version, or change what it follows",
+     "cfgctl deployment update chat-blue --to 43 --wait\n"
+     "cfgctl deployment update chat-blue --track head",
+     CLI_WRITES | CLI_BIT(TO) | CLI_BIT(TRACK) | CLI_BIT(FLAGS), 1, 1, cmd_deployment_update},
+    {"deployment delete", "deploy", "NAME", "delete a deployment without workers (--force: with)",
+     "cfgctl deployment delete chat-blue", CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(FORCE), 1, 1,
+     cmd_deployment_delete},
+    {"deployment adopt", "deploy", "NAME STORE", "let workers that hold another store's view move over to this one",
+     "cfgctl deployment adopt chat-blue 5f0c…       # the id that the workers report", CLI_WRITES, 2, 2,
+     cmd_deployment_adopt},
+    {"status", NULL, "[DEPLOYMENT]", "how the server is, or who runs what in a deployment",
+     "cfgctl status\n"
+     "cfgctl status chat-blue -w",
+     CLI_BIT(FOLLOW), 0, 1, cmd_status},
+    {"flag on", NULL, "NS/FLAG", "switch a flag on", "cfgctl flag on experiment/ab.flag --wait",
+     CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_on},
+    {"flag off", NULL, "NS/FLAG", "switch a flag off; its rules stay",
+     "cfgctl flag off experiment/ab.flag -m 'errors in eu-west'", CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_off},
+    {"flag list", NULL, "[NS]", "list flags", "cfgctl flag list experiment", 0, 0, 1, cmd_flag_list},
+    {"flag get", NULL, "NS/FLAG", "show a flag", "cfgctl flag get experiment/ab.flag -o json", 0, 1, 1, cmd_flag_get},
+    {"flag delete", NULL, "NS/FLAG", "delete a flag", "cfgctl flag delete experiment/ab.flag",
+     CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_delete},
+    {"backup", NULL, "FILE", "write everything to a file (- is standard output)",
+     "cfgctl backup configd.backup\n"
+     "cfgctl backup - | zstd > configd.zst",
+     0, 1, 1, cmd_backup},
+    {"restore", NULL, "FILE", "replace everything by a backup; workers take whole views again",
+     "cfgctl restore configd.backup --force", CLI_BIT(FORCE), 1, 1, cmd_restore},
+    {"version", NULL, "", "show the versions of cfgctl and of the server", "cfgctl version", 0, 0, 0, cmd_version},
+    {"token create", NULL, "--subject NAME --role ROLE", "make a token and its entry for the server's token file",
+     "cfgctl token create --subject alice --role writer --namespaces 'chat,train-*'\n"
+     "cfgctl token create --subject blue-workers --role worker --deployment chat-blue",
+     CLI_BIT(SUBJECT) | CLI_BIT(ROLE) | CLI_BIT(NAMESPACES) | CLI_BIT(DEPLOYMENT), 0, 0, cmd_token_create},
+    {"completion", NULL, "bash|zsh|fish", "print a completion script for a shell",
+     "source <(cfgctl completion bash)\n"
+     "cfgctl completion fish > ~/.config/fish/completions/cfgctl.fish",
+     0, 1, 1, cmd_completion},
+    {"help", NULL, "[COMMAND… | exit-codes]", "show help",
+     "cfgctl help set\n"
+     "cfgctl help exit-codes",
+     0, 0, 2, cmd_help},
+};
+const size_t cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];

@@ -1,0 +1,52 @@
+/* The commands, one function each, in cmd_*.c. Each returns 0 or an error code with *err filled. */
+#ifndef CFG_CFGCTL_COMMANDS_H
+#define CFG_CFGCTL_COMMANDS_H
+
+#include "client/cfgctl/cli.h"
+
+int cmd_set(struct cli *c, struct cfg_error *err);
+int cmd_unset(struct cli *c, struct cfg_error *err);
+int cmd_get(struct cli *c, struct cfg_error *err);
+int cmd_list(struct cli *c, struct cfg_error *err);
+int cmd_history(struct cli *c, struct cfg_error *err);
+int cmd_diff(struct cli *c, struct cfg_error *err);
+int cmd_rollback(struct cli *c, struct cfg_error *err);
+int cmd_watch(struct cli *c, struct cfg_error *err);
+int cmd_deployment_create(struct cli *c, struct cfg_error *err);
+int cmd_deployment_list(struct cli *c, struct cfg_error *err);
+int cmd_deployment_get(struct cli *c, struct cfg_error *err);
+int cmd_deployment_update(struct cli *c, struct cfg_error *err);
+int cmd_deployment_delete(struct cli *c, struct cfg_error *err);
+int cmd_deployment_adopt(struct cli *c, struct cfg_error *err);
+int cmd_status(struct cli *c, struct cfg_error *err);
+int cmd_flag_on(struct cli *c, struct cfg_error *err);
+int cmd_flag_off(struct cli *c, struct cfg_error *err);
+int cmd_flag_list(struct cli *c, struct cfg_error *err);
+int cmd_flag_get(struct cli *c, struct cfg_error *err);
+int cmd_flag_delete(struct cli *c, struct cfg_error *err);
+int cmd_backup(struct cli *c, struct cfg_error *err);
+int cmd_restore(struct cli *c, struct cfg_error *err);
+int cmd_version(struct cli *c, struct cfg_error *err);
+int cmd_token_create(struct cli *c, struct cfg_error *err);
+int cmd_completion(struct cli *c, struct cfg_error *err);
+int cmd_help(struct cli *c, struct cfg_error *err);
+
+/* Parts that several commands share. */
+
+/* Shows a flag's object; name and namespace as the API gives them. */
+void show_flag(const struct cli *c, const cJSON *flag);
+/* Help on a command, on the words that begin with `topic`, or on everything (both NULL). */
+void help_print(const struct cli_command *cmd, const char *topic, void *file);
+/* A whole file, or standard input for "-", at most max bytes. *out is an initialised, empty buffer. CFG_E_IO,
+ * CFG_E_LIMIT. */
+CFG_MUST_CHECK int read_file(struct cfg_buf *out, const char *name, struct cfg_error *err);
+
+/* Where an object of the API lives. */
+struct object_path {
+    char base[1024];  /* "/v1/config/chat", "/v1/flags/experiment/ab.flag", "/v1/deployments/x" */
+    char object[640]; /* "config/chat", "flag/experiment/ab.flag", "deployment/x" */
+};
+/* `NS`, `NS/FLAG` or `deployment/NAME`. CFG_E_ADDRESS. */
+CFG_MUST_CHECK int object_path_parse(struct object_path *out, const char *text, struct cfg_error *err);
+
+#endif

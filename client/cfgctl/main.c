@@ -1,0 +1,41 @@
+/* cfgctl: the operator's hand. */
+#include "client/cfgctl/commands.h"
+
+#include <stdio.h>
+
+/* A result that could not be written is no result. */
+static int finish_output(int rc, struct cfg_error *err)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return cfg_fail(err, CFG_E_IO, "cannot write the result");
+    return rc;
+}
+
+static int run(struct cli *c, struct cfg_error *err)
+{
+    if (cli_has(c, OPT_HELP)) {
+        help_print(c->command, c->topic, stdout);
+        return 0;
+    }
+    if (c->command)
+        return c->command->run(c, err);
+    help_print(NULL, c->topic, stderr);
+    if (c->topic)
+        return cfg_fail(err, CFG_E_INVALID, "cfgctl %s needs one of the commands above", c->topic);
+    return cfg_fail(err, CFG_E_INVALID, "no command given");
+}
+
+int main(int argc, char **argv)
+{
+    struct cli c;
+    struct cfg_error err = CFG_ERROR_INIT;
+    int rc = cli_parse(&c, argc, argv, &err);
+    if (rc == 0) {
+        rc = run(&c, &err);
+        rc = finish_output(rc, &err);
+        cli_finish(&c);
+    }
+    if (rc != 0)
+        cli_print_error(&err);
+    return cfg_code_exit(rc);
+}

@@ -1,0 +1,97 @@
+/* How results and errors look. */
+#include "client/cfgctl/cli.h"
+#include "client/cfgctl/yaml.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OUT_MAX ((size_t)1 << 28)
+
+void cli_print(struct cfg_buf *b)
+{
+    if (b->len > 0)
+        (void)fwrite(b->data, 1, b->len, stdout); /* a full disk shows when main flushes */
+    cfg_buf_finish(b);
+}
+
+bool cli_show_tree(const struct cli *c, const cJSON *v)
+{
+    if (c->output != OUTPUT_JSON && c->output != OUTPUT_YAML)
+        return false;
+    struct cfg_buf out;
+    cfg_buf_init(&out, OUT_MAX);
+    if (c->output == OUTPUT_JSON) {
+        cfg_json_print_pretty(&out, v);
+        cfg_buf_putc(&out, '\n');
+    } else if (cli_yaml_print(&out, v) != 0) {
+        cfg_buf_finish(&out);
+        (void)fputs("cfgctl: out of memory\n", stderr);
+        exit(cfg_code_exit(CFG_E_NOMEM));
+    }
+    cli_print(&out);
+    return true;
+}
+
+void cli_put_text(struct cfg_buf *out, const char *s)
+{
+    for (; *s; s++)
+        cfg_buf_putc(out, iscntrl((unsigned char)*s) ? '?' : *s);
+}
+
+void cli_put_value(struct cfg_buf *out, const cJSON *v)
+{
+    if (v == NULL)
+        cfg_buf_puts(out, "(none)");
+    else if (cJSON_IsString(v))
+        cli_put_text(out, v->valuestring);
+    else
+        cfg_json_print(out, v);
+}
+
+const char *cli_age(char out[32], const char *time_text)
+{
+    struct tm tm = {0};
+    const char *rest = strptime(time_text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (rest == NULL) {
+        (void)snprintf(out, 32, "%.31s", time_text[0] ? time_text : "-");
+        return out;
+    }
+    double s = difftime(time(NULL), timegm(&tm));
+    static const struct {
+        double seconds;
+        char unit;
+    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+    (void)snprintf(out, 32, "0s");
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (s >= units[i].seconds) {
+            (void)snprintf(out, 32, "%.0f%c", (double)(long)(s / units[i].seconds), units[i].unit);
+            break;
+        }
+    return out;
+}
+
+void cli_print_error(const struct cfg_error *err)
+{
+    const char *no_color = getenv("NO_COLOR");
+    bool color = isatty(STDERR_FILENO) && !(no_color && no_color[0]);
+    struct cfg_buf b;
+    cfg_buf_init(&b, 4096);
+    cfg_buf_puts(&b, color ? "\033[31mcfgctl:\033[0m " : "cfgctl: ");
+    cli_put_text(&b, err->text[0] ? err->text : cfg_code_name(err->code));
+    if (err->path[0] && strstr(err->text, err->path) == NULL) {
+        cfg_buf_puts(&b, "\n  at: ");
+        cli_put_text(&b, err->path);
+    }
+    if (err->hint[0]) {
+        cfg_buf_puts(&b, "\n  hint: ");
+        cli_put_text(&b, err->hint);
+    }
+    cfg_buf_putc(&b, '\n');
+    if (b.data)
+        (void)fputs(b.data, stderr); /* nowhere left to complain */
+    cfg_buf_finish(&b);
+}

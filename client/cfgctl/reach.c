@@ -1,0 +1,193 @@
+#include "client/cfgctl/reach.h"
+#include "client/cfgctl/cli.h"
+
+#include <string.h>
+
+enum { SHOWN_CHANGES = 8, VALUE_WIDTH = 60 };
+
+static void put_short(struct cfg_buf *out, const cJSON *v)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, (size_t)1 << 22);
+    cfg_json_print(&text, v);
+    size_t n = text.len;
+    if (n > VALUE_WIDTH) {
+        n = VALUE_WIDTH;
+        while (n > 0 && ((unsigned char)text.data[n] & 0xC0) == 0x80)
+            n--;
+    }
+    if (text.data)
+        cfg_buf_put(out, text.data, n);
+    cfg_buf_puts(out, n < text.len ? "…" : "");
+    cfg_buf_finish(&text);
+}
+
+void reach_put_change(struct cfg_buf *out, const cJSON *change)
+{
+    const char *op = cfg_json_get_str(change, "op", "");
+    const cJSON *from = cfg_json_get(change, "from"), *to = cfg_json_get(change, "to");
+    if (strcmp(op, "remove") == 0)
+        cfg_buf_puts(out, "removed ");
+    cli_put_text(out, cfg_json_get_str(change, "path", "?"));
+    if (strcmp(op, "replace") == 0) {
+        cfg_buf_putc(out, ' ');
+        put_short(out, from);
+        cfg_buf_puts(out, " → ");
+        put_short(out, to);
+    } else if (strcmp(op, "add") == 0) {
+        cfg_buf_putc(out, '=');
+        put_short(out, to);
+    }
+}
+
+static void put_changes(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *change;
+    int n = 0, total = cJSON_GetArraySize(cfg_json_get(result, "changes"));
+    cJSON_ArrayForEach(change, cfg_json_get(result, "changes"))
+    {
+        if (n == SHOWN_CHANGES && total > SHOWN_CHANGES + 1) {
+            cfg_buf_printf(out, ", and %d more", total - n);
+            return;
+        }
+        cfg_buf_puts(out, n++ > 0 ? ", " : "");
+        reach_put_change(out, change);
+    }
+}
+
+/* The change of `enabled`, or NULL. */
+static const cJSON *switched(const cJSON *result)
+{
+    const cJSON *change;
+    cJSON_ArrayForEach(change, cfg_json_get(result, "changes"))
+    {
+        if (strcmp(cfg_json_get_str(change, "path", ""), "enabled") == 0)
+            return change;
+    }
+    return NULL;
+}
+
+static void put_flag(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *change = switched(result);
+    const char *name = cfg_json_get_str(result, "name", "?");
+    bool on = change ? cfg_json_get_bool(change, "to", false) : true;
+    if (cfg_json_get_bool(result, "deleted", false)) {
+        cfg_buf_printf(out, "deleted flag %s", name);
+    } else if (cfg_json_get_bool(result, "created", false)) {
+        cfg_buf_printf(out, "created flag %s=%s", name, on ? "on" : "off");
+    } else if (change && cJSON_GetArraySize(cfg_json_get(result, "changes")) == 1) {
+        cfg_buf_printf(out, "flag %s=%s, was %s", name, on ? "on" : "off", on ? "off" : "on");
+    } else {
+        cfg_buf_printf(out, "flag %s: ", name);
+        put_changes(out, result);
+    }
+}
+
+static void put_what(struct cfg_buf *out, const cJSON *result)
+{
+    const char *kind = cfg_json_get_str(result, "kind", "");
+    if (cfg_json_get_bool(result, "unchanged", false))
+        cfg_buf_puts(out, "unchanged");
+    else if (strcmp(kind, "flag") == 0)
+        put_flag(out, result);
+    else if (cfg_json_get_bool(result, "deleted", false))
+        cfg_buf_puts(out, "deleted");
+    else if (cfg_json_get_bool(result, "created", false) && strcmp(kind, "deployment") == 0)
+        cfg_buf_puts(out, "created");
+    else if (cfg_json_get_bool(result, "created", false)) {
+        cfg_buf_puts(out, "created with ");
+        put_changes(out, result);
+    } else {
+        put_changes(out, result);
+    }
+}
+
+static void put_label(struct cfg_buf *out, const cJSON *result)
+{
+    const char *label = cfg_json_get_str(result, "namespace", "");
+    if (strcmp(cfg_json_get_str(result, "kind", ""), "deployment") == 0 || label[0] == '\0') {
+        const char *object = cfg_json_get_str(result, "object", "?"), *slash = strchr(object, '/');
+        label = slash ? slash + 1 : object;
+    }
+    cli_put_text(out, label);
+    cfg_buf_printf(out, " v%.0f: ", cfg_json_get_num(result, "version", 0));
+}
+
+static bool put_reach(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *reach = cfg_json_get(result, "reach");
+    if (!cJSON_IsObject(reach))
+        return true;
+    double live = cfg_json_get_num(reach, "live", 0), pending = cfg_json_get_num(reach, "pending_restart", 0);
+    double unread = cfg_json_get_num(reach, "unread", 0), unknown = cfg_json_get_num(reach, "unknown", 0);
+    cfg_buf_printf(out, " · live on %.0f worker%s, pending restart on %.0f, read by nobody on %.0f", live,
+                   live == 1 ? "" : "s", pending, unread);
+    if (unknown > 0)
+        cfg_buf_printf(out, ", unknown on %.0f", unknown);
+    return live + pending + unknown > 0;
+}
+
+/* A namespace whose every deployment holds is only stored. */
+static void put_held(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *held;
+    const char *ns = cfg_json_get_str(result, "namespace", "?");
+    double version = cfg_json_get_num(result, "version", 0);
+    cJSON_ArrayForEach(held, cfg_json_get(result, "held"))
+    {
+        const char *name = cfg_json_get_str(held, "deployment", "?");
+        cfg_buf_printf(out, "stored %s v%.0f; %s holds v%.0f; next: cfgctl deployment update %s --to %.0f\n", ns,
+                       version, name, cfg_json_get_num(held, "version", 0), name, version);
+    }
+}
+
+static void put_kept(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *kept;
+    cJSON_ArrayForEach(kept, cfg_json_get(result, "kept"))
+    {
+        cfg_buf_printf(out, "%s keeps %s=", cfg_json_get_str(kept, "deployment", "?"),
+                       cfg_json_get_str(kept, "path", "?"));
+        put_short(out, cfg_json_get(kept, "value"));
+        cfg_buf_putc(out, '\n');
+    }
+}
+
+static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSON *result, bool dry_run)
+{
+    bool unchanged = cfg_json_get_bool(result, "unchanged", false), reached = true;
+    bool held = cJSON_GetArraySize(cfg_json_get(result, "held")) > 0;
+    bool kept = cJSON_GetArraySize(cfg_json_get(result, "kept")) > 0;
+    cfg_buf_puts(out, dry_run ? "dry run: " : "");
+    put_label(out, result);
+    put_what(out, result);
+    if (!unchanged)
+        reached = put_reach(out, result);
+    cfg_buf_putc(out, '\n');
+    put_held(out, result);
+    put_kept(out, result);
+    const char *hint = cfg_json_get_str(result, "hint", "");
+    if (!reached && !held && !kept) {
+        cfg_buf_puts(warnings, "warning: no worker reads ");
+        cli_put_text(warnings, cfg_json_get_str(result, "name", cfg_json_get_str(result, "namespace", "this")));
+        cfg_buf_puts(warnings, " now\n");
+    }
+    if (hint[0]) {
+        cfg_buf_puts(warnings, "hint: ");
+        cli_put_text(warnings, hint);
+        cfg_buf_putc(warnings, '\n');
+    }
+}
+
+void reach_describe(struct cfg_buf *out, struct cfg_buf *warnings, const cJSON *reply)
+{
+    const cJSON *result;
+    bool dry_run = cfg_json_get_bool(reply, "dry_run", false);
+    cJSON_ArrayForEach(result, cfg_json_get(reply, "results"))
+    {
+        put_result(out, warnings, result, dry_run);
+    }
+    if (!dry_run && !cfg_json_get_bool(reply, "visible", true))
+        cfg_buf_puts(warnings, "warning: written, but this configd does not show it yet (it is behind etcd)\n");
+}

@@ -1,0 +1,239 @@
+#include "client/cfgctl/wait.h"
+#include "client/url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TIMEOUT_S = 30, FIRST_PAUSE_MS = 2, LAST_PAUSE_MS = 250, BAR = 30, NAMED = 8 };
+
+int64_t wait_parse_time(const char *text)
+{
+    struct tm tm = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (rest == NULL)
+        return -1;
+    int64_t us = (int64_t)timegm(&tm) * 1000000, unit = 100000;
+    if (*rest == '.')
+        for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
+            us += (*rest - '0') * unit;
+    return strcmp(rest, "Z") == 0 ? us : -1;
+}
+
+struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct cfg_rev rev, int64_t sent_us)
+{
+    const cJSON *applied = cfg_json_get(worker, "applied");
+    struct wait_worker w = {.latency_ms = -1, .step = cfg_json_get_num(applied, "step", -1)};
+    struct cfg_rev has = {0, 0};
+    bool known = cfg_rev_parse(&has, cfg_slice_str(cfg_json_get_str(applied, "revision", "")), NULL) == 0;
+    bool current = cfg_json_get_bool(worker, "converged", false) && cfg_rev_cmp(target, rev) >= 0;
+    w.applied = current || (known && cfg_rev_cmp(has, rev) >= 0);
+    int64_t at = wait_parse_time(cfg_json_get_str(applied, "at", ""));
+    if (w.applied && at >= sent_us && known && cfg_rev_cmp(has, rev) >= 0)
+        w.latency_ms = (double)(at - sent_us) / 1000;
+    return w;
+}
+
+/* --- one look at the fleet --- */
+
+static int add_worker(cJSON *list, const char *deployment, const cJSON *worker, struct wait_worker w)
+{
+    cJSON *o = cJSON_CreateObject();
+    bool ok = o && cJSON_AddStringToObject(o, "deployment", deployment) &&
+              cJSON_AddStringToObject(o, "worker", cfg_json_get_str(worker, "worker", "?")) &&
+              cJSON_AddBoolToObject(o, "applied", w.applied);
+    if (ok && w.latency_ms >= 0)
+        ok = cJSON_AddNumberToObject(o, "latency_ms", w.latency_ms) != NULL;
+    if (ok && w.step >= 0)
+        ok = cJSON_AddNumberToObject(o, "step", w.step) != NULL;
+    if (ok && cJSON_AddItemToArray(list, o))
+        return w.applied ? 1 : 0;
+    cJSON_Delete(o);
+    return 0;
+}
+
+static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64_t sent_us, cJSON *list, int *applied,
+                struct cfg_error *err)
+{
+    struct cfg_buf path;
+    cfg_buf_init(&path, 1024);
+    cfg_url_format(&path, "/v1/deployments/*/workers", deployment);
+    cJSON *reply = NULL;
+    int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    if (rc != 0)
+        return rc;
+    struct cfg_rev target = {0, 0};
+    const char *text = cfg_json_get_str(cfg_json_get(reply, "target"), "revision", "");
+    if (cfg_rev_parse(&target, cfg_slice_str(text), NULL) != 0)
+        target = (struct cfg_rev){0, 0};
+    const cJSON *worker;
+    cJSON_ArrayForEach(worker, cfg_json_get(reply, "workers"))
+    {
+        if (cfg_json_get_bool(worker, "connected", true))
+            *applied += add_worker(list, deployment, worker, wait_judge(worker, target, rev, sent_us));
+    }
+    cJSON_Delete(reply);
+    return 0;
+}
+
+/* The deployments that any result of the reply reaches, each once. */
+static cJSON *concerned(const cJSON *reply)
+{
+    cJSON *names = cJSON_CreateObject();
+    const cJSON *result, *name;
+    cJSON_ArrayForEach(result, cfg_json_get(reply, "results"))
+    {
+        bool is_deployment = strcmp(cfg_json_get_str(result, "kind", ""), "deployment") == 0;
+        const char *object = cfg_json_get_str(result, "object", ""), *slash = strchr(object, '/');
+        if (is_deployment && slash && cfg_json_get(names, slash + 1) == NULL)
+            (void)cJSON_AddTrueToObject(names, slash + 1); /* without memory one deployment is not waited for */
+        cJSON_ArrayForEach(name, cfg_json_get(cfg_json_get(result, "reach"), "deployments"))
+        {
+            if (cJSON_IsString(name) && cfg_json_get(names, name->valuestring) == NULL)
+                (void)cJSON_AddTrueToObject(names, name->valuestring); /* as above */
+        }
+    }
+    return names;
+}
+
+static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t sent_us, cJSON **outcome,
+                       struct cfg_error *err)
+{
+    cJSON *list = cJSON_CreateArray(), *o = cJSON_CreateObject();
+    const cJSON *name;
+    int applied = 0, rc = list && o ? 0 : cli_no_memory(err);
+    cJSON_ArrayForEach(name, names)
+    {
+        if (rc == 0)
+            rc = look(c, name->string, rev, sent_us, list, &applied, err);
+    }
+    if (rc == 0 && (!cJSON_AddNumberToObject(o, "converged", applied) ||
+                    !cJSON_AddNumberToObject(o, "total", cJSON_GetArraySize(list))))
+        rc = cli_no_memory(err);
+    if (rc == 0) {
+        cJSON_AddItemToObject(o, "workers", list);
+        cJSON_Delete(*outcome);
+        *outcome = o;
+        return 0;
+    }
+    cJSON_Delete(list);
+    cJSON_Delete(o);
+    return rc;
+}
+
+/* --- progress --- */
+
+static void show_progress(int done, int total, bool bar, int *shown)
+{
+    if (bar) {
+        int full = total > 0 ? done * BAR / total : BAR;
+        (void)fprintf(stderr, "\r[%.*s%.*s] %d/%d workers", full, "##############################", BAR - full,
+                      "..............................", done, total);
+    } else if (done != *shown) {
+        (void)fprintf(stderr, "%d/%d workers converged\n", done, total);
+    }
+    *shown = done;
+}
+
+static int stragglers(const cJSON *outcome, uint64_t seconds, struct cfg_error *err)
+{
+    struct cfg_buf names;
+    cfg_buf_init(&names, 300);
+    const cJSON *worker, *list = cfg_json_get(outcome, "workers");
+    int n = 0;
+    cJSON_ArrayForEach(worker, list)
+    {
+        if (cfg_json_get_bool(worker, "applied", false))
+            continue;
+        if (n < NAMED)
+            cfg_buf_printf(&names, "%s%s", n > 0 ? ", " : "", cfg_json_get_str(worker, "worker", "?"));
+        n++;
+    }
+    cfg_fail(err, CFG_E_TIMEOUT, "after %llu s %d of %d workers have not applied it: %s%s", (unsigned long long)seconds,
+             n, cJSON_GetArraySize(list), names.data ? names.data : "", n > NAMED ? ", …" : "");
+    cfg_error_set_hint(err, "the change is made; `cfgctl status %s` shows why they are behind",
+                       cfg_json_get_str(cJSON_GetArrayItem(list, 0), "deployment", ""));
+    cfg_buf_finish(&names);
+    return CFG_E_TIMEOUT;
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void pause_ms(long ms)
+{
+    const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    (void)nanosleep(&ts, NULL); /* waking early is fine */
+}
+
+static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t sent_us, uint64_t seconds,
+                  cJSON **outcome, struct cfg_error *err)
+{
+    int64_t end = monotonic_ms() + (int64_t)seconds * 1000;
+    bool bar = isatty(STDERR_FILENO);
+    int shown = -1, rc;
+    for (long wait = FIRST_PAUSE_MS;; wait = wait * 3 / 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : wait * 3 / 2) {
+        rc = look_at_all(c, names, rev, sent_us, outcome, err);
+        if (rc != 0)
+            break;
+        int done = (int)cfg_json_get_num(*outcome, "converged", 0);
+        int total = (int)cfg_json_get_num(*outcome, "total", 0);
+        show_progress(done, total, bar, &shown);
+        if (done == total)
+            break;
+        if (monotonic_ms() >= end) {
+            rc = stragglers(*outcome, seconds, err);
+            break;
+        }
+        pause_ms(wait);
+    }
+    if (bar)
+        (void)fputc('\n', stderr);
+    return rc;
+}
+
+int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **outcome, struct cfg_error *err)
+{
+    struct cfg_rev rev;
+    uint64_t seconds = TIMEOUT_S;
+    int rc = cfg_rev_parse(&rev, cfg_slice_str(cfg_json_get_str(reply, "revision", "")), err);
+    if (rc != 0)
+        return cfg_fail(err, CFG_E_PROTOCOL, "the server's reply names no revision to wait for");
+    rc = cli_number(c, OPT_TIMEOUT, &seconds, err);
+    if (rc != 0)
+        return rc;
+    cJSON *names = concerned(reply);
+    if (names == NULL)
+        return cli_no_memory(err);
+    rc = follow(c, names, rev, sent_us, seconds, outcome, err);
+    cJSON_Delete(names);
+    return rc;
+}
+
+void wait_describe(struct cfg_buf *out, const cJSON *outcome)
+{
+    const cJSON *worker;
+    bool timed = false;
+    cJSON_ArrayForEach(worker, cfg_json_get(outcome, "workers"))
+    {
+        double latency = cfg_json_get_num(worker, "latency_ms", -1), step = cfg_json_get_num(worker, "step", -1);
+        cfg_buf_puts(out, "  ");
+        cli_put_text(out, cfg_json_get_str(worker, "worker", "?"));
+        cfg_buf_puts(out, cfg_json_get_bool(worker, "applied", false) ? ": applied" : ": not applied");
+        if (latency >= 0)
+            cfg_buf_printf(out, " %.1f ms after set was sent", latency);
+        if (latency >= 0 && step >= 0)
+            cfg_buf_printf(out, ", at step %.0f", step);
+        cfg_buf_putc(out, '\n');
+        timed |= latency >= 0;
+    }
+    if (timed)
+        cfg_buf_puts(out, "  (times compare this host's clock with the workers'; exact where that is one host)\n");
+}

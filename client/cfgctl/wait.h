@@ -1,0 +1,26 @@
+/* Waiting until every worker that a write concerns has applied it. */
+#ifndef CFG_CFGCTL_WAIT_H
+#define CFG_CFGCTL_WAIT_H
+
+#include "client/cfgctl/cli.h"
+#include "proto/revision.h"
+
+/* One worker of the endpoint's list, seen from a write at `rev` sent at `sent_us` (wall clock). Pure. */
+struct wait_worker {
+    bool applied;
+    double latency_ms; /* from sent to applied, by both hosts' clocks; negative: unknown */
+    double step;
+};
+struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct cfg_rev rev, int64_t sent_us);
+/* Microseconds since 1970 of an RFC 3339 time in UTC; −1 when it is none. Pure. */
+int64_t wait_parse_time(const char *text);
+
+/* Follows the deployments that `reply` (of a write) names until all their workers have applied its revision, or the
+ * time is out: CFG_E_TIMEOUT, naming the stragglers. *outcome, returned-owned: {"converged","total","workers":[…]}.
+ * Progress goes to stderr: a bar on a terminal, lines elsewhere. */
+CFG_MUST_CHECK int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **outcome,
+                                  struct cfg_error *err);
+/* The outcome in words: one line per worker. */
+void wait_describe(struct cfg_buf *out, const cJSON *outcome);
+
+#endif
