@@ -239,9 +239,10 @@ static int blocked(const char *path, const char *at, const char *why, struct cfg
     while (n > 0 && path[n - 1] == '.')
         n--;
     if (n == 0)
-        cfg_fail(err, CFG_E_VALUE, "%s cannot be set: the document %s", path, why);
+        cfg_fail(err, CFG_E_VALUE, "%.120s cannot be set: the document %s", path, why);
     else
-        cfg_fail(err, CFG_E_VALUE, "%s cannot be reached: %.*s %s", path, (int)n, path, why);
+        cfg_fail(err, CFG_E_VALUE, "%.120s cannot be reached: %.*s %s", path, shown((struct cfg_slice){path, n}), path,
+                 why);
     cfg_error_set_path(err, "%.*s", (int)n, path);
     return CFG_E_VALUE;
 }
@@ -315,7 +316,7 @@ static int put_item(const struct place *place, cJSON *value, const char *path, s
         (void)cJSON_AddItemToArray(place->parent, value);
     else {
         cJSON_Delete(value);
-        cfg_fail(err, CFG_E_VALUE, "%s is beyond the list, which has %d items", path, size);
+        cfg_fail(err, CFG_E_VALUE, "%.120s is beyond the list, which has %d items", path, size);
         cfg_error_set_path(err, "%s", path);
         return CFG_E_VALUE;
     }
@@ -352,7 +353,7 @@ int cfg_path_remove(cJSON *doc, const char *path, struct cfg_error *err)
     if (code)
         return code;
     if (place.child == NULL) {
-        cfg_fail(err, CFG_E_UNKNOWN_KEY, "%s does not exist", path);
+        cfg_fail(err, CFG_E_UNKNOWN_KEY, "%.120s does not exist", path);
         cfg_error_set_path(err, "%s", path);
         return CFG_E_UNKNOWN_KEY;
     }
