@@ -28,6 +28,8 @@ enum { N_SUITES = sizeof suites / sizeof suites[0], PATH_BYTES = 4096, EXIT_NO_D
 /* --- verdicts --- */
 
 static void print_verdict(const struct cfg_suite_run *run, const char *word, const char *name, const char *format,
+                          va_list args) CFG_PRINTF(4, 0);
+static void print_verdict(const struct cfg_suite_run *run, const char *word, const char *name, const char *format,
                           va_list args)
 {
     printf("%s %s%s%s: ", word, run->file, name[0] ? " " : "", name);
