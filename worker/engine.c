@@ -136,10 +136,10 @@ static void on_mark(void *arg, const char *revision)
 {
     struct cfg_worker *w = arg;
     (void)revision;
+    confirm(w); /* first: start returns with the view */
     if (w->published == NULL) {
         (void)use_offered(w, "it is still the newest");
     }
-    confirm(w);
 }
 
 static void leave(struct cfg_worker *w)

@@ -59,8 +59,8 @@ struct cfg_worker_options {
     const char *deployment;                /* NULL: CONFIGD_DEPLOYMENT */
     const char *worker; /* id; NULL: CONFIGD_WORKER, else host name (+ "-" + LOCAL_RANK or SLURM_LOCALID when set) */
     const char *source; /* NULL: CONFIGD_SOURCE; "file:chat.json" follows a file instead of a daemon */
-    const char *cache;  /* last good view; NULL: CONFIGD_CACHE, else $XDG_STATE_HOME/configd/<deployment>.<worker>.view;
-                           "": none */
+    const char *cache;  /* last good view; NULL: CONFIGD_CACHE, else $XDG_STATE_HOME/configd/<deployment>.<worker>.view
+                           (~/.local/state without it); "": none. A file source needs and has none */
     const char *overrides; /* "key=value;key=value"; NULL: CONFIGD_SET; shown in status, never for pinned keys */
     const char *labels;    /* JSON object, or NULL */
     bool external_loop;    /* the caller drives (poll_fd/process); no thread is made */
@@ -91,8 +91,10 @@ CFG_API cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool
 
 /* For values that need work before they can hold. prepare runs on the library's thread (in process() with
  * external_loop) on the view-to-be: 0, or a negative code with *err filled: the whole view is rejected and reported
- * with that reason. commit runs in cfg_step_begin, just before the view holds; abort when a prepared view is dropped
- * for a newer one. prefix "" matches every change. Before start only. */
+ * with that reason. commit runs on the stepper, in cfg_step_begin or cfg_worker_idle, just before the view holds; abort
+ * on the library's thread, when a prepared view is dropped for a newer one. Each may be NULL. A hook takes part in the
+ * first view and in every change under `prefix` ("" matches all; whole path segments). Before start only; prefix and
+ * *hooks are copied. */
 struct cfg_change_hooks {
     int (*prepare)(void *arg, const struct cfg_view *next, struct cfg_error *err);
     void (*commit)(void *arg, const struct cfg_view *now);
@@ -102,9 +104,11 @@ struct cfg_change_hooks {
 CFG_API CFG_MUST_CHECK int cfg_worker_on_change(struct cfg_worker *w, const char *prefix,
                                                 const struct cfg_change_hooks *hooks, struct cfg_error *err);
 
-/* Takes the first view: from configd, else (none in timeout_ms) from the cache, else CFG_E_TIMEOUT. Refusals are final
- * and named: CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment), CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view
- * breaks this worker's contract). */
+/* Takes the first view: from configd, else (none in timeout_ms) from the cache, else CFG_E_TIMEOUT: then steps run on
+ * the code's defaults, the library goes on looking, and start may be called again. Refusals are final and named:
+ * CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment), CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view breaks this
+ * worker's contract, and there is no cached one with the same pin to run on). Declarations and overrides that are wrong
+ * fail here too. With external_loop this call itself drives the worker until it returns. */
 CFG_API CFG_MUST_CHECK int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error *err);
 
 /* --- the loop --- */
@@ -112,8 +116,10 @@ CFG_API const struct cfg_view *cfg_step_begin(struct cfg_worker *w,
                                               uint64_t step); /* borrowed until the next; NULL only once SUPERSEDED */
 /* metrics_json: an object of numbers about the step, or NULL; copied, sent with the next report. */
 CFG_API void cfg_step_end(struct cfg_worker *w, const char *metrics_json);
-/* Nothing to do for now: the worker counts as converged once it has prepared the newest view. Waits at most max_wait_ms
- * for a change or cfg_worker_wake; true when a new view is ready to be adopted. Stepper thread. */
+/* Nothing to do for now: a place between two steps, where the newest view is adopted for the next step, so that an idle
+ * worker counts as converged. Waits at most max_wait_ms for a change or cfg_worker_wake; true when the next
+ * cfg_step_begin gives another view than the last (or NULL). The last one stays readable until then. Stepper thread;
+ * where the stepper also drives the worker (external_loop) pass 0. */
 CFG_API bool cfg_worker_idle(struct cfg_worker *w, unsigned max_wait_ms);
 CFG_API void cfg_worker_wake(struct cfg_worker *w); /* any thread */
 

@@ -1,0 +1,142 @@
+"""The Python module against a file source: same words, same rules."""
+
+import os
+import tempfile
+import threading
+import unittest
+
+import configd
+from configd import Worker, drain, live, pinned
+
+
+class PythonWorker(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.dir.name, "chat.json")
+        self.put('{"t":0.5,"n":3,"name":"a\\u0000\u00e9","tree":{"x":[1,null]},"on":true}')
+
+    def tearDown(self):
+        self.dir.cleanup()
+
+    def put(self, text):
+        with open(self.path + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(self.path + ".new", self.path)
+
+    def worker(self, **options):
+        w = Worker(source="file:" + self.path, **options)
+        self.addCleanup(w.close)
+        return w
+
+    def until(self, w, revision):
+        while True:
+            with w.step() as v:
+                if v.revision == revision:
+                    return v
+            w.idle(1000)
+
+    def test_six_lines(self):
+        os.environ["CONFIGD_SOURCE"] = "file:" + self.path
+        self.addCleanup(os.environ.pop, "CONFIGD_SOURCE")
+        w = Worker()
+        t = w.f64("t", live, 0, 2, 0.7)
+        w.start()
+        for _ in range(3):
+            with w.step() as v:
+                self.assertEqual(v[t], 0.5)
+        w.close()
+
+    def test_every_type(self):
+        w = self.worker()
+        handles = [w.f64("t", live, 0, 2, 0.7), w.i64("n", drain, 0, 9, 1), w.string("name", live, "x"),
+                   w.json("tree", live, {}), w.bool("on", live, False), w.flag("exp/ab.flag", True),
+                   w.i64("distributed.tp", pinned, 1, 8, 2)]
+        w.start()
+        with w.step() as v:
+            self.assertEqual([v[h] for h in handles], [0.5, 3, "a\0\u00e9", {"x": [1, None]}, True, True, 2])
+
+    def test_a_change_between_steps(self):
+        w = self.worker()
+        t = w.f64("t", live, 0, 2, 0.7)
+        w.start()
+        first = self.until(w, "0-1")
+        self.put('{"t":1.5}')
+        second = self.until(w, "0-2")
+        self.assertEqual(second[t], 1.5)
+        with self.assertRaises(RuntimeError):
+            first[t]
+        self.assertGreater(second.serial, 1)
+        self.assertEqual(w.status.state, "file")
+        self.assertEqual(w.status.changes, 2)
+
+    def test_bad_is_refused_and_said(self):
+        lines = []
+        w = self.worker(log=lambda level, line: lines.append((level, line)))
+        w.f64("t", live, 0, 2, 0.7)
+        w.start()
+        self.put('{"t":9}')
+        while w.status.rejects < 1:
+            w.idle(50)
+        self.assertIn("outside", w.status.last_reject)
+        self.assertEqual(w.status.newest, "0-1")
+        w.close()
+        self.assertTrue(any(level == 1 and "refused" in line for level, line in lines), lines)
+
+    def test_hooks(self):
+        told = []
+        w = self.worker()
+        t = w.f64("t", live, 0, 2, 0.7)
+
+        def prepare(v):
+            told.append(("prepare", v[t]))
+            if v[t] > 1:
+                raise ValueError("too hot")
+
+        w.on_change("t", prepare=prepare, commit=lambda v: told.append(("commit", v[t])))
+        w.start()
+        self.until(w, "0-1")
+        self.put('{"t":1.5}')
+        while w.status.rejects < 1:
+            w.idle(50)
+        self.assertIn("too hot", w.status.last_reject)
+        self.put('{"t":0.25}')
+        self.until(w, "0-3")
+        self.assertEqual(told, [("prepare", 0.5), ("commit", 0.5), ("prepare", 1.5), ("prepare", 0.25), ("commit", 0.25)])
+
+    def test_errors_have_text_path_and_hint(self):
+        w = self.worker(overrides="tt=1")
+        w.f64("t", live, 0, 2, 0.7)
+        with self.assertRaises(configd.Error) as caught:
+            w.start()
+        self.assertEqual(caught.exception.path, "tt")
+        with self.assertRaises(configd.Error):
+            Worker(source="ftp:x")
+        with self.assertRaises(configd.Error):
+            Worker(source="file:" + self.path + ".none").start()
+
+    def test_wake_from_another_thread(self):
+        w = self.worker()
+        w.start()
+        with w.step():
+            pass
+        threading.Thread(target=w.wake).start()
+        self.assertFalse(w.idle(600000))
+
+    def test_the_callers_loop(self):
+        import select
+        w = self.worker(external_loop=True)
+        t = w.f64("t", live, 0, 2, 0.7)
+        w.start()
+        with w.step() as v:
+            self.assertEqual(v[t], 0.5)
+        self.put('{"t":1}')
+        while w.status.newest == "0-1":
+            select.select([w], [], [], 1)
+            w.process()
+        with w.step() as v:
+            self.assertEqual(v[t], 1)
+            w.step_end({"loss": 1.5})
+
+
+if __name__ == "__main__":
+    unittest.main()
