@@ -3,8 +3,9 @@
  * It compacts itself, is stopped with SIGTERM then SIGKILL by cfg_embedded_stop, and dies with us even by kill −9
  * (PR_SET_PDEATHSIG set in the child, with a check for a parent that died in between). A second configd on the same DIR
  * is refused by a lock file that names the holder's pid. etcd's own log goes to DIR/etcd.log. A child that dies is
- * started again with backoff; the client sees a lost connection. The socket lies in a short path ($XDG_RUNTIME_DIR or
- * /tmp/configd-XXXX.d/) when DIR is too long for sun_path. */
+ * started again with backoff; the client sees a lost connection. Where DIR is too long for a socket's address, this
+ * process reaches the socket through an open descriptor of DIR (/proc/self/fd). Start it from the main thread: the
+ * child dies with the thread that started it. */
 #ifndef CFG_CONFIGD_EMBEDDED_H
 #define CFG_CONFIGD_EMBEDDED_H
 

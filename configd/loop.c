@@ -25,6 +25,12 @@ struct cfg_timer {
     void *arg;
 };
 
+struct cfg_reader {
+    struct event *event;
+    cfg_loop_fn fn;
+    void *arg;
+};
+
 static uint64_t read_clock(clockid_t id)
 {
     struct timespec t;
@@ -183,6 +189,38 @@ void cfg_timer_free(struct cfg_timer *t)
         return;
     event_free(t->event);
     free(t);
+}
+
+static void became_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct cfg_reader *r = arg;
+    r->fn(r->arg);
+}
+
+struct cfg_reader *cfg_reader_new(struct cfg_loop *l, int fd, cfg_loop_fn fn, void *arg)
+{
+    struct cfg_reader *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->fn = fn;
+    r->arg = arg;
+    r->event = event_new(l->base, fd, EV_READ | EV_PERSIST, became_readable, r);
+    if (r->event == NULL || event_add(r->event, NULL) != 0) {
+        cfg_reader_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void cfg_reader_free(struct cfg_reader *r)
+{
+    if (r == NULL)
+        return;
+    if (r->event)
+        event_free(r->event);
+    free(r);
 }
 
 const char *cfg_time_format(uint64_t wall_ns, char out[CFG_TIME_TEXT])

@@ -41,6 +41,13 @@ void cfg_timer_start(struct cfg_timer *t, uint64_t delay_ms);
 void cfg_timer_stop(struct cfg_timer *t);
 void cfg_timer_free(struct cfg_timer *t);
 
+/* Calls fn in every turn in which fd (borrowed, open until free) can be read or has ended. free takes NULL and is safe
+ * inside fn. */
+struct cfg_reader;
+struct cfg_reader *cfg_reader_new(struct cfg_loop *l, int fd, cfg_loop_fn fn,
+                                  void *arg); /* returned-owned; NULL without memory */
+void cfg_reader_free(struct cfg_reader *r);
+
 /* "2026-11-22T17:39:53.123456Z" (RFC 3339, microseconds). */
 enum { CFG_TIME_TEXT = 32 };
 const char *cfg_time_format(uint64_t wall_ns, char out[CFG_TIME_TEXT]);

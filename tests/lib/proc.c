@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -17,7 +19,7 @@
 struct cfg_test_proc {
     pid_t pid;
     bool reaped;
-    int status, pipe;
+    int status, pipe, stop; /* stop: an eventfd that ends the reader */
     pthread_t reader;
     pthread_mutex_t lock; /* of everything below */
     pthread_cond_t grown;
@@ -43,6 +45,11 @@ static void *read_output(void *arg)
     struct cfg_test_proc *p = arg;
     char buf[4096];
     for (;;) {
+        struct pollfd fds[2] = {{p->pipe, POLLIN, 0}, {p->stop, POLLIN, 0}};
+        if (poll(fds, 2, -1) < 0 && errno == EINTR)
+            continue;
+        if (fds[0].revents == 0)
+            return NULL; /* nobody wants more */
         ssize_t n = read(p->pipe, buf, sizeof buf);
         if (n < 0 && errno == EINTR)
             continue;
@@ -85,7 +92,7 @@ struct cfg_test_proc *cfg_test_proc_start(const char *const *argv, const struct 
     static const struct cfg_test_proc_options plain;
     struct cfg_test_proc *p = calloc(1, sizeof *p);
     int pipes[2];
-    if (p == NULL || pipe2(pipes, O_CLOEXEC) != 0)
+    if (p == NULL || pipe2(pipes, O_CLOEXEC) != 0 || (p->stop = eventfd(0, EFD_CLOEXEC)) < 0)
         cfg_test_die("no pipe: %s", strerror(errno));
     append(p, "", 0);
     (void)pthread_mutex_init(&p->lock, NULL);
@@ -184,6 +191,17 @@ bool cfg_test_proc_running(struct cfg_test_proc *p)
     return !reap(p);
 }
 
+static void release(struct cfg_test_proc *p)
+{
+    (void)pthread_join(p->reader, NULL);
+    (void)close(p->pipe);
+    (void)close(p->stop);
+    (void)pthread_mutex_destroy(&p->lock);
+    (void)pthread_cond_destroy(&p->grown);
+    free(p->output);
+    free(p);
+}
+
 void cfg_test_proc_free(struct cfg_test_proc *p)
 {
     if (p == NULL)
@@ -192,14 +210,19 @@ void cfg_test_proc_free(struct cfg_test_proc *p)
         (void)kill(p->pid, SIGKILL);
         (void)cfg_test_proc_wait(p, 10000);
     }
-    /* A grandchild may hold the pipe open: the reader is not waited for beyond its cancellation. */
-    (void)pthread_cancel(p->reader);
-    (void)pthread_join(p->reader, NULL);
-    (void)close(p->pipe);
-    (void)pthread_mutex_destroy(&p->lock);
-    (void)pthread_cond_destroy(&p->grown);
-    free(p->output);
-    free(p);
+    /* A grandchild may hold the pipe open, so its end is not waited for. */
+    uint64_t one = 1;
+    if (write(p->stop, &one, sizeof one) < 0)
+        cfg_test_die("a reader cannot be ended: %s", strerror(errno));
+    release(p);
+}
+
+static void await_end_of_output(struct cfg_test_proc *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    while (!p->ended)
+        (void)pthread_cond_wait(&p->grown, &p->lock);
+    (void)pthread_mutex_unlock(&p->lock);
 }
 
 int cfg_test_run(char **output, const char *const *argv)
@@ -208,14 +231,10 @@ int cfg_test_run(char **output, const char *const *argv)
     int status = cfg_test_proc_wait(p, 60000);
     if (status < 0)
         cfg_test_die("%s still runs after 60 s", argv[0]);
-    (void)pthread_join(p->reader, NULL);
+    await_end_of_output(p);
     if (output)
         *output = cfg_test_proc_output(p);
-    (void)close(p->pipe);
-    (void)pthread_mutex_destroy(&p->lock);
-    (void)pthread_cond_destroy(&p->grown);
-    free(p->output);
-    free(p);
+    release(p);
     return status;
 }
 
