@@ -331,7 +331,7 @@ static int open_descriptors(struct cfg_curl_transport *t, struct cfg_error *err)
     t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (t->epoll_fd < 0 || watch(t, t->timer_fd) != 0 || watch(t, t->wake_fd) != 0)
-        return cfg_fail(err, CFG_E_IO, "no descriptors for a session: %s", strerror(errno));
+        return cfg_fail(err, CFG_E_IO, "no descriptors for a session: %s", strerrordesc_np(errno));
     return 0;
 }
 

@@ -33,7 +33,7 @@
     X(PIN, "pin", 0, "KEY[,KEY]", NULL, "top-level keys frozen for the deployment's life (repeatable)")              \
     X(FLAGS, "flags", 0, "NS[,NS]", NULL, "flag namespaces it sees (repeatable)")                                    \
     X(TRACK, "track", 0, "TRACK", "head|hold", "head: follow every write; hold: move only when told")                \
-    X(STORE, "store", 0, "ID", NULL, "the store whose workers may move over")                                        \
+    X(FROM, "from", 0, "STORE", NULL, "the store whose workers may move over: the id that they report")              \
     X(SUBJECT, "subject", 0, "NAME", NULL, "who the token is for; becomes the author")                               \
     X(ROLE, "role", 0, "ROLE", "reader|writer|admin|worker", "what the token may do")                                \
     X(NAMESPACES, "namespaces", 0, "PATTERN[,…]", NULL, "namespaces a writer may write, such as chat,train-* (all)") \

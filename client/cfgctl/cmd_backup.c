@@ -67,9 +67,9 @@ static int save(const char *name, const char *data, size_t len, struct cfg_error
         return cli_no_memory(err);
     int rc = 0, fd = mkstemp(beside);
     if (fd < 0)
-        rc = cfg_fail(err, CFG_E_IO, "cannot write %s: %s", name, strerror(errno));
+        rc = cfg_fail(err, CFG_E_IO, "cannot write %s: %s", name, strerrordesc_np(errno));
     else if (write_all(fd, data, len) != 0 || fsync(fd) != 0 || rename(beside, name) != 0) {
-        rc = cfg_fail(err, CFG_E_IO, "cannot write %s: %s", name, strerror(errno));
+        rc = cfg_fail(err, CFG_E_IO, "cannot write %s: %s", name, strerrordesc_np(errno));
         (void)unlink(beside); /* best effort */
     }
     if (fd >= 0)
@@ -107,6 +107,16 @@ int cmd_backup(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
+/* Asked only where somebody can answer. */
+static int confirm(const struct cli *c, struct cfg_error *err)
+{
+    if (cli_has(c, OPT_FORCE) || !isatty(STDIN_FILENO))
+        return 0;
+    (void)fputs("This replaces everything that the store holds now. Go on? [y/N] ", stderr);
+    int answer = getchar();
+    return answer == 'y' || answer == 'Y' ? 0 : cfg_fail(err, CFG_E_CANCELED, "nothing was restored");
+}
+
 int cmd_restore(struct cli *c, struct cfg_error *err)
 {
     struct cfg_buf text;
@@ -114,10 +124,8 @@ int cmd_restore(struct cli *c, struct cfg_error *err)
     int rc = read_file(&text, c->args[0], err);
     if (rc == 0)
         rc = check_backup(cfg_buf_slice(&text), c->args[0], err);
-    if (rc == 0 && !cli_has(c, OPT_FORCE)) {
-        rc = cfg_fail(err, CFG_E_INVALID, "restoring replaces everything that the store holds now");
-        cfg_error_set_hint(err, "make a backup of it first, then: cfgctl restore %s --force", c->args[0]);
-    }
+    if (rc == 0)
+        rc = confirm(c, err);
     const struct cfg_request r = {.method = "POST",
                                   .path = "/v1/restore",
                                   .body = text.data,

@@ -207,11 +207,15 @@ int cmd_deployment_adopt(struct cli *c, struct cfg_error *err)
 {
     struct object_path path;
     int rc = deployment_path(c, &path, err);
+    if (rc == 0 && !cli_has(c, OPT_FROM)) {
+        rc = cfg_fail(err, CFG_E_INVALID, "adopt the workers of which store?");
+        cfg_error_set_hint(err, "--from ID: the store that the workers of %s hold, as their refusals say", c->args[0]);
+    }
     if (rc != 0)
         return rc;
     cJSON *body = cJSON_CreateObject();
     bool ok = body != NULL;
-    add(body, "adopt_store", cJSON_CreateString(c->args[1]), &ok);
+    add(body, "adopt_store", cJSON_CreateString(cli_value(c, OPT_FROM)), &ok);
     return patch(c, path.base, body, ok ? 0 : cli_no_memory(err), err);
 }
 

@@ -59,9 +59,9 @@ const struct cli_command cli_commands[] = {
     {"deployment delete", "deploy", "NAME", "delete a deployment without workers (--force: with)",
      "cfgctl deployment delete chat-blue", CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(FORCE), 1, 1,
      cmd_deployment_delete},
-    {"deployment adopt", "deploy", "NAME STORE", "let workers that hold another store's view move over to this one",
-     "cfgctl deployment adopt chat-blue 5f0c…       # the id that the workers report", CLI_WRITES, 2, 2,
-     cmd_deployment_adopt},
+    {"deployment adopt", "deploy", "NAME --from STORE",
+     "let workers that hold another store's view move over to this one",
+     "cfgctl deployment adopt chat-blue --from 5f0c…", CLI_WRITES | CLI_BIT(FROM), 1, 1, cmd_deployment_adopt},
     {"status", NULL, "[DEPLOYMENT]", "how the server is, or who runs what in a deployment",
      "cfgctl status\n"
      "cfgctl status chat-blue -w",
@@ -79,7 +79,9 @@ const struct cli_command cli_commands[] = {
      "cfgctl backup - | zstd > configd.zst",
      0, 1, 1, cmd_backup},
     {"restore", NULL, "FILE", "replace everything by a backup; workers take whole views again",
-     "cfgctl restore configd.backup --force", CLI_BIT(FORCE), 1, 1, cmd_restore},
+     "cfgctl restore configd.backup\n"
+     "cfgctl restore configd.backup --force         # without a question",
+     CLI_BIT(FORCE), 1, 1, cmd_restore},
     {"version", NULL, "", "show the versions of cfgctl and of the server", "cfgctl version", 0, 0, 0, cmd_version},
     {"token create", NULL, "--subject NAME --role ROLE", "make a token and its entry for the server's token file",
      "cfgctl token create --subject alice --role writer --namespaces 'chat,train-*'\n"

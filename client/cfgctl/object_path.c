@@ -50,7 +50,7 @@ int read_file(struct cfg_buf *out, const char *name, struct cfg_error *err)
     bool standard = strcmp(name, "-") == 0;
     int fd = standard ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return cfg_fail(err, CFG_E_INVALID, "cannot read %s: %s", name, strerror(errno));
+        return cfg_fail(err, CFG_E_INVALID, "cannot read %s: %s", name, strerrordesc_np(errno));
     char chunk[16384];
     ssize_t n;
     while ((n = read(fd, chunk, sizeof chunk)) > 0 || (n < 0 && errno == EINTR))
@@ -58,7 +58,7 @@ int read_file(struct cfg_buf *out, const char *name, struct cfg_error *err)
             cfg_buf_put(out, chunk, (size_t)n);
     int rc = 0;
     if (n < 0)
-        rc = cfg_fail(err, CFG_E_IO, "cannot read %s: %s", name, strerror(errno));
+        rc = cfg_fail(err, CFG_E_IO, "cannot read %s: %s", name, strerrordesc_np(errno));
     else if (cfg_buf_status(out) != 0)
         rc = cfg_fail(err, cfg_buf_status(out), "%s is larger than %zu bytes", name, out->max);
     if (!standard)
