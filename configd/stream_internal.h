@@ -1,0 +1,50 @@
+/* What the two kinds of streams share: stream_http.c (gates, deployments) and stream_watch.c (changes). */
+#ifndef CFG_CONFIGD_STREAM_INTERNAL_H
+#define CFG_CONFIGD_STREAM_INTERNAL_H
+
+#include "configd/changes_feed.h"
+#include "configd/stream_http.h"
+#include "configd/stream_pipe.h"
+
+struct cfg_stream;
+
+struct cfg_stream_kind {
+    void (*join)(struct cfg_stream *s);    /* the gate is open and the pipe idle: start to send */
+    void (*drained)(struct cfg_stream *s); /* it takes frames again (joined only) */
+    void (*leave)(struct cfg_stream *s);   /* no more frames: unsubscribe; may not have joined */
+};
+
+/* A stream of either kind: a pipe, and the gate it waits at first. Freed with free(). */
+struct cfg_stream {
+    struct cfg_pipe pipe; /* first */
+    struct cfg_streams *all;
+    const struct cfg_stream_kind *kind;
+    struct cfg_stream *prev, *next; /* waiting at the gate */
+    struct cfg_stream_gate gate;
+    uint32_t ask; /* number of the linearizable read that will tell gate.asked */
+    bool joined;
+};
+
+struct cfg_streams_link {
+    struct cfg_streams *all; /* NULL: gone */
+    size_t refs;
+};
+
+struct cfg_streams {
+    struct cfg_streams_options o;
+    struct cfg_pipes *pipes;
+    struct cfg_feed *feed;
+    struct cfg_store_listener listener;
+    struct cfg_stream *waiting, *cursor;
+    uint32_t ask; /* number of the newest read that was started */
+    bool asking;
+    struct cfg_timer *retry;
+    struct cfg_streams_link *link;
+};
+
+/* Takes the call's socket over, sends the reply's head and lets the stream wait at its gate; s must be zeroed but for
+ * what its kind keeps. The call is gone afterwards; without success s is freed. */
+void cfg_stream_start(struct cfg_streams *all, struct cfg_stream *s, const struct cfg_stream_kind *kind,
+                      struct cfg_call *c, const struct cfg_stream_gate *gate);
+
+#endif
