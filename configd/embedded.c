@@ -34,7 +34,7 @@ struct cfg_embedded {
 
 static int io_error(struct cfg_error *err, const char *path)
 {
-    return cfg_fail(err, CFG_E_IO, "%s: %s", path, strerror(errno));
+    return cfg_fail(err, CFG_E_IO, "%s: %s", path, strerrordesc_np(errno));
 }
 
 /* mkdir −p, the last one for us alone. */
@@ -100,19 +100,20 @@ static int take_lock(struct cfg_embedded *e, struct cfg_error *err)
 
 static int choose_endpoint(struct cfg_embedded *e, struct cfg_error *err)
 {
-    struct sockaddr_un a;
-    char path[4096 + 32];
-    int n = snprintf(path, sizeof path, "%s/" CFG_CHILD_SOCKET, e->dir);
-    if ((size_t)n >= sizeof a.sun_path) {
+    size_t most = sizeof((struct sockaddr_un *)0)->sun_path;
+    int n;
+    if (strlen(e->dir) + sizeof "/" CFG_CHILD_SOCKET <= most) {
+        n = asprintf(&e->endpoint, "unix:%s/" CFG_CHILD_SOCKET, e->dir);
+    } else {
         e->dir_fd = open(e->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (e->dir_fd < 0)
             return io_error(err, e->dir);
-        n = snprintf(path, sizeof path, "/proc/self/fd/%d/" CFG_CHILD_SOCKET, e->dir_fd);
+        n = asprintf(&e->endpoint, "unix:/proc/self/fd/%d/" CFG_CHILD_SOCKET, e->dir_fd);
     }
-    e->endpoint = malloc((size_t)n + sizeof "unix:");
-    if (e->endpoint == NULL)
+    if (n < 0) {
+        e->endpoint = NULL;
         return cfg_fail(err, CFG_E_NOMEM, "no memory for a path");
-    (void)sprintf(e->endpoint, "unix:%s", path);
+    }
     return 0;
 }
 

@@ -96,7 +96,7 @@ static int ask_version(unsigned *out, const struct cfg_child_command *c, struct 
     char text[512];
     size_t len = 0;
     if (pipe2(pipes, O_CLOEXEC) != 0)
-        return cfg_fail(err, CFG_E_IO, "pipe: %s", strerror(errno));
+        return cfg_fail(err, CFG_E_IO, "pipe: %s", strerrordesc_np(errno));
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         char version[] = "--version";
@@ -115,7 +115,7 @@ static int ask_version(unsigned *out, const struct cfg_child_command *c, struct 
     }
     (void)close(pipes[0]);
     if (pid < 0)
-        return cfg_fail(err, CFG_E_IO, "fork: %s", strerror(errno));
+        return cfg_fail(err, CFG_E_IO, "fork: %s", strerrordesc_np(errno));
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     text[len] = '\0';
@@ -212,7 +212,7 @@ static int remove_sockets(const char *dir, struct cfg_error *err)
         char path[4096 + 16];
         (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
         if (unlink(path) != 0 && errno != ENOENT)
-            return cfg_fail(err, CFG_E_IO, "%s: %s", path, strerror(errno));
+            return cfg_fail(err, CFG_E_IO, "%s: %s", path, strerrordesc_np(errno));
     }
     return 0;
 }
@@ -224,7 +224,7 @@ int cfg_child_start(pid_t *out, const struct cfg_child_command *c, struct cfg_er
         return code;
     int log = open_log(c->log);
     if (log < 0)
-        return cfg_fail(err, CFG_E_IO, "%s: %s", c->log, strerror(errno));
+        return cfg_fail(err, CFG_E_IO, "%s: %s", c->log, strerrordesc_np(errno));
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         be_quiet_child(parent, log);
@@ -237,7 +237,7 @@ int cfg_child_start(pid_t *out, const struct cfg_child_command *c, struct cfg_er
     int reason = errno;
     (void)close(log);
     if (pid < 0)
-        return cfg_fail(err, CFG_E_IO, "etcd could not be started: %s", strerror(reason));
+        return cfg_fail(err, CFG_E_IO, "etcd could not be started: %s", strerrordesc_np(reason));
     *out = pid;
     return 0;
 }

@@ -83,7 +83,7 @@ static _Noreturn void be_child(const char *const *argv, const struct cfg_test_pr
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)execvp(argv[0], (char *const *)(const void *)argv);
-    (void)dprintf(2, "%s: %s\n", argv[0], strerror(errno));
+    (void)dprintf(2, "%s: %s\n", argv[0], strerrordesc_np(errno));
     _exit(127);
 }
 
@@ -93,7 +93,7 @@ struct cfg_test_proc *cfg_test_proc_start(const char *const *argv, const struct 
     struct cfg_test_proc *p = calloc(1, sizeof *p);
     int pipes[2];
     if (p == NULL || pipe2(pipes, O_CLOEXEC) != 0 || (p->stop = eventfd(0, EFD_CLOEXEC)) < 0)
-        cfg_test_die("no pipe: %s", strerror(errno));
+        cfg_test_die("no pipe: %s", strerrordesc_np(errno));
     append(p, "", 0);
     (void)pthread_mutex_init(&p->lock, NULL);
     pthread_condattr_t attr;
@@ -108,7 +108,7 @@ struct cfg_test_proc *cfg_test_proc_start(const char *const *argv, const struct 
     (void)close(pipes[1]);
     p->pipe = pipes[0];
     if (p->pid < 0 || pthread_create(&p->reader, NULL, read_output, p) != 0)
-        cfg_test_die("cannot start %s: %s", argv[0], strerror(errno));
+        cfg_test_die("cannot start %s: %s", argv[0], strerrordesc_np(errno));
     return p;
 }
 
@@ -213,7 +213,7 @@ void cfg_test_proc_free(struct cfg_test_proc *p)
     /* A grandchild may hold the pipe open, so its end is not waited for. */
     uint64_t one = 1;
     if (write(p->stop, &one, sizeof one) < 0)
-        cfg_test_die("a reader cannot be ended: %s", strerror(errno));
+        cfg_test_die("a reader cannot be ended: %s", strerrordesc_np(errno));
     release(p);
 }
 

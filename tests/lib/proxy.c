@@ -218,7 +218,7 @@ struct cfg_test_proxy *cfg_test_proxy_start(int target_port)
     p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->wake < 0 || p->listener < 0 || bind(p->listener, (struct sockaddr *)&a, sizeof a) != 0 ||
         listen(p->listener, 256) != 0 || getsockname(p->listener, (struct sockaddr *)&a, &len) != 0)
-        cfg_test_die("the proxy cannot listen: %s", strerror(errno));
+        cfg_test_die("the proxy cannot listen: %s", strerrordesc_np(errno));
     p->port = ntohs(a.sin_port);
     (void)snprintf(p->endpoint, sizeof p->endpoint, "http://127.0.0.1:%d", p->port);
     if (pthread_create(&p->thread, NULL, serve, p) != 0)
@@ -238,7 +238,7 @@ static void unlock(struct cfg_test_proxy *p)
     uint64_t one = 1;
     (void)pthread_mutex_unlock(&p->lock);
     if (write(p->wake, &one, sizeof one) < 0)
-        cfg_test_die("the proxy cannot be woken: %s", strerror(errno));
+        cfg_test_die("the proxy cannot be woken: %s", strerrordesc_np(errno));
 }
 
 void cfg_test_proxy_free(struct cfg_test_proxy *p)

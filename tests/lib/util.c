@@ -47,7 +47,7 @@ char *cfg_test_dir_new(void)
     const char *tmp = getenv("TMPDIR");
     char *dir = cfg_test_format("%s/cfgtest-XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
     if (mkdtemp(dir) == NULL)
-        cfg_test_die("%s: %s", dir, strerror(errno));
+        cfg_test_die("%s: %s", dir, strerrordesc_np(errno));
     return dir;
 }
 
@@ -71,7 +71,7 @@ void cfg_test_write_file(const char *path, const void *bytes, size_t n)
 {
     FILE *f = fopen(path, "wb");
     if (f == NULL || fwrite(bytes, 1, n, f) != n || fclose(f) != 0)
-        cfg_test_die("%s: %s", path, strerror(errno));
+        cfg_test_die("%s: %s", path, strerrordesc_np(errno));
 }
 
 char *cfg_test_read_file(const char *path, size_t *n)
@@ -103,7 +103,7 @@ static bool reserve_port(int port)
     int n = snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "cfgtest-port-%d", port);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        cfg_test_die("no socket: %s", strerror(errno));
+        cfg_test_die("no socket: %s", strerrordesc_np(errno));
     if (bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0)
         return true; /* the socket stays open on purpose */
     (void)close(fd);
