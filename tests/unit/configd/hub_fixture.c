@@ -117,10 +117,11 @@ uint64_t fixture_put(struct fixture *f, enum cfg_kind kind, const char *ns, cons
     cJSON *tree = NULL;
     cr_assert_eq(cfg_json_parse(&tree, cfg_slice_str(body ? body : "{}"), 0, &err), 0, "%s", err.text);
     struct cfg_envelope e = {version, version - 1, "t@t", "", "2026-01-01T00:00:00Z", "r", body == NULL};
+    char digest[CFG_DIGEST_TEXT];
     struct cfg_buf json, key;
     cfg_buf_init(&json, 1 << 20);
     cfg_buf_init(&key, 1024);
-    cr_assert_eq(cfg_envelope_print(&json, kind, tree, &e, &err), 0, "%s", err.text);
+    cr_assert_eq(cfg_envelope_print(&json, digest, kind, tree, &e, &err), 0, "%s", err.text);
     struct cfg_object_id id = {.kind = kind};
     strcpy(id.ns, ns);
     strcpy(id.name, name);
