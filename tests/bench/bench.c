@@ -139,9 +139,15 @@ void bench_etcd(struct bench_process *out, int core)
     (void)snprintf(client, sizeof client, "http://%s", out->host_port);
     (void)snprintf(peer, sizeof peer, "http://127.0.0.1:%d", free_port());
     (void)snprintf(data, sizeof data, "%s/data", out->dir);
-    const char *argv[] = {"etcd", "--data-dir", data, "--listen-client-urls", client, "--advertise-client-urls", client,
-                          "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", NULL,
-                          "--logger", "zap", "--log-level", "error", NULL};
+    const char *argv[] = {"etcd",  "--data-dir",
+                          data,    "--listen-client-urls",
+                          client,  "--advertise-client-urls",
+                          client,  "--listen-peer-urls",
+                          peer,    "--initial-advertise-peer-urls",
+                          peer,    "--initial-cluster",
+                          NULL,    "--logger",
+                          "zap",   "--log-level",
+                          "error", NULL};
     char cluster[128];
     (void)snprintf(cluster, sizeof cluster, "default=%s", peer);
     argv[12] = cluster;
@@ -222,11 +228,13 @@ uint64_t bench_anonymous_bytes(pid_t pid)
     return (uint64_t)kib * 1024;
 }
 
-void bench_request(struct cfg_buf *out, const char *method, const char *path, const char *content_type, struct cfg_slice body)
+void bench_request(struct cfg_buf *out, const char *method, const char *path, const char *content_type,
+                   struct cfg_slice body)
 {
     cfg_buf_printf(out, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n", method, path);
     if (body.len > 0)
-        cfg_buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type ? content_type : "application/json", body.len);
+        cfg_buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+                       content_type ? content_type : "application/json", body.len);
     cfg_buf_puts(out, "\r\n");
     cfg_buf_put(out, body.ptr, body.len);
 }
@@ -251,7 +259,8 @@ size_t bench_reply_length(const struct cfg_buf *b, int *status)
     return head;
 }
 
-int bench_call(int fd, const char *method, const char *path, const char *content_type, const char *body, struct cfg_buf *reply)
+int bench_call(int fd, const char *method, const char *path, const char *content_type, const char *body,
+               struct cfg_buf *reply)
 {
     struct cfg_buf request;
     int status = 0;
@@ -285,14 +294,16 @@ struct bench_spread bench_spread(double *values, size_t n)
     return (struct bench_spread){values[0], median, values[n - 1]};
 }
 
-void bench_print_ratio(const char *what, const char *unit, double *ours, double *baseline, size_t rounds, const char *goal)
+void bench_print_ratio(const char *what, const char *unit, double *ours, double *baseline, size_t rounds,
+                       const char *goal)
 {
     double ratios[64];
     for (size_t i = 0; i < rounds; i++)
         ratios[i] = ours[i] / baseline[i];
-    struct bench_spread r = bench_spread(ratios, rounds), o = bench_spread(ours, rounds), b = bench_spread(baseline, rounds);
-    printf("%-44s ours %10.4g %s   baseline %10.4g %s   ratio %.3f (%.3f … %.3f, %zu rounds)%s%s\n", what, o.median, unit, b.median, unit,
-           r.median, r.min, r.max, rounds, goal ? "   goal " : "", goal ? goal : "");
+    struct bench_spread r = bench_spread(ratios, rounds), o = bench_spread(ours, rounds),
+                        b = bench_spread(baseline, rounds);
+    printf("%-44s ours %10.4g %s   baseline %10.4g %s   ratio %.3f (%.3f … %.3f, %zu rounds)%s%s\n", what, o.median,
+           unit, b.median, unit, r.median, r.min, r.max, rounds, goal ? "   goal " : "", goal ? goal : "");
     (void)fflush(stdout);
 }
 

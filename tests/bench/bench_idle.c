@@ -1,4 +1,5 @@
-/* configd idle with 100 namespaces: anonymous memory above a bare process that has initialised libcurl and libevent and serves nothing. */
+/* configd idle with 100 namespaces: anonymous memory above a bare process that has initialised libcurl and libevent and
+ * serves nothing. */
 #include "tests/bench/bench.h"
 
 #include <curl/curl.h>
@@ -12,7 +13,8 @@
 
 enum { NAMESPACES = 100 };
 
-/* A child with what every such daemon needs: an event base, an HTTP server, a curl multi handle. Returns its anonymous bytes. */
+/* A child with what every such daemon needs: an event base, an HTTP server, a curl multi handle. Returns its anonymous
+ * bytes. */
 static uint64_t bare_process(void)
 {
     int ready[2], quit[2];
@@ -66,7 +68,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < NAMESPACES; i++) {
         char path[64], body[400];
         (void)snprintf(path, sizeof path, "/v1/config/ns-%d", i);
-        (void)snprintf(body, sizeof body, "{\"sampling\":{\"temperature\":0.7,\"top_k\":40},\"inference\":{\"batch_size\":%d},\"text\":\"%0250d\"}", i, i);
+        (void)snprintf(
+            body, sizeof body,
+            "{\"sampling\":{\"temperature\":0.7,\"top_k\":40},\"inference\":{\"batch_size\":%d},\"text\":\"%0250d\"}",
+            i, i);
         if (bench_call(fd, "PATCH", path, "application/merge-patch+json", body, &reply) / 100 != 2)
             return 1;
     }
@@ -76,7 +81,8 @@ int main(int argc, char **argv)
     bench_stop(&configd);
     bench_configd(&configd, &etcd, 1, NULL);
     double ours = (double)bench_anonymous_bytes(configd.pid), bare = (double)bare_process();
-    printf("configd idle with %d namespaces: %.2f MiB anonymous, bare libcurl + libevent %.2f MiB, above it %.2f MiB   goal ≤ 4\n", NAMESPACES,
-           ours / 1048576, bare / 1048576, (ours - bare) / 1048576);
+    printf("configd idle with %d namespaces: %.2f MiB anonymous, bare libcurl + libevent %.2f MiB, above it %.2f MiB   "
+           "goal ≤ 4\n",
+           NAMESPACES, ours / 1048576, bare / 1048576, (ours - bare) / 1048576);
     return 0;
 }

@@ -1,10 +1,10 @@
-/* From `set` sent to applied: one libcfgworker against one raw etcd gateway watch, then 1,000 and 5,000 streams of configd against as many raw
- * gateway watches (time until the last has it, and server memory per watcher). Servers share core 0, the clients have core 1; one worker: unpinned. */
+/* From `set` sent to applied: one libcfgworker against one raw etcd gateway watch, then 1,000 and 5,000 streams of
+ * configd against as many raw gateway watches (time until the last has it, and server memory per watcher). Servers
+ * share core 0, the clients have core 1; one worker: unpinned. */
 #include "tests/bench/bench.h"
 
 #include "proto/etcd_msg.h"
 #include <cfg/worker.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,25 +27,39 @@ static void fail(const char *what, const char *detail)
     exit(1);
 }
 
+static void fail_errno(const char *what)
+{
+    fprintf(stderr, "bench: %s: %m\n", what);
+    exit(1);
+}
+
 static void make_set(struct cfg_buf *out, long n)
 {
     char body[160];
-    (void)snprintf(body, sizeof body, "{\"counter\":%ld,\"text\":\"a value of the usual length, so that the event has about three hundred bytes\"}", n);
+    (void)snprintf(
+        body, sizeof body,
+        "{\"counter\":%ld,\"text\":\"a value of the usual length, so that the event has about three hundred bytes\"}",
+        n);
     bench_request(out, "PATCH", "/v1/config/bench", "application/merge-patch+json", cfg_slice_str(body));
 }
 
-/* The same write as configd makes it: a guarded put of head and history record. The guard is always true, as it is for configd's. */
+/* The same write as configd makes it: a guarded put of head and history record. The guard is always true, as it is for
+ * configd's. */
 static void make_raw(struct cfg_buf *out, long n)
 {
     char value[512], history[64];
     (void)snprintf(value, sizeof value,
-                   "{\"version\":%ld,\"parent\":%ld,\"digest\":\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"author\":\"b\","
-                   "\"document\":{\"counter\":%ld,\"text\":\"a value of the usual length, so that the event has about three hundred bytes\"}}",
+                   "{\"version\":%ld,\"parent\":%ld,\"digest\":\"sha256:"
+                   "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"author\":\"b\","
+                   "\"document\":{\"counter\":%ld,\"text\":\"a value of the usual length, so that the event has about "
+                   "three hundred bytes\"}}",
                    n, n - 1, n);
     (void)snprintf(history, sizeof history, "/configd/v1/history/config/bench/%010ld", n);
-    struct cfg_etcd_compare guard = {.key = cfg_slice_str(history), .target = CFG_ETCD_CREATE, .result = CFG_ETCD_EQUAL};
-    struct cfg_etcd_op puts[] = {{.kind = CFG_ETCD_PUT, .key = CFG_SLICE_LIT("/configd/v1/live/config/bench"), .value = cfg_slice_str(value)},
-                                 {.kind = CFG_ETCD_PUT, .key = cfg_slice_str(history), .value = cfg_slice_str(value)}};
+    struct cfg_etcd_compare guard = {
+        .key = cfg_slice_str(history), .target = CFG_ETCD_CREATE, .result = CFG_ETCD_EQUAL};
+    struct cfg_etcd_op puts[] = {
+        {.kind = CFG_ETCD_PUT, .key = CFG_SLICE_LIT("/configd/v1/live/config/bench"), .value = cfg_slice_str(value)},
+        {.kind = CFG_ETCD_PUT, .key = cfg_slice_str(history), .value = cfg_slice_str(value)}};
     struct cfg_etcd_txn_req txn = {.compare = &guard, .n_compare = 1, .success = puts, .n_success = 2};
     struct cfg_buf body;
     cfg_buf_init(&body, 1 << 16);
@@ -57,7 +71,7 @@ static void make_raw(struct cfg_buf *out, long n)
 static void send_all(int fd, const struct cfg_buf *b)
 {
     if (send(fd, b->data, b->len, MSG_NOSIGNAL) != (ssize_t)b->len)
-        fail("send", strerror(errno));
+        fail_errno("send");
 }
 
 static void send_write(struct servers *s, bool raw)
@@ -79,7 +93,7 @@ static void read_reply(struct servers *s, bool raw)
     while (bench_reply_length(&reply, &status) == 0) {
         ssize_t n = recv(raw ? s->raw_fd : s->ours_fd, bytes, sizeof bytes, 0);
         if (n <= 0)
-            fail("reply", strerror(errno));
+            fail_errno("reply");
         cfg_buf_put(&reply, bytes, (size_t)n);
     }
     if (status / 100 != 2)
@@ -98,8 +112,10 @@ static void start_servers(struct servers *s)
     s->ours_fd = bench_connect(s->configd.host_port);
     send_write(s, false);
     read_reply(s, false);
-    if (bench_call(s->ours_fd, "POST", "/v1/deployments", NULL, "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}",
-                   &reply) / 100 != 2)
+    if (bench_call(s->ours_fd, "POST", "/v1/deployments", NULL,
+                   "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}", &reply) /
+            100 !=
+        2)
         fail("deployment", reply.data);
     cfg_buf_finish(&reply);
 }
@@ -108,7 +124,8 @@ static void watch_request(struct cfg_buf *out)
 {
     struct cfg_buf body;
     cfg_buf_init(&body, 4096);
-    struct cfg_etcd_watch_req w = {.key = CFG_SLICE_LIT("/configd/v1/live/"), .range_end = CFG_SLICE_LIT("/configd/v1/live0")};
+    struct cfg_etcd_watch_req w = {.key = CFG_SLICE_LIT("/configd/v1/live/"),
+                                   .range_end = CFG_SLICE_LIT("/configd/v1/live0")};
     cfg_etcd_watch_print(&body, &w);
     bench_request(out, "POST", "/v3/watch", NULL, cfg_buf_slice(&body));
     cfg_buf_finish(&body);
@@ -159,7 +176,7 @@ static double sample_raw(struct servers *s, int watch)
     for (;;) {
         ssize_t n = recv(watch, bytes, sizeof bytes - 1, 0);
         if (n <= 0)
-            fail("watch", strerror(errno));
+            fail_errno("watch");
         bytes[n] = '\0';
         if (strstr(bytes, "\"events\""))
             break;
@@ -212,7 +229,7 @@ static int drain(struct crowd *c, long round, int timeout_ms)
         uint32_t k = events[i].data.u32;
         ssize_t got = recv(c->fds[k], bytes, sizeof bytes - 1, MSG_DONTWAIT);
         if (got <= 0)
-            fail("a stream ended", strerror(errno));
+            fail_errno("a stream ended");
         bytes[got] = '\0';
         if (c->seen[k] != round && strstr(bytes, c->mark)) {
             c->seen[k] = round;
@@ -237,7 +254,7 @@ static void open_crowd(struct crowd *c, const char *host_port, bool raw, int n)
         c->seen[i] = -1;
         struct epoll_event ev = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
         if (epoll_ctl(c->ep, EPOLL_CTL_ADD, c->fds[i], &ev) != 0)
-            fail("epoll", strerror(errno));
+            fail_errno("epoll");
         send_all(c->fds[i], &request);
         for (int got; i - greeted > 64 && (got = drain(c, 0, 1000)) != -1;)
             greeted += got;
@@ -290,8 +307,8 @@ static void many_streams(struct servers *s, int n)
     char what[64];
     (void)snprintf(what, sizeof what, "set → last of %d streams has it", n);
     bench_print_ratio(what, "ms", a, b, MANY_ROUNDS, "≤ 0.2");
-    printf("memory per watcher, %d of them                ours %.0f B   etcd %.0f B   1/%.0f   goal ≤ 1/20\n", n, per_ours, per_raw,
-           per_raw / (per_ours > 1 ? per_ours : 1));
+    printf("memory per watcher, %d of them                ours %.0f B   etcd %.0f B   1/%.0f   goal ≤ 1/20\n", n,
+           per_ours, per_raw, per_raw / (per_ours > 1 ? per_ours : 1));
     close_crowd(&ours);
     close_crowd(&raw);
 }

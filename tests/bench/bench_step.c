@@ -1,4 +1,5 @@
-/* step_begin without a change, and reading a parameter, in nanoseconds; the loop around them is measured alone and taken off. */
+/* step_begin without a change, and reading a parameter, in nanoseconds; the loop around them is measured alone and
+ * taken off. */
 #include "tests/bench/bench.h"
 
 #include <cfg/worker.h>
@@ -65,9 +66,12 @@ int main(void)
         read[r] = per_loop(start);
         sum += cfg_get_f64(v, p);
     }
-    struct bench_spread s = bench_spread(step, ROUNDS), g = bench_spread(read, ROUNDS), n = bench_spread(nothing, ROUNDS);
-    printf("step_begin without a change   %.2f ns (%.2f … %.2f, %d rounds)   goal ≤ 5\n", s.median, s.min, s.max, ROUNDS);
-    printf("reading a parameter           %.2f ns (%.2f … %.2f, %d rounds)   goal ≤ 2\n", g.median, g.min, g.max, ROUNDS);
+    struct bench_spread s = bench_spread(step, ROUNDS), g = bench_spread(read, ROUNDS),
+                        n = bench_spread(nothing, ROUNDS);
+    printf("step_begin without a change   %.2f ns (%.2f … %.2f, %d rounds)   goal ≤ 5\n", s.median, s.min, s.max,
+           ROUNDS);
+    printf("reading a parameter           %.2f ns (%.2f … %.2f, %d rounds)   goal ≤ 2\n", g.median, g.min, g.max,
+           ROUNDS);
     printf("the empty loop (contained in both) %.2f ns\n", n.median);
     cfg_worker_close(w);
     return sum > 0 ? 0 : 1;

@@ -1,5 +1,5 @@
-/* Writes to distinct namespaces by 16 writers: configd against the very same guarded transactions sent raw to etcd's gateway, with one watch
- * open in both cases. etcd has a core of its own; configd and the load share the other. */
+/* Writes to distinct namespaces by 16 writers: configd against the very same guarded transactions sent raw to etcd's
+ * gateway, with one watch open in both cases. etcd has a core of its own; configd and the load share the other. */
 #include "tests/bench/bench.h"
 
 #include "proto/etcd_msg.h"
@@ -15,8 +15,8 @@ enum { WRITERS = 16, ROUNDS = 7, WRITES = 4000 };
 
 struct writer {
     int fd, index;
-    long version;        /* last written */
-    int64_t mod;         /* raw: mod_revision of the head */
+    long version; /* last written */
+    int64_t mod;  /* raw: mod_revision of the head */
     struct cfg_buf in;
 };
 
@@ -31,15 +31,19 @@ static void raw_body(struct cfg_buf *out, const struct writer *w, const char *pr
     cfg_buf_printf(&head, "%slive/config/ns%d", prefix, w->index);
     cfg_buf_printf(&history, "%shistory/config/ns%d/%010ld", prefix, w->index, w->version + 1);
     cfg_buf_printf(&value,
-                   "{\"version\":%ld,\"parent\":%ld,\"digest\":\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\","
+                   "{\"version\":%ld,\"parent\":%ld,\"digest\":\"sha256:"
+                   "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\","
                    "\"author\":\"bench@host (unverified)\",\"message\":\"\",\"time\":\"2026-01-01T00:00:00.000000Z\","
                    "\"request_id\":\"0123456789abcdef\",\"extends\":[],\"document\":%s}",
                    w->version + 1, w->version, document);
-    struct cfg_etcd_compare compare = {.key = cfg_buf_slice(&head), .target = CFG_ETCD_MOD, .result = CFG_ETCD_EQUAL, .number = w->mod};
-    struct cfg_etcd_op puts[2] = {{.kind = CFG_ETCD_PUT, .key = cfg_buf_slice(&head), .value = cfg_buf_slice(&value)},
-                                  {.kind = CFG_ETCD_PUT, .key = cfg_buf_slice(&history), .value = cfg_buf_slice(&value)}};
+    struct cfg_etcd_compare compare = {
+        .key = cfg_buf_slice(&head), .target = CFG_ETCD_MOD, .result = CFG_ETCD_EQUAL, .number = w->mod};
+    struct cfg_etcd_op puts[2] = {
+        {.kind = CFG_ETCD_PUT, .key = cfg_buf_slice(&head), .value = cfg_buf_slice(&value)},
+        {.kind = CFG_ETCD_PUT, .key = cfg_buf_slice(&history), .value = cfg_buf_slice(&value)}};
     struct cfg_etcd_op ranges[1] = {{.kind = CFG_ETCD_RANGE, .key = cfg_buf_slice(&history)}};
-    struct cfg_etcd_txn_req txn = {.compare = &compare, .n_compare = 1, .success = puts, .n_success = 2, .failure = ranges, .n_failure = 1};
+    struct cfg_etcd_txn_req txn = {
+        .compare = &compare, .n_compare = 1, .success = puts, .n_success = 2, .failure = ranges, .n_failure = 1};
     cfg_etcd_txn_print(out, &txn);
     cfg_buf_finish(&head);
     cfg_buf_finish(&history);
@@ -131,7 +135,8 @@ static pid_t open_watch(const char *host_port, const char *prefix)
     cfg_buf_init(&request, 8192);
     cfg_buf_init(&end, 256);
     cfg_etcd_prefix_end(&end, cfg_slice_str(prefix));
-    struct cfg_etcd_watch_req watch = {.key = cfg_slice_str(prefix), .range_end = cfg_buf_slice(&end), .fragment = true};
+    struct cfg_etcd_watch_req watch = {
+        .key = cfg_slice_str(prefix), .range_end = cfg_buf_slice(&end), .fragment = true};
     cfg_etcd_watch_print(&body, &watch);
     bench_request(&request, "POST", "/v3/watch", NULL, cfg_buf_slice(&body));
     int fd = bench_connect(host_port);

@@ -1,6 +1,5 @@
-/* A worker for fault tests: appends a line per adopted view to a journal, so that a kill at any instant loses none it acted on.
- *     view REVISION DIGEST VALUE-OF-counter
- * Its identity comes from CONFIGD_*, as a real worker's would. */
+/* A worker for fault tests: appends a line per adopted view to a journal, so that a kill at any instant loses none it
+ * acted on. view REVISION DIGEST VALUE-OF-counter Its identity comes from CONFIGD_*, as a real worker's would. */
 #include <cfg/worker.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +24,8 @@ static void print_log(void *arg, int level, const char *line)
 static int journal(int fd, const struct cfg_view *v, cfg_param counter)
 {
     char line[256];
-    int n = snprintf(line, sizeof line, "view %s %s %lld\n", v->revision, v->digest, (long long)cfg_get_i64(v, counter));
+    int n =
+        snprintf(line, sizeof line, "view %s %s %lld\n", v->revision, v->digest, (long long)cfg_get_i64(v, counter));
     return n > 0 && write(fd, line, (size_t)n) == n ? 0 : -1;
 }
 

@@ -1,4 +1,5 @@
-/* A positive control: leaks on purpose. scripts run it as a test that must FAIL; if it passes, leaks no longer fail our tests. */
+/* A positive control: leaks on purpose. scripts run it as a test that must FAIL; if it passes, leaks no longer fail our
+ * tests. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
