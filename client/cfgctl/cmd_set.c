@@ -123,7 +123,7 @@ static int put_document(const struct cli *c, cJSON *changes, struct cfg_error *e
     cJSON *document = NULL;
     rc = read_file(&text, file, err);
     if (rc == 0 && (rc = cfg_json_parse(&document, cfg_buf_slice(&text), 0, err)) != 0)
-        cfg_error_wrap(err, "%s", file);
+        cfg_error_wrap(err, "%s", strcmp(file, "-") == 0 ? "standard input" : file);
     cfg_buf_finish(&text);
     return rc != 0 ? rc : add_object(changes, c->args[0], "put", document, err);
 }
