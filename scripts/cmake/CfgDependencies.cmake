@@ -1,7 +1,7 @@
 # Debian's libevent ships no CMake package, hence pkg-config for what has none.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-find_package(CURL 7.74 REQUIRED)
+find_package(CURL 7.80 REQUIRED) # CURLOPT_PREREQFUNCTION
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson>=1.7.15)
