@@ -64,9 +64,8 @@ static int check_config_names(struct cfg_bench *b, const struct cfg_draft *d, co
     n.before = cfg_json_get(d->before, "document");
     n.after = cfg_json_get(d->after, "document");
     b->heads->each(b->heads->arg, CFG_KIND_FLAG, d->id.ns, find_taken, &n);
-    if (n.taken[0])
-        return both(err, d->id.ns, n.taken, "flag");
-    return cfg_bench_guard_space(b, CFG_KIND_FLAG, d->id.ns, err);
+    int rc = cfg_bench_guard_space(b, CFG_KIND_FLAG, d->id.ns, err);
+    return rc == 0 && n.taken[0] ? both(err, d->id.ns, n.taken, "flag") : rc;
 }
 
 static int check_flag_name(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
@@ -282,10 +281,16 @@ static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_erro
         if (rc != 0)
             return rc;
     }
-    out->guards = b->guards;
-    out->n_guards = b->n_guards;
-    b->guards = NULL;
     return 0;
+}
+
+/* What a refusal was decided on: every head that was looked at. */
+static int guard_all(struct cfg_bench *b)
+{
+    int rc = 0;
+    for (size_t i = 0; i < b->n && rc == 0; i++)
+        rc = cfg_bench_guard_head(b, b->items[i], NULL);
+    return rc;
 }
 
 int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struct cfg_heads *heads,
@@ -298,13 +303,17 @@ int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struc
         rc = apply_entries(&b, err);
     if (rc == 0)
         rc = finish(&d, &b, err);
-    cfg_bench_finish(&b);
     if (rc != 0) {
         cfg_decision_finish(&d);
-        return rc;
+        if (guard_all(&b) != 0)
+            rc = no_memory(err);
     }
+    d.guards = b.guards;
+    d.n_guards = b.n_guards;
+    b.guards = NULL;
+    cfg_bench_finish(&b);
     *out = d;
-    return 0;
+    return rc;
 }
 
 void cfg_decision_finish(struct cfg_decision *d)

@@ -456,6 +456,8 @@ int cfg_deployments_refuse(struct cfg_bench *b, const struct cfg_draft *config, 
     struct survey s = {.bench = b, .config = config, .err = err};
     if (config->before == NULL || config->after != NULL || b->change->force)
         return 0;
-    b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, refuse_one, &s);
-    return s.rc == 0 ? cfg_bench_guard_space(b, CFG_KIND_DEPLOYMENT, "", err) : s.rc;
+    int rc = cfg_bench_guard_space(b, CFG_KIND_DEPLOYMENT, "", err);
+    if (rc == 0)
+        b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, refuse_one, &s);
+    return rc == 0 ? s.rc : rc;
 }
