@@ -148,13 +148,36 @@ static void step_up(struct decimal *x)
     }
 }
 
+/* What people write, such as 0.7 or 1.25e-3: at most 15 digits, so it is found as m / 10^k with exact m and 10^k, whose
+ * quotient rounds as reading the text would. The first k that fits leaves no shorter decimal. */
+static bool short_decimal(struct decimal *out, double d)
+{
+    if (d < 1e-5 || d >= 1e15)
+        return false;
+    double scale = 1;
+    for (int k = 0; k <= 20; k++, scale *= 10) {
+        double m = nearbyint(d * scale);
+        if (m > 1e15)
+            return false;
+        if (m < 1 || m / scale != d)
+            continue;
+        char text[24];
+        out->n = snprintf(text, sizeof text, "%lld", (long long)m);
+        memcpy(out->digits, text, (size_t)out->n);
+        out->point = out->n - k;
+        return true;
+    }
+    return false;
+}
+
 /* The shortest decimal that reads back as d > 0, the nearest to d among those (ECMAScript's Number::toString). At a
  * power of two the doubles above lie twice as far apart as those below: there the neighbour above may read back where
  * the nearer decimal does not (2^-44). 15 digits always survive the way to a double and back unless d is subnormal, so
  * shorter decimals show up as trailing zeros and the search may begin there. */
 static void shortest(struct decimal *out, double d)
 {
-    for (int precision = d < 2.2250738585072014e-308 ? 1 : 15; precision <= 17; precision++) {
+    bool found = short_decimal(out, d);
+    for (int precision = d < 2.2250738585072014e-308 ? 1 : 15; !found && precision <= 17; precision++) {
         round_to(out, d, precision);
         if (precision == 17 || decimal_value(out) == d)
             break;
