@@ -298,9 +298,11 @@ void cfg_curl_transport_process(struct cfg_curl_transport *t)
 
 void cfg_curl_transport_wake(struct cfg_curl_transport *t)
 {
+    int saved = errno; /* may run in a signal handler */
     uint64_t one = 1;
     ssize_t n = write(t->wake_fd, &one, sizeof one);
     (void)n; /* full means that it is readable already */
+    errno = saved;
 }
 
 int cfg_curl_transport_fd(const struct cfg_curl_transport *t)
