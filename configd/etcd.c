@@ -116,12 +116,12 @@ int cfg_etcd_new(struct cfg_etcd **out, struct cfg_loop *loop, const struct cfg_
     return 0;
 }
 
-static bool cancel_all(struct cfg_call_list *list, const struct cfg_error *err)
+static bool cancel_all(struct cfg_etcd_call_list *list, const struct cfg_error *err)
 {
     struct cfg_etcd_call *c;
     bool any = false;
     for (; (c = TAILQ_FIRST(list)) != NULL; any = true)
-        cfg_call_fail(c, err);
+        cfg_etcd_call_fail(c, err);
     return any;
 }
 

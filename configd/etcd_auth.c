@@ -35,17 +35,18 @@ static void auth_finished(struct cfg_etcd_call *c, struct cfg_slice body, const 
     if (failure.hint[0] == '\0')
         cfg_error_set_hint(&failure, "check --etcd-user and the password file");
     /* Callbacks may ask again, which starts the next attempt: only those that waited now are told. */
-    struct cfg_call_list told = TAILQ_HEAD_INITIALIZER(told);
+    struct cfg_etcd_call_list told = TAILQ_HEAD_INITIALIZER(told);
     TAILQ_CONCAT(&told, &e->waiting, link);
     struct cfg_etcd_call *w;
     TAILQ_FOREACH(w, &told, link)
     w->list = &told;
     while ((w = TAILQ_FIRST(&told)) != NULL)
-        cfg_call_fail(w, &failure);
+        cfg_etcd_call_fail(w, &failure);
     cfg_etcd_watches_fail(e, &failure, false);
 }
 
-static const struct cfg_call_kind auth_kind = {"/v3/auth/authenticate", "authentication", true, true, auth_finished};
+static const struct cfg_etcd_call_kind auth_kind = {"/v3/auth/authenticate", "authentication", true, true,
+                                                    auth_finished};
 
 bool cfg_etcd_token_ready(struct cfg_etcd *e)
 {
@@ -53,12 +54,12 @@ bool cfg_etcd_token_ready(struct cfg_etcd *e)
         return true;
     if (e->renewing)
         return false;
-    struct cfg_etcd_call *c = cfg_call_new(e, &auth_kind, NULL);
+    struct cfg_etcd_call *c = cfg_etcd_call_new(e, &auth_kind, NULL);
     if (c == NULL)
         return false; /* the waiting requests try again with the next one */
     e->renewing = true;
     cfg_etcd_auth_print(&c->body, e->user, e->password);
-    cfg_call_start(c, 0);
+    cfg_etcd_call_start(c, 0);
     return false;
 }
 

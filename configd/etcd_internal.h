@@ -14,7 +14,7 @@ struct cfg_etcd_list_op;
 struct cfg_etcd_watch;
 
 /* One kind of request. */
-struct cfg_call_kind {
+struct cfg_etcd_call_kind {
     const char *path; /* "/v3/kv/range" */
     const char *name; /* for errors: "range" */
     bool repeatable;
@@ -25,10 +25,10 @@ struct cfg_call_kind {
 
 struct cfg_etcd_call {
     TAILQ_ENTRY(cfg_etcd_call) link;
-    struct cfg_call_list *list; /* the one it is in */
+    struct cfg_etcd_call_list *list; /* the one it is in */
     struct cfg_transfer transfer;
     struct cfg_etcd *client;
-    const struct cfg_call_kind *kind;
+    const struct cfg_etcd_call_kind *kind;
     union {
         cfg_etcd_range_fn range;
         cfg_etcd_txn_fn txn;
@@ -50,7 +50,7 @@ struct cfg_etcd_call {
     struct cfg_error last; /* why the last attempt failed */
 };
 
-TAILQ_HEAD(cfg_call_list, cfg_etcd_call);
+TAILQ_HEAD(cfg_etcd_call_list, cfg_etcd_call);
 LIST_HEAD(cfg_watch_list, cfg_etcd_watch);
 LIST_HEAD(cfg_list_op_list, cfg_etcd_list_op);
 
@@ -74,7 +74,7 @@ struct cfg_etcd {
     char *token;                /* "Authorization: …", NULL while there is none */
     bool renewing, closing;
     size_t n_flying;
-    struct cfg_call_list waiting, flying, resting, broken;
+    struct cfg_etcd_call_list waiting, flying, resting, broken;
     struct cfg_timer *rest_timer, *broken_timer;
     CURL *idle[CFG_ETCD_IDLE_HANDLES];
     size_t n_idle;
@@ -86,14 +86,14 @@ struct cfg_etcd {
 /* etcd_request.c */
 
 /* A call of `kind` with an empty body for the caller to print into; NULL without memory. Returned-owned until
- * cfg_call_start consumes it. */
-struct cfg_etcd_call *cfg_call_new(struct cfg_etcd *e, const struct cfg_call_kind *kind, void *arg);
+ * cfg_etcd_call_start consumes it. */
+struct cfg_etcd_call *cfg_etcd_call_new(struct cfg_etcd *e, const struct cfg_etcd_call_kind *kind, void *arg);
 /* timeout_ms 0: the client's default. Every failure is reported through kind->finish, later. */
-void cfg_call_start(struct cfg_etcd_call *c, unsigned timeout_ms);
+void cfg_etcd_call_start(struct cfg_etcd_call *c, unsigned timeout_ms);
 /* Ends it without finish. */
-void cfg_call_cancel(struct cfg_etcd_call *c);
+void cfg_etcd_call_cancel(struct cfg_etcd_call *c);
 /* Ends it with finish(err). */
-void cfg_call_fail(struct cfg_etcd_call *c, const struct cfg_error *err);
+void cfg_etcd_call_fail(struct cfg_etcd_call *c, const struct cfg_error *err);
 /* Starts what waits, as far as connections and the token allow. */
 void cfg_etcd_pump(struct cfg_etcd *e);
 void cfg_etcd_wake_resting(void *client);

@@ -116,7 +116,7 @@ void cfg_etcd_lists_cancel(struct cfg_etcd *e, const struct cfg_error *err)
     struct cfg_etcd_list_op *op;
     while ((op = LIST_FIRST(&e->lists)) != NULL) {
         if (op->call)
-            cfg_call_cancel(op->call);
+            cfg_etcd_call_cancel(op->call);
         finish_op(op, err);
     }
 }

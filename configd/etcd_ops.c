@@ -54,20 +54,21 @@ static void finish_status(struct cfg_etcd_call *c, struct cfg_slice body, const 
     c->fn.status(c->arg, err ? NULL : &reply, err);
 }
 
-static const struct cfg_call_kind range_kind = {"/v3/kv/range", "range", true, false, finish_range};
-static const struct cfg_call_kind txn_kind = {"/v3/kv/txn", "transaction", false, false, finish_txn};
+static const struct cfg_etcd_call_kind range_kind = {"/v3/kv/range", "range", true, false, finish_range};
+static const struct cfg_etcd_call_kind txn_kind = {"/v3/kv/txn", "transaction", false, false, finish_txn};
 /* A grant that ran twice leaves a lease without keys, which expires. */
-static const struct cfg_call_kind grant_kind = {"/v3/lease/grant", "lease grant", true, false, finish_lease};
-static const struct cfg_call_kind keepalive_kind = {"/v3/lease/keepalive", "lease keepalive", true, false,
-                                                    finish_lease};
-static const struct cfg_call_kind revoke_kind = {"/v3/lease/revoke", "lease revocation", true, false, finish_revoke};
-static const struct cfg_call_kind status_kind = {"/v3/maintenance/status", "status", true, false, finish_status};
+static const struct cfg_etcd_call_kind grant_kind = {"/v3/lease/grant", "lease grant", true, false, finish_lease};
+static const struct cfg_etcd_call_kind keepalive_kind = {"/v3/lease/keepalive", "lease keepalive", true, false,
+                                                         finish_lease};
+static const struct cfg_etcd_call_kind revoke_kind = {"/v3/lease/revoke", "lease revocation", true, false,
+                                                      finish_revoke};
+static const struct cfg_etcd_call_kind status_kind = {"/v3/maintenance/status", "status", true, false, finish_status};
 
 /* "Never from inside the call that starts it" cannot be kept without memory for the call itself: like the loop's own
  * queue, that ends the process. */
-static struct cfg_etcd_call *need_call(struct cfg_etcd *e, const struct cfg_call_kind *kind, void *arg)
+static struct cfg_etcd_call *need_call(struct cfg_etcd *e, const struct cfg_etcd_call_kind *kind, void *arg)
 {
-    struct cfg_etcd_call *c = cfg_call_new(e, kind, arg);
+    struct cfg_etcd_call *c = cfg_etcd_call_new(e, kind, arg);
     if (c == NULL)
         abort();
     return c;
@@ -79,7 +80,7 @@ struct cfg_etcd_call *cfg_etcd_range_call(struct cfg_etcd *e, const struct cfg_e
     struct cfg_etcd_call *c = need_call(e, &range_kind, arg);
     c->fn.range = fn;
     cfg_etcd_range_print(&c->body, r);
-    cfg_call_start(c, timeout_ms);
+    cfg_etcd_call_start(c, timeout_ms);
     return c;
 }
 
@@ -95,7 +96,7 @@ void cfg_etcd_txn(struct cfg_etcd *e, const struct cfg_etcd_txn_req *r, unsigned
     struct cfg_etcd_call *c = need_call(e, &txn_kind, arg);
     c->fn.txn = fn;
     cfg_etcd_txn_print(&c->body, r);
-    cfg_call_start(c, timeout_ms);
+    cfg_etcd_call_start(c, timeout_ms);
 }
 
 void cfg_etcd_lease_grant(struct cfg_etcd *e, int64_t ttl_s, cfg_etcd_lease_fn fn, void *arg)
@@ -103,7 +104,7 @@ void cfg_etcd_lease_grant(struct cfg_etcd *e, int64_t ttl_s, cfg_etcd_lease_fn f
     struct cfg_etcd_call *c = need_call(e, &grant_kind, arg);
     c->fn.lease = fn;
     cfg_etcd_lease_grant_print(&c->body, ttl_s);
-    cfg_call_start(c, 0);
+    cfg_etcd_call_start(c, 0);
 }
 
 void cfg_etcd_lease_keepalive(struct cfg_etcd *e, int64_t id, cfg_etcd_lease_fn fn, void *arg)
@@ -111,7 +112,7 @@ void cfg_etcd_lease_keepalive(struct cfg_etcd *e, int64_t id, cfg_etcd_lease_fn 
     struct cfg_etcd_call *c = need_call(e, &keepalive_kind, arg);
     c->fn.lease = fn;
     cfg_etcd_lease_id_print(&c->body, id);
-    cfg_call_start(c, 0);
+    cfg_etcd_call_start(c, 0);
 }
 
 void cfg_etcd_lease_revoke(struct cfg_etcd *e, int64_t id, cfg_etcd_done_fn fn, void *arg)
@@ -119,7 +120,7 @@ void cfg_etcd_lease_revoke(struct cfg_etcd *e, int64_t id, cfg_etcd_done_fn fn, 
     struct cfg_etcd_call *c = need_call(e, &revoke_kind, arg);
     c->fn.done = fn;
     cfg_etcd_lease_id_print(&c->body, id);
-    cfg_call_start(c, 0);
+    cfg_etcd_call_start(c, 0);
 }
 
 void cfg_etcd_status(struct cfg_etcd *e, cfg_etcd_status_fn fn, void *arg)
@@ -127,5 +128,5 @@ void cfg_etcd_status(struct cfg_etcd *e, cfg_etcd_status_fn fn, void *arg)
     struct cfg_etcd_call *c = need_call(e, &status_kind, arg);
     c->fn.status = fn;
     cfg_buf_puts(&c->body, "{}");
-    cfg_call_start(c, 0);
+    cfg_etcd_call_start(c, 0);
 }

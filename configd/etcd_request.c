@@ -16,7 +16,7 @@ static uint64_t left_ms(const struct cfg_etcd_call *c)
     return now >= c->deadline_ns ? 0 : (c->deadline_ns - now) / 1000000u;
 }
 
-static void move_to(struct cfg_etcd_call *c, struct cfg_call_list *list)
+static void move_to(struct cfg_etcd_call *c, struct cfg_etcd_call_list *list)
 {
     if (c->list)
         TAILQ_REMOVE(c->list, c, link);
@@ -48,7 +48,7 @@ static void free_call(struct cfg_etcd_call *c)
     free(c);
 }
 
-struct cfg_etcd_call *cfg_call_new(struct cfg_etcd *e, const struct cfg_call_kind *kind, void *arg)
+struct cfg_etcd_call *cfg_etcd_call_new(struct cfg_etcd *e, const struct cfg_etcd_call_kind *kind, void *arg)
 {
     struct cfg_etcd_call *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -61,12 +61,12 @@ struct cfg_etcd_call *cfg_call_new(struct cfg_etcd *e, const struct cfg_call_kin
     return c;
 }
 
-void cfg_call_cancel(struct cfg_etcd_call *c)
+void cfg_etcd_call_cancel(struct cfg_etcd_call *c)
 {
     free_call(c);
 }
 
-void cfg_call_fail(struct cfg_etcd_call *c, const struct cfg_error *err)
+void cfg_etcd_call_fail(struct cfg_etcd_call *c, const struct cfg_error *err)
 {
     struct cfg_error copy = *err; /* it may lie in *c */
     end_attempt(c);
@@ -87,7 +87,7 @@ void cfg_etcd_fail_broken(void *client)
     struct cfg_etcd *e = client;
     struct cfg_etcd_call *c;
     while ((c = TAILQ_FIRST(&e->broken)) != NULL)
-        cfg_call_fail(c, &c->last);
+        cfg_etcd_call_fail(c, &c->last);
 }
 
 int cfg_etcd_transport_error(struct cfg_error *err, const struct cfg_etcd *e, size_t endpoint, CURLcode result,
@@ -144,7 +144,7 @@ static void repeat(struct cfg_etcd_call *c, unsigned pause_ms)
 {
     struct cfg_etcd *e = c->client;
     if (left_ms(c) <= pause_ms) {
-        cfg_call_fail(c, &c->last);
+        cfg_etcd_call_fail(c, &c->last);
         return;
     }
     e->stats.retries++;
@@ -167,7 +167,7 @@ static void outcome_unknown(struct cfg_etcd_call *c)
 {
     struct cfg_error err;
     (void)cfg_fail(&err, CFG_E_UNKNOWN_OUTCOME, "the %s may or may not have happened: %s", c->kind->name, c->last.text);
-    cfg_call_fail(c, &err);
+    cfg_etcd_call_fail(c, &err);
 }
 
 static void succeed(struct cfg_etcd_call *c)
@@ -221,7 +221,7 @@ static void attempt_done(struct cfg_transfer *t, CURLcode result)
         succeed(c);
         break;
     case CFG_VERDICT_FAIL:
-        cfg_call_fail(c, &c->last);
+        cfg_etcd_call_fail(c, &c->last);
         break;
     case CFG_VERDICT_RETRY:
         repeat(c, pause_of(c));
@@ -316,7 +316,7 @@ void cfg_etcd_pump(struct cfg_etcd *e)
     }
 }
 
-void cfg_call_start(struct cfg_etcd_call *c, unsigned timeout_ms)
+void cfg_etcd_call_start(struct cfg_etcd_call *c, unsigned timeout_ms)
 {
     struct cfg_etcd *e = c->client;
     c->timeout_ms = timeout_ms ? timeout_ms : e->request_timeout_ms;

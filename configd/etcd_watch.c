@@ -55,7 +55,7 @@ static void stop(struct cfg_etcd_watch *w)
     w->client = NULL;
     LIST_REMOVE(w, link);
     if (w->probe)
-        cfg_call_cancel(w->probe);
+        cfg_etcd_call_cancel(w->probe);
     w->probe = NULL;
     cfg_timer_stop(w->silence);
     cfg_curl_loop_remove(e->curl, &w->transfer);
