@@ -37,6 +37,8 @@ extern "C" {
     X(CFG_E_UNSUPPORTED, -17, "unsupported", 422, 5)                     \
     X(CFG_E_MEDIA_TYPE, -18, "unsupported_media_type", 415, 2)           \
     X(CFG_E_METHOD, -19, "method_not_allowed", 405, 2)                   \
+    X(CFG_E_HEADERS, -20, "headers_too_large", 431, 2)                   \
+    X(CFG_E_REQUEST_TIMEOUT, -21, "request_timeout", 408, 8)             \
     X(CFG_E_UNAUTHORIZED, -30, "unauthorized", 401, 6)                   \
     X(CFG_E_FORBIDDEN, -31, "forbidden", 403, 6)                         \
     X(CFG_E_ORIGIN, -32, "cross_origin", 403, 6)                         \

@@ -1,0 +1,410 @@
+/* One request as handlers see it: let in or refused, answered once, counted. */
+#include "configd/http_internal.h"
+
+#include "proto/problem.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+enum { MAX_REPLY = 1 << 30 };
+
+/* --- looking --- */
+
+const char *cfg_call_method(const struct cfg_call *c)
+{
+    return c->head ? "GET" : c->method;
+}
+
+const char *cfg_call_param(const struct cfg_call *c, const char *name)
+{
+    return cfg_match_param(&c->match, name);
+}
+
+const char *cfg_call_query(const struct cfg_call *c, const char *name)
+{
+    for (const struct evkeyval *kv = TAILQ_FIRST(&c->query); kv; kv = TAILQ_NEXT(kv, next))
+        if (strcmp(kv->key, name) == 0)
+            return kv->value;
+    return NULL;
+}
+
+size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char **out, size_t max)
+{
+    size_t n = 0;
+    for (const struct evkeyval *kv = TAILQ_FIRST(&c->query); kv; kv = TAILQ_NEXT(kv, next)) {
+        if (strcmp(kv->key, name) != 0)
+            continue;
+        if (n < max)
+            out[n] = kv->value;
+        n++;
+    }
+    return n;
+}
+
+const char *cfg_call_header(const struct cfg_call *c, const char *name)
+{
+    return c->req ? evhttp_find_header(evhttp_request_get_input_headers(c->req), name) : NULL;
+}
+
+struct cfg_slice cfg_call_body(const struct cfg_call *c)
+{
+    if (c->req == NULL)
+        return (struct cfg_slice){"", 0};
+    struct evbuffer *input = evhttp_request_get_input_buffer(c->req);
+    size_t n = evbuffer_get_length(input);
+    const unsigned char *bytes = n ? evbuffer_pullup(input, -1) : NULL;
+    return bytes ? (struct cfg_slice){(const char *)bytes, n} : (struct cfg_slice){"", 0};
+}
+
+const struct cfg_principal *cfg_call_principal(const struct cfg_call *c)
+{
+    return &c->principal;
+}
+
+unsigned cfg_call_body_kind(const struct cfg_call *c)
+{
+    return c->body_kind;
+}
+
+int cfg_call_json(const struct cfg_call *c, cJSON **out, struct cfg_error *err)
+{
+    struct cfg_slice body = cfg_call_body(c);
+    if (body.len == 0)
+        return cfg_fail(err, CFG_E_JSON, "this request needs a JSON body");
+    return cfg_json_parse(out, body, 0, err);
+}
+
+/* --- answering --- */
+
+static void link_call(struct cfg_call *c)
+{
+    c->next = c->http->calls;
+    if (c->next)
+        c->next->prev = c;
+    c->http->calls = c;
+}
+
+static void free_call(struct cfg_call *c)
+{
+    if (c->http) {
+        *(c->prev ? &c->prev->next : &c->http->calls) = c->next;
+        if (c->next)
+            c->next->prev = c->prev;
+    }
+    cfg_match_finish(&c->match);
+    evhttp_clear_headers(&c->query);
+    (void)cfg_tokens_unref(c->tokens);
+    free(c);
+}
+
+static void count(struct cfg_call *c, int status)
+{
+    struct cfg_http *h = c->http;
+    size_t i = c->match.route ? (size_t)(c->match.route - h->o.routes) : h->o.n_routes;
+    struct cfg_http_route_stats *s = &h->stats[i];
+    uint64_t took = h->o.clock->monotonic_ns(h->o.clock->arg) - c->start_ns;
+    for (size_t k = 0; k < sizeof s->codes / sizeof s->codes[0]; k++) {
+        if (s->codes[k].status != 0 && s->codes[k].status != status)
+            continue;
+        s->codes[k].status = status;
+        s->codes[k].n++;
+        break;
+    }
+    size_t b = 0;
+    while (b < CFG_HTTP_BUCKETS && (double)took / 1e9 > cfg_http_bucket_s[b])
+        b++;
+    s->buckets[b]++;
+    s->sum_ns += took;
+}
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {{200, "OK"},
+                   {201, "Created"},
+                   {204, "No Content"},
+                   {304, "Not Modified"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {409, "Conflict"},
+                   {410, "Gone"},
+                   {412, "Precondition Failed"},
+                   {413, "Content Too Large"},
+                   {415, "Unsupported Media Type"},
+                   {422, "Unprocessable Content"},
+                   {428, "Precondition Required"},
+                   {500, "Internal Server Error"},
+                   {503, "Service Unavailable"},
+                   {504, "Gateway Timeout"},
+                   {507, "Insufficient Storage"}};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Error";
+}
+
+void cfg_call_set_header(struct cfg_call *c, const char *name, const char *value)
+{
+    if (c->req == NULL)
+        return;
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
+    (void)evhttp_remove_header(headers, name); /* −1: it was not there */
+    (void)evhttp_add_header(headers, name, value);
+}
+
+static void add_common_headers(struct cfg_call *c)
+{
+    if (c->http->o.decorate)
+        c->http->o.decorate(c->http->o.app, c);
+    cfg_call_set_header(c, "Cache-Control", "no-cache");
+    cfg_call_set_header(c, "X-Content-Type-Options", "nosniff");
+}
+
+void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_type, struct cfg_slice body)
+{
+    if (c->req) {
+        struct evbuffer *buf = NULL;
+        add_common_headers(c);
+        if (content_type)
+            cfg_call_set_header(c, "Content-Type", content_type);
+        if (c->head) { /* evhttp would send the body all the same */
+            char length[24];
+            (void)snprintf(length, sizeof length, "%zu", body.len);
+            cfg_call_set_header(c, "Content-Length", length);
+        } else if (body.len > 0) {
+            buf = evbuffer_new();
+            if (buf == NULL || evbuffer_add(buf, body.ptr, body.len) != 0)
+                status = 503;
+        }
+        count(c, status);
+        evhttp_send_reply(c->req, status, reason_of(status), buf);
+        if (buf)
+            evbuffer_free(buf);
+    }
+    free_call(c);
+}
+
+void cfg_call_reply(struct cfg_call *c, int status, cJSON *body)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, MAX_REPLY);
+    if (body) {
+        cfg_json_print(&text, body);
+        cJSON_Delete(body);
+    }
+    if (cfg_buf_status(&text) != 0) {
+        struct cfg_error err;
+        (void)cfg_fail(&err, cfg_buf_status(&text), "no memory for the reply");
+        cfg_call_fail(c, &err, NULL);
+    } else {
+        cfg_call_reply_bytes(c, status, body ? "application/json" : NULL, cfg_buf_slice(&text));
+    }
+    cfg_buf_finish(&text);
+}
+
+void cfg_call_fail(struct cfg_call *c, const struct cfg_error *err, cJSON *extra)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, MAX_REPLY);
+    cfg_problem_print(&text, err, extra);
+    cJSON_Delete(extra);
+    if (err->code == CFG_E_UNAUTHORIZED)
+        cfg_call_set_header(c, "WWW-Authenticate", "Bearer");
+    if (err->code == CFG_E_NOT_READY || err->code == CFG_E_UNAVAILABLE || err->code == CFG_E_RATE)
+        cfg_call_set_header(c, "Retry-After", "1");
+    cfg_call_reply_bytes(c, cfg_code_http(err->code), "application/problem+json", cfg_buf_slice(&text));
+    cfg_buf_finish(&text);
+}
+
+/* --- taking the socket --- */
+
+void cfg_call_stream_head(const struct cfg_call *c, struct cfg_buf *out)
+{
+    cfg_buf_puts(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+                      "X-Accel-Buffering: no\r\nConnection: close\r\n");
+    const struct evkeyval *kv = c->req ? TAILQ_FIRST(evhttp_request_get_output_headers(c->req)) : NULL;
+    for (; kv; kv = TAILQ_NEXT(kv, next))
+        cfg_buf_printf(out, "%s: %s\r\n", kv->key, kv->value);
+    cfg_buf_puts(out, "\r\n");
+}
+
+/* evhttp offers no way to give a socket away: freeing the connection shuts down and closes its descriptor. So the
+ * socket moves to another descriptor first and a dummy takes the old one's place, which evhttp may then close. */
+static int move_descriptor(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (moved < 0)
+        return -1;
+    int dummy = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (dummy < 0 || dup3(dummy, fd, O_CLOEXEC) < 0) {
+        (void)close(moved);
+        moved = -1;
+    }
+    if (dummy >= 0)
+        (void)close(dummy);
+    return moved;
+}
+
+bool cfg_call_take_socket(struct cfg_call *c, struct cfg_taken *out)
+{
+    struct evhttp_connection *evcon = c->req ? evhttp_request_get_connection(c->req) : NULL;
+    if (evcon == NULL) {
+        if (c->req)
+            evhttp_request_free(c->req);
+        free_call(c);
+        return false;
+    }
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(evcon);
+    (void)bufferevent_disable(bev, EV_READ | EV_WRITE); /* its descriptor leaves the poll set, so it may change hands */
+    cfg_conns_forget(c->http->conns, c->req);
+    count(c, 200);
+    *out = (struct cfg_taken){-1, NULL, NULL};
+    if (c->http->tls) {
+        bufferevent_setcb(bev, NULL, NULL, NULL, NULL);
+        (void)bufferevent_set_timeouts(bev, NULL, NULL);
+        out->bev = bev;
+        out->owner = evcon;
+    } else {
+        out->fd = move_descriptor(bufferevent_getfd(bev));
+        evhttp_connection_free(evcon);
+    }
+    free_call(c);
+    return out->bev || out->fd >= 0;
+}
+
+void cfg_taken_close(struct cfg_taken *t)
+{
+    if (t->fd >= 0)
+        (void)close(t->fd);
+    if (t->owner)
+        evhttp_connection_free(t->owner);
+    *t = (struct cfg_taken){-1, NULL, NULL};
+}
+
+/* --- letting in --- */
+
+static bool is_write(const struct cfg_call *c)
+{
+    return !c->head && strcmp(c->method, "GET") != 0 && strcmp(c->method, "OPTIONS") != 0;
+}
+
+static int check_edges(struct cfg_call *c, struct cfg_error *err)
+{
+    const struct cfg_http *h = c->http;
+    const char *host = cfg_call_header(c, "Host");
+    int rc = cfg_check_host(&h->hosts, host, err);
+    if (rc == 0)
+        rc = cfg_check_origin(cfg_call_header(c, "Origin"), host, h->tls != NULL, err);
+    return rc;
+}
+
+static int check_rights(struct cfg_call *c, struct cfg_error *err)
+{
+    const struct cfg_route *route = c->match.route;
+    const struct cfg_http_options *o = &c->http->o;
+    const char *ns = cfg_call_param(c, "ns"), *d = cfg_call_param(c, "d");
+    char buf[CFG_LIMIT_NAME + 1];
+    if (route->role == CFG_ROLE_NONE)
+        return 0;
+    int rc = cfg_principal_prove(&c->principal, c->tokens, cfg_call_header(c, "Authorization"),
+                                 cfg_call_header(c, "Configd-User"), err);
+    if (rc == 0)
+        rc = cfg_principal_check_role(&c->principal, route->role, route->worker, err);
+    if (rc == 0 && ns)
+        rc = cfg_principal_check_namespace(&c->principal, ns, err);
+    if (rc == 0 && d)
+        rc = cfg_principal_check_deployment(&c->principal, d,
+                                            o->deployment_config ? o->deployment_config(o->app, d, buf) : NULL, err);
+    return rc;
+}
+
+static int let_in(struct cfg_call *c, const struct evhttp_uri *uri, struct cfg_error *err)
+{
+    const struct cfg_http_options *o = &c->http->o;
+    int rc = check_edges(c, err);
+    if (rc == 0)
+        rc = cfg_route_find(&c->match, o->routes, o->n_routes, c->method, cfg_slice_str(evhttp_uri_get_path(uri)), err);
+    if (rc != 0 || c->match.route == NULL)
+        return rc;
+    rc = check_rights(c, err);
+    const char *query = evhttp_uri_get_query(uri);
+    if (rc == 0 && query && evhttp_parse_query_str(query, &c->query) != 0)
+        rc = cfg_fail(err, CFG_E_INVALID, "the query string is malformed");
+    if (rc == 0)
+        rc = cfg_check_body(&c->body_kind, is_write(c) ? c->match.route->body : 0, cfg_call_header(c, "Content-Type"),
+                            evbuffer_get_length(evhttp_request_get_input_buffer(c->req)), err);
+    return rc;
+}
+
+static const char *method_name(enum evhttp_cmd_type type)
+{
+    switch (type) {
+    case EVHTTP_REQ_GET:
+        return "GET";
+    case EVHTTP_REQ_HEAD:
+        return "HEAD";
+    case EVHTTP_REQ_PUT:
+        return "PUT";
+    case EVHTTP_REQ_PATCH:
+        return "PATCH";
+    case EVHTTP_REQ_POST:
+        return "POST";
+    case EVHTTP_REQ_DELETE:
+        return "DELETE";
+    default:
+        return "OPTIONS"; /* evhttp lets no other through */
+    }
+}
+
+void cfg_http_dispatch(struct evhttp_request *req, void *http)
+{
+    struct cfg_http *h = http;
+    struct cfg_call *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        evhttp_send_error(req, 503, NULL);
+        return;
+    }
+    c->http = h;
+    c->req = req;
+    c->tokens = cfg_tokens_ref(h->tokens);
+    c->method = method_name(evhttp_request_get_command(req));
+    c->head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+    c->start_ns = h->o.clock->monotonic_ns(h->o.clock->arg);
+    TAILQ_INIT(&c->query);
+    link_call(c);
+    cfg_conns_request(h->conns, req);
+    struct cfg_error err;
+    int rc = let_in(c, evhttp_request_get_evhttp_uri(req), &err);
+    if (c->match.allow[0] && (rc == CFG_E_METHOD || (rc == 0 && c->match.route == NULL)))
+        cfg_call_set_header(c, "Allow", c->match.allow);
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else if (c->match.route == NULL)
+        cfg_call_reply(c, 204, NULL);
+    else
+        c->match.route->handler(h->o.app, c);
+}
+
+void cfg_http_orphan_calls(struct cfg_http *h)
+{
+    struct cfg_call *next;
+    for (struct cfg_call *c = h->calls; c; c = next) {
+        next = c->next;
+        c->http = NULL;
+        c->req = NULL;
+        c->prev = c->next = NULL;
+    }
+    h->calls = NULL;
+}

@@ -1,0 +1,46 @@
+/* What the files of the HTTP edge share; nobody else includes it. */
+#ifndef CFG_CONFIGD_HTTP_INTERNAL_H
+#define CFG_CONFIGD_HTTP_INTERNAL_H
+
+#include "configd/http_route.h"
+#include "configd/http_server.h"
+
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+
+struct cfg_http {
+    struct cfg_http_options o;
+    struct evhttp *evhttp;
+    struct cfg_conns *conns;
+    SSL_CTX *tls;
+    struct cfg_tokens *tokens;
+    struct cfg_listen listen;
+    struct cfg_hosts hosts;
+    char **allowed, *advertised; /* owned copies hosts points to */
+    char url[320];
+    struct cfg_http_route_stats *stats; /* n_routes + 1 */
+    struct cfg_call *calls;             /* not answered yet */
+};
+
+struct cfg_call {
+    struct cfg_http *http;      /* NULL once the server is gone */
+    struct evhttp_request *req; /* NULL once the server is gone */
+    struct cfg_match match;
+    struct evkeyvalq query;
+    struct cfg_principal principal;
+    struct cfg_tokens *tokens; /* keeps the principal's strings */
+    const char *method;
+    unsigned body_kind;
+    bool head;
+    uint64_t start_ns;
+    struct cfg_call *prev, *next;
+};
+
+/* Called by evhttp for every request it could read (http_call.c). */
+void cfg_http_dispatch(struct evhttp_request *req, void *http);
+/* Cuts the calls off from a server that is going away. */
+void cfg_http_orphan_calls(struct cfg_http *h);
+/* A context for a certificate chain and its key in PEM; returned-owned. CFG_E_IO (http_tls.c). */
+CFG_MUST_CHECK int cfg_tls_context(SSL_CTX **out, const char *cert, const char *key, struct cfg_error *err);
+
+#endif
