@@ -217,13 +217,14 @@ static void memory_free(struct cfg_source *s)
     free(m);
 }
 
-char *cfg_memory_wait_report(struct cfg_memory_source *m, unsigned n)
+char *cfg_memory_wait_report(struct cfg_memory_source *m, unsigned *n)
 {
     (void)pthread_mutex_lock(&m->lock);
-    while (m->reports < n) {
+    while (m->reports < *n) {
         (void)pthread_cond_wait(&m->reported, &m->lock);
     }
     char *text = copy(m->report);
+    *n = m->reports;
     (void)pthread_mutex_unlock(&m->lock);
     return text;
 }

@@ -17,9 +17,9 @@ void cfg_memory_push_mark(struct cfg_memory_source *m, const char *revision);
 void cfg_memory_push_state(struct cfg_memory_source *m, enum cfg_source_state state, const struct cfg_error *why);
 void cfg_memory_push_registered(struct cfg_memory_source *m, unsigned report_interval_ms);
 
-/* Waits until the worker has sent report number n (counted from 1) and returns the newest one's text (returned-owned).
- */
-char *cfg_memory_wait_report(struct cfg_memory_source *m, unsigned n);
+/* Waits until the worker has sent report number *n (counted from 1) and returns the newest one's text (returned-owned)
+ * and, in *n, its number. */
+char *cfg_memory_wait_report(struct cfg_memory_source *m, unsigned *n);
 unsigned cfg_memory_reports(struct cfg_memory_source *m);
 /* What the worker offered to go on from ("" for nothing), and its latest registration after the first view. Borrowed
  * until the source is freed; call after start. */

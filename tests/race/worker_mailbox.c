@@ -153,7 +153,8 @@ int main(void)
     for (size_t i = 0; i < READERS + 1; i++) {
         (void)pthread_join(threads[i], NULL);
     }
-    free(cfg_memory_wait_report(source, 1));
+    unsigned n = 1;
+    free(cfg_memory_wait_report(source, &n));
     cfg_worker_close(w);
     if (atomic_load(&prepared) != atomic_load(&committed) + atomic_load(&aborted)) {
         die("a prepared view was neither committed nor aborted, or both");

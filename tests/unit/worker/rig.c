@@ -96,8 +96,8 @@ struct cfg_worker_status rig_status(struct rig *r)
 
 char *rig_report_with(struct rig *r, const char *part)
 {
-    for (unsigned n = 1;; n = cfg_memory_reports(r->source) + 1) {
-        char *text = cfg_memory_wait_report(r->source, n);
+    for (unsigned n = 1;; n++) {
+        char *text = cfg_memory_wait_report(r->source, &n);
         if (strstr(text, part) != NULL) {
             return text;
         }

@@ -106,7 +106,8 @@ Test(loop, a_hook_that_refuses_refuses_the_view)
     cr_assert_str_eq(rig_step(&r)->revision, "1-10");
     cr_assert_str_eq(story, "prepare(0.5) commit(0.5) prepare(1.95) ");
     cr_assert_not_null(strstr(rig_status(&r).last_reject, "too hot"));
-    char *report = cfg_memory_wait_report(r.source, 1);
+    unsigned n = 1;
+    char *report = cfg_memory_wait_report(r.source, &n);
     cr_assert_not_null(strstr(report, "\"path\":\"sampling\",\"reason\":\"too hot for this card\""), "%s", report);
     free(report);
 }
