@@ -11,7 +11,8 @@ from collections import namedtuple
 
 from . import _native as native
 
-live, drain, barrier, restart, pinned = range(5)
+live, drain, barrier, restart, pinned = "live", "drain", "barrier", "restart", "pinned"
+_CLASSES = (live, drain, barrier, restart, pinned)  # in the order of enum cfg_class
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -82,6 +83,12 @@ def _bytes(value):
     return None if value is None else str(value).encode()
 
 
+def _class(name):
+    if name not in _CLASSES:
+        raise ValueError(f"unknown class {name!r}: one of " + ", ".join(_CLASSES))
+    return _CLASSES.index(name)
+
+
 def _number(value):
     return value.f64
 
@@ -141,23 +148,23 @@ class Worker:
     # --- the contract: before start ---
 
     def f64(self, path, klass, minimum, maximum, default):
-        p = native.lib().cfg_param_f64(self._w, _bytes(path), klass, minimum, maximum, default)
+        p = native.lib().cfg_param_f64(self._w, _bytes(path), _class(klass), minimum, maximum, default)
         return Param(path, p.index, _number)
 
     def i64(self, path, klass, minimum=INT64_MIN, maximum=INT64_MAX, default=0):
-        p = native.lib().cfg_param_i64(self._w, _bytes(path), klass, minimum, maximum, default)
+        p = native.lib().cfg_param_i64(self._w, _bytes(path), _class(klass), minimum, maximum, default)
         return Param(path, p.index, _integer)
 
     def bool(self, path, klass, default):
-        p = native.lib().cfg_param_bool(self._w, _bytes(path), klass, default)
+        p = native.lib().cfg_param_bool(self._w, _bytes(path), _class(klass), default)
         return Param(path, p.index, _boolean)
 
     def string(self, path, klass, default):
-        p = native.lib().cfg_param_string(self._w, _bytes(path), klass, _bytes(default))
+        p = native.lib().cfg_param_string(self._w, _bytes(path), _class(klass), _bytes(default))
         return Param(path, p.index, _string)
 
     def json(self, path, klass, default=None):
-        p = native.lib().cfg_param_json(self._w, _bytes(path), klass, json.dumps(default).encode())
+        p = native.lib().cfg_param_json(self._w, _bytes(path), _class(klass), json.dumps(default).encode())
         return Param(path, p.index, _json)
 
     def flag(self, address, default=False):

@@ -1,0 +1,124 @@
+/* Sampling. See sample.h. */
+#include "worker/cfg-infer/sample.h"
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+static void normalise(double p[CFG_SYMBOLS])
+{
+    double sum = 0;
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        sum += p[i];
+    }
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        p[i] /= sum;
+    }
+}
+
+static unsigned most_probable(const double p[CFG_SYMBOLS])
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i < CFG_SYMBOLS; i++) {
+        if (p[i] > p[best]) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+void cfg_sample_temperature(double p[CFG_SYMBOLS], double t)
+{
+    unsigned best = most_probable(p);
+    if (t <= 0) {
+        for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+            p[i] = i == best ? 1 : 0;
+        }
+        return;
+    }
+    /* Relative to the greatest, so that a small t underflows the others and never the whole. */
+    double top = p[best];
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        p[i] = p[i] > 0 ? pow(p[i] / top, 1 / t) : 0;
+    }
+    normalise(p);
+}
+
+struct ranked {
+    double p;
+    unsigned symbol;
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct ranked *x = a;
+    const struct ranked *y = b;
+    if (x->p > y->p || x->p < y->p) {
+        return x->p > y->p ? -1 : 1;
+    }
+    return x->symbol < y->symbol ? -1 : 1;
+}
+
+static void rank(struct ranked out[CFG_SYMBOLS], const double p[CFG_SYMBOLS])
+{
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        out[i] = (struct ranked){p[i], i};
+    }
+    qsort(out, CFG_SYMBOLS, sizeof out[0], by_rank);
+}
+
+static void keep(double p[CFG_SYMBOLS], const struct ranked *ranked, unsigned n)
+{
+    for (unsigned i = n; i < CFG_SYMBOLS; i++) {
+        p[ranked[i].symbol] = 0;
+    }
+    normalise(p);
+}
+
+void cfg_sample_top_k(double p[CFG_SYMBOLS], unsigned k)
+{
+    if (k == 0 || k >= CFG_SYMBOLS) {
+        return;
+    }
+    struct ranked ranked[CFG_SYMBOLS];
+    rank(ranked, p);
+    keep(p, ranked, k);
+}
+
+void cfg_sample_top_p(double p[CFG_SYMBOLS], double mass)
+{
+    if (mass >= 1) {
+        return;
+    }
+    struct ranked ranked[CFG_SYMBOLS];
+    rank(ranked, p);
+    unsigned n = 1;
+    for (double sum = ranked[0].p; sum < mass && n < CFG_SYMBOLS; n++) {
+        sum += ranked[n].p;
+    }
+    keep(p, ranked, n);
+}
+
+unsigned cfg_sample_draw(const double p[CFG_SYMBOLS], double u)
+{
+    unsigned last = 0;
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        if (p[i] <= 0) {
+            continue;
+        }
+        last = i;
+        u -= p[i];
+        if (u < 0) {
+            break;
+        }
+    }
+    return last; /* rounding may leave a crumb behind the last symbol */
+}
+
+double cfg_sample_uniform(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    z ^= z >> 31;
+    return (double)(z >> 11) * 0x1.0p-53;
+}
