@@ -36,7 +36,7 @@ static int check_backup(struct cfg_slice text, const char *name, struct cfg_erro
         rc = cfg_fail(err, CFG_E_VALUE, "%s is cut short: its last line is missing", name);
     else if (cfg_digest_bytes(digest, head) != 0)
         rc = cli_no_memory(err);
-    else if (strcmp(strchr(digest, ':') + 1, cfg_json_get_str(tail, "sha256", "")) != 0)
+    else if (strcmp(digest, cfg_json_get_str(tail, "sha256", "")) != 0)
         rc = cfg_fail(err, CFG_E_VALUE, "%s is damaged: its sum does not match", name);
     cJSON_Delete(first);
     cJSON_Delete(tail);

@@ -36,8 +36,8 @@ static cJSON *make_item(const struct cfg_override *o, bool change_type)
     cJSON *item = cJSON_CreateObject();
     bool ok = item && cJSON_AddStringToObject(item, "name", o->address.name) &&
               cJSON_AddStringToObject(item, "mode", mode_name(o->mode));
-    if (ok && o->value) {
-        cJSON *value = cJSON_Duplicate(o->value, true);
+    if (ok && o->value) { /* the words themselves, for a parameter that holds text */
+        cJSON *value = o->on_off >= 0 ? cJSON_CreateString(o->on_off ? "on" : "off") : cJSON_Duplicate(o->value, true);
         ok = value && cJSON_AddItemToObject(item, "value", value);
     }
     if (ok && o->on_off >= 0)

@@ -113,7 +113,7 @@ Test(cfgctl, a_set_is_one_request)
         "[{\"namespace\":\"chat\",\"set\":[{\"name\":\"t\",\"mode\":\"set\",\"value\":2},{\"name\":\"s\","
         "\"mode\":\"set\",\"value\":\"x y\"},{\"name\":\"n\",\"mode\":\"add\",\"value\":{\"a\":1}},"
         "{\"name\":\"z\",\"mode\":\"set\",\"value\":\"1\",\"change_type\":true}]},"
-        "{\"namespace\":\"e\",\"set\":[{\"name\":\"f\",\"mode\":\"set\",\"value\":true,\"on_off\":\"on\"}]}]");
+        "{\"namespace\":\"e\",\"set\":[{\"name\":\"f\",\"mode\":\"set\",\"value\":\"on\",\"on_off\":\"on\"}]}]");
     cr_assert_str_eq(o.out, "chat v43: t 1 → 2 · live on 1 worker, pending restart on 0, read by nobody on 0\n");
     cr_assert_str_eq(o.err, "");
 }
@@ -281,7 +281,7 @@ Test(cfgctl, a_damaged_backup_never_reaches_the_server)
 {
     struct server s;
     static const char good[] = "printf '{\"configd_backup\":1}\\n{\"key\":\"k\",\"value\":{}}\\n' >$d/b; printf "
-                               "'{\"end\":true,\"sha256\":\"%s\"}\\n' $(sha256sum $d/b | cut -c1-64) >>$d/b; ";
+                               "'{\"end\":true,\"sha256\":\"sha256:%s\"}\\n' $(sha256sum $d/b | cut -c1-64) >>$d/b; ";
     char line[1024];
     snprintf(line, sizeof line, "(d=$(mktemp -d); %s cfgctl restore $d/b; r=$?; rm -r $d; exit $r)", good);
     struct outcome o = RUN(&s, line, {"/v1/restore", 200, JSON, "{\"restored\":1,\"revision\":\"2-9\",\"epoch\":2}"});
