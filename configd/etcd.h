@@ -4,7 +4,8 @@
  * rotate to the next. Requests that cannot change anything (range, status) are retried inside their deadline; a
  * transaction whose reply was lost ends with CFG_E_UNKNOWN_OUTCOME and is settled by the caller (commit.h), who alone
  * can tell. An expired auth token is renewed once. Every callback runs on the loop's thread, never from inside the call
- * that starts the request, and exactly once; its reply is borrowed until it returns. */
+ * that starts the request, and exactly once; its reply is borrowed until it returns. The process must ignore SIGPIPE:
+ * a connection over TLS may raise it. */
 #ifndef CFG_CONFIGD_ETCD_H
 #define CFG_CONFIGD_ETCD_H
 

@@ -193,9 +193,11 @@ static struct cfg_attempt review(struct cfg_etcd_call *c, CURLcode result)
         a.transported = false;
         result = CURLE_GOT_NOTHING;
     }
-    if (!a.transported)
+    /* The last attempt often gets only what time is left: that it ran out says less than what stopped the others. */
+    bool told = c->tries > 0 && result == CURLE_OPERATION_TIMEDOUT;
+    if (!a.transported && !told)
         (void)cfg_etcd_transport_error(&c->last, e, c->endpoint, result, c->error_text);
-    else if (status != 200)
+    else if (a.transported && status != 200)
         a.code = cfg_etcd_error_read(&c->last, status, cfg_buf_slice(&c->reply));
     a.text = c->last.text;
     return a;

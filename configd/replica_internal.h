@@ -43,6 +43,7 @@ struct cfg_replica {
 
     struct cfg_etcd_watch *watch;
     bool watch_created;
+    uint64_t watch_since_ns;
     struct cfg_etcd_event *scratch; /* a batch with the prefix taken off its keys */
     size_t cap_scratch;
 

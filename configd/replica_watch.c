@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHORT_LIFE_NS = 1000000000 };
+
 void cfg_replica_watch_drop(struct cfg_replica *r)
 {
     cfg_etcd_watch_free(r->watch);
@@ -18,6 +20,7 @@ static void on_created(void *arg, int64_t revision)
     cfg_replica_heard(r);
     r->failures = 0;
     r->watch_created = true;
+    r->watch_since_ns = r->heard_ns;
     cfg_replica_move(r, CFG_REPLICA_LIVE, NULL);
     cfg_replica_level_check(r, revision, 50);
 }
@@ -120,7 +123,9 @@ static void on_behind(void *arg, int64_t header_revision)
 static void on_lost(void *arg, const struct cfg_error *err)
 {
     struct cfg_replica *r = arg;
-    cfg_replica_recheck(r, err, !r->watch_created);
+    /* Lost after a while: at once. One that never lives long must not become a busy loop. */
+    uint64_t lived_ns = r->clock->monotonic_ns(r->clock->arg) - r->watch_since_ns;
+    cfg_replica_recheck(r, err, !r->watch_created || lived_ns < SHORT_LIFE_NS);
 }
 
 void cfg_replica_watch(struct cfg_replica *r)

@@ -346,6 +346,42 @@ Test(faults, reply_cut_at_every_byte)
     cfg_test_etcd_free(server);
 }
 
+Test(faults, request_cut_at_every_byte)
+{
+    struct cfg_test_etcd *server = cfg_test_etcd_start(NULL);
+    const char *at = cfg_test_etcd_endpoint(server, 0);
+    struct cfg_test_proxy *proxy = cfg_test_proxy_start(cfg_test_etcd_port(server, 0));
+    struct cfg_rig rig;
+    cfg_rig_open(&rig, cfg_test_proxy_endpoint(proxy), NULL);
+    cfg_rig_put(&rig, "a", "cut 0", -1);
+    uint64_t before = cfg_test_proxy_counts(proxy).request_bytes;
+    cfg_rig_put(&rig, "a", "cut 0", -1);
+    int64_t length = (int64_t)(cfg_test_proxy_counts(proxy).request_bytes - before);
+    cr_assert_gt(length, 200);
+    for (int64_t cut = 0; cut <= length; cut += 3) {
+        int64_t mod = 0, now = 0;
+        free(cfg_test_get(at, "a", &mod));
+        char value[32];
+        (void)snprintf(value, sizeof value, "cut %lld", (long long)cut);
+        cfg_test_proxy_close_after_request_bytes(proxy, cut);
+        struct cfg_rig_result r = cfg_rig_put(&rig, "a", value, mod);
+        cfg_test_proxy_close_after_request_bytes(proxy, -1);
+        if (r.err.code != 0) {
+            cr_assert_eq(r.err.code, CFG_E_UNKNOWN_OUTCOME, "cut %lld: %s", (long long)cut, r.err.text);
+            struct cfg_rig_result again = cfg_rig_put(&rig, "a", value, mod);
+            cr_assert_eq(again.err.code, 0, "cut %lld: %s", (long long)cut, again.err.text);
+            cr_assert(again.succeeded || strcmp(again.first_value, value) == 0, "cut %lld", (long long)cut);
+        }
+        char *there = cfg_test_get(at, "a", &now);
+        cr_assert_str_eq(there, value);
+        cr_assert_eq(now, mod + 1, "cut %lld: written once", (long long)cut);
+        free(there);
+    }
+    cfg_rig_close(&rig);
+    cfg_test_proxy_free(proxy);
+    cfg_test_etcd_free(server);
+}
+
 Test(faults, reads_survive_cuts_and_cancel_ends_everything)
 {
     struct cfg_test_etcd *server = cfg_test_etcd_start(NULL);

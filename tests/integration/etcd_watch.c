@@ -142,6 +142,28 @@ Test(watch, events_resume_and_deletes)
     cfg_test_etcd_free(server);
 }
 
+Test(watch, hears_a_lease_expire)
+{
+    struct cfg_test_etcd *server = cfg_test_etcd_start(NULL);
+    struct cfg_rig rig;
+    cfg_rig_open(&rig, cfg_test_etcd_endpoint(server, 0), NULL);
+    struct cfg_rig_result lease = {0}, put = {0};
+    cfg_etcd_lease_grant(rig.etcd, 1, cfg_rig_on_lease, &lease);
+    cr_assert(cfg_rig_run(&rig, &lease.done, 10000) && lease.err.code == 0);
+    struct heard h = {0};
+    watch(&rig, &h, 0);
+    cr_assert(cfg_rig_run(&rig, &h.created, 10000));
+    struct cfg_etcd_op op = {.kind = CFG_ETCD_PUT, .key = cfg_slice_str("w/presence"), .lease = lease.id};
+    struct cfg_etcd_txn_req q = {.success = &op, .n_success = 1};
+    cfg_etcd_txn(rig.etcd, &q, 0, cfg_rig_on_txn, &put);
+    AWAIT_EVENTS(&rig, &h, 2u);
+    cr_assert(put.err.code == 0 && put.succeeded);
+    cr_assert(h.last_was_delete, "nobody kept it alive");
+    cfg_etcd_watch_free(h.watch);
+    cfg_rig_close(&rig);
+    cfg_test_etcd_free(server);
+}
+
 Test(watch, fragments_of_one_revision_are_joined)
 {
     /* A transaction larger than a fragment needs a server that takes such requests. */
