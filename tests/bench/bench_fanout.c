@@ -188,8 +188,10 @@ static void start_configd(struct system *s)
     s->server = configd.pid;
     s->trigger = bench_connect(configd.host_port);
     s->present = true;
-    if (bench_call(s->trigger, "PATCH", "/v1/config/bench", "application/merge-patch+json",
-                   "{\"sampling\":{\"temperature\":0.5}}", &reply) /
+    if (bench_call(
+            s->trigger, "POST", "/v1/changes", NULL,
+            "[{\"namespace\":\"bench\",\"set\":[{\"name\":\"sampling.temperature\",\"mode\":\"set\",\"value\":0.5}]}]",
+            &reply) /
                 100 !=
             2 ||
         bench_call(s->trigger, "POST", "/v1/deployments", NULL,
