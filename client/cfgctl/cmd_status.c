@@ -1,7 +1,7 @@
 /* status: the server and its deployments, or the workers of one. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/fleet.h"
 #include "client/cfgctl/table.h"
-#include "client/url.h"
 #include "proto/path.h"
 
 #include <stdio.h>
@@ -109,10 +109,12 @@ static void describe_fleet(struct cfg_buf *out, const struct cli *c, const cJSON
     struct table t;
     const cJSON *w;
     cli_put_text(out, cfg_json_get_str(reply, "deployment", "?"));
-    cfg_buf_printf(out, ": %.0f of %.0f workers converged on %s%s\n", cfg_json_get_num(reply, "converged", 0),
+    cfg_buf_printf(out, ": %.0f of %.0f workers converged on %s\n", cfg_json_get_num(reply, "converged", 0),
                    cfg_json_get_num(reply, "total", 0),
-                   cfg_json_get_str(cfg_json_get(reply, "target"), "revision", "?"),
-                   cfg_json_get_bool(reply, "partial", false) ? " (another configd could not be asked)" : "");
+                   cfg_json_get_str(cfg_json_get(reply, "target"), "revision", "?"));
+    if (cfg_json_get_bool(reply, "partial", false))
+        cfg_buf_printf(out, "%.0f more are connected to a configd that could not be asked\n",
+                       cfg_json_get_num(reply, "unasked", 0));
     table_init(&t,
                wide ? "WORKER|VIEW|STATE|STEP|APPLIED|AGE|HOST|PID|REPLICA|GROUP|RANK|AT|REPORTED_MS|OVERRIDES|PENDING"
                     : "WORKER|VIEW|STATE|STEP|APPLIED|AGE|OVERRIDES|PENDING");
@@ -130,15 +132,11 @@ static void describe_fleet(struct cfg_buf *out, const struct cli *c, const cJSON
 
 static int fleet_status(struct cli *c, struct cfg_buf *out, struct cfg_error *err)
 {
-    struct cfg_buf path;
-    cfg_buf_init(&path, 512);
-    cfg_url_format(&path, "/v1/deployments/*/workers", c->args[0]);
-    cJSON *reply = NULL;
-    int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
-    cfg_buf_finish(&path);
-    if (rc == 0 && !cli_show_tree(c, reply))
-        describe_fleet(out, c, reply);
-    cJSON_Delete(reply);
+    cJSON *fleet = NULL;
+    int rc = fleet_fetch(c, c->args[0], &fleet, err);
+    if (rc == 0 && !cli_show_tree(c, fleet))
+        describe_fleet(out, c, fleet);
+    cJSON_Delete(fleet);
     return rc;
 }
 

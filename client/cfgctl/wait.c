@@ -1,5 +1,5 @@
 #include "client/cfgctl/wait.h"
-#include "client/url.h"
+#include "client/cfgctl/fleet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,15 +54,21 @@ static int add_worker(cJSON *list, const char *deployment, const cJSON *worker, 
     return 0;
 }
 
+/* Workers that nobody could be asked about count as behind. */
+static void add_unasked(cJSON *list, const char *deployment, double n)
+{
+    static const struct wait_worker behind = {.latency_ms = -1, .step = -1};
+    cJSON *worker = n > 0 ? cJSON_CreateObject() : NULL;
+    if (worker && cJSON_AddStringToObject(worker, "worker", "workers of a configd that could not be asked"))
+        (void)add_worker(list, deployment, worker, behind); /* never applied */
+    cJSON_Delete(worker);
+}
+
 static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64_t sent_us, cJSON *list, int *applied,
                 struct cfg_error *err)
 {
-    struct cfg_buf path;
-    cfg_buf_init(&path, 1024);
-    cfg_url_format(&path, "/v1/deployments/*/workers", deployment);
     cJSON *reply = NULL;
-    int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
-    cfg_buf_finish(&path);
+    int rc = fleet_fetch(c, deployment, &reply, err);
     if (rc != 0)
         return rc;
     struct cfg_rev target = {0, 0};
@@ -75,6 +81,7 @@ static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64
         if (cfg_json_get_bool(worker, "connected", true))
             *applied += add_worker(list, deployment, worker, wait_judge(worker, target, rev, sent_us));
     }
+    add_unasked(list, deployment, cfg_json_get_num(reply, "unasked", 0));
     cJSON_Delete(reply);
     return 0;
 }

@@ -277,6 +277,33 @@ Test(cfgctl, wait_names_each_worker_and_the_stragglers)
     cr_assert_not_null(strstr(o.err, "1 of 1 workers have not applied it: w0"), "%s", o.err);
 }
 
+Test(cfgctl, wait_asks_every_configd)
+{
+    struct server s, other;
+    struct responder r;
+    const struct script there[] = {{"/v1/deployments/blue/workers", 200, JSON,
+                                    "{\"workers\":[{\"worker\":\"w1\",\"incarnation\":\"b\",\"replica\":\"r2\","
+                                    "\"converged\":true,\"applied\":{\"revision\":\"1-9\"}}]}"}};
+    other = (struct server){.scripts = there, .n = 1};
+    responder_start(&r, play, &other);
+    char here[1024];
+    snprintf(here, sizeof here,
+             "{\"target\":{\"revision\":\"1-9\"},\"workers\":[{\"worker\":\"w0\",\"incarnation\":\"a\","
+             "\"replica\":\"r1\",\"converged\":true,\"applied\":{\"revision\":\"1-9\"}}],\"partial\":true,"
+             "\"replicas\":[{\"replica\":\"r1\",\"url\":\"http://127.0.0.1:1\",\"workers\":1},"
+             "{\"replica\":\"r2\",\"url\":\"%s\",\"workers\":1}]}",
+             r.url);
+    struct outcome o = RUN(&s, "cfgctl set chat/t=2 --wait", {"/v1/changes", 200, JSON, WRITTEN},
+                           {"/v1/deployments/blue/workers", 200, JSON, here});
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    cr_assert_str_eq(o.err, "2/2 workers converged\n");
+    responder_stop(&r);
+    o = RUN(&s, "cfgctl set chat/t=2 --wait --timeout 0", {"/v1/changes", 200, JSON, WRITTEN},
+            {"/v1/deployments/blue/workers", 200, JSON, here});
+    cr_assert_eq(o.code, 8, "one that cannot be asked is not taken for converged");
+    cr_assert_not_null(strstr(o.err, "could not be asked"), "%s", o.err);
+}
+
 Test(cfgctl, a_damaged_backup_never_reaches_the_server)
 {
     struct server s;
