@@ -1,6 +1,6 @@
 /* The library's side: what happens between the source and the mailbox, on one thread.
  *
- *     wait (epoll: source, wake_fd; timers) → source → publish.c → keep.c → report → free what the stepper left
+ *     wait (epoll: source, wake_fd; timers) → source → keep.c → publish.c → report → free what the stepper left
  */
 #include "proto/limits.h"
 #include "worker/internal.h"
@@ -119,7 +119,6 @@ static void on_view(void *arg, const struct cfg_view_input *in)
     int rc = cfg_publish_input(w, in, &err);
     if (rc == 0 && w->published != before) {
         confirm(w);
-        cfg_keep_view(w);
         if (before == NULL) {
             first_view_taken(w);
         }

@@ -32,14 +32,13 @@ enum cfg_phase {
     CFG_PHASE_REFUSED, /* final: `refusal` says why */
 };
 
-/* The cache as the library keeps it. dirty: the newest good view is not on disk yet, or not durably, or its time is
- * old. */
+/* The cache as the library keeps it. dirty: the newest good view is not on disk durably, or its time is old. */
 struct cfg_cache_state {
     char *path; /* NULL: none */
     struct cfg_cached loaded;
     bool dirty;
-    bool failing;           /* warned already */
-    uint64_t written_at_ms; /* the last attempt, monotonic; 0: never */
+    bool failing;      /* warned already */
+    uint64_t since_ms; /* when it became dirty or, if it is not, was last written durably; monotonic */
 };
 
 struct cfg_worker {
@@ -134,10 +133,10 @@ void cfg_set_phase(struct cfg_worker *w, enum cfg_phase phase, const struct cfg_
 void cfg_log(struct cfg_worker *w, int level, const char *format, ...) CFG_PRINTF(3, 4);
 
 /* --- keep.c: the cache, driven by the engine --- */
-void cfg_keep_load(struct cfg_worker *w);                  /* reads it and prepares `offered` */
-void cfg_keep_view(struct cfg_worker *w);                  /* the newest good view → disk, before it is reported */
-void cfg_keep_confirmation(struct cfg_worker *w);          /* the time of the last confirmation → disk */
-int cfg_keep_timeout_ms(const struct cfg_worker *w);       /* −1: nothing to write */
-void cfg_keep_process(struct cfg_worker *w, bool closing); /* what is due */
+void cfg_keep_load(struct cfg_worker *w);                             /* reads it and prepares `offered` */
+void cfg_keep_view(struct cfg_worker *w, const struct cfg_box *next); /* → disk, before it is published */
+void cfg_keep_confirmation(struct cfg_worker *w);                     /* the time of the last confirmation → disk */
+int cfg_keep_timeout_ms(const struct cfg_worker *w);                  /* −1: nothing to write */
+void cfg_keep_process(struct cfg_worker *w, bool closing);            /* what is due */
 
 #endif

@@ -143,6 +143,7 @@ int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, str
         return rc;
     }
     cfg_rejects_clear(&w->rejects);
+    cfg_keep_view(w, b);
     hand_over(w, b);
     if (w->offered != NULL) {
         cfg_box_free(w->offered);

@@ -166,6 +166,65 @@ Test(restart, what_was_reported_is_on_disk_already)
     rig_close(&r);
 }
 
+/* Prepare runs before the view is saved, so its moment is the last before publication that a test can hold on to; the
+ * stepper's first sight of a view is its commit. */
+static void commit_looks_at_disk(void *arg, const struct cfg_view *now)
+{
+    struct cfg_cached c;
+    struct cfg_error err;
+    unsigned *commits = arg;
+    cr_assert_eq(cfg_cache_load(&c, cache, "blue", &err), 0, "%s: %s", now->revision, err.text);
+    struct cfg_rev held, saved;
+    cr_assert_eq(cfg_rev_parse(&held, cfg_slice_str(now->revision), NULL), 0);
+    cr_assert_eq(cfg_rev_parse(&saved, cfg_slice_str(c.revision), NULL), 0);
+    cr_assert_geq(cfg_rev_cmp(saved, held), 0, "runs on %s with %s on disk", now->revision, c.revision);
+    cfg_cached_finish(&c);
+    ++*commits;
+}
+
+Test(restart, what_the_stepper_sees_is_on_disk_already)
+{
+    struct rig r;
+    unsigned commits = 0;
+    const struct cfg_change_hooks hooks = {.commit = commit_looks_at_disk, .arg = &commits};
+    rig_open(&r, cache, false);
+    cr_assert_eq(cfg_worker_on_change(r.w, "", &hooks, NULL), 0);
+    rig_connect(&r);
+    rig_push(&r, "1-10", 0.5);
+    rig_start(&r);
+    for (int i = 11; i < 400; i++) {
+        char revision[16];
+        (void)snprintf(revision, sizeof revision, "1-%d", i);
+        rig_push(&r, revision, i / 400.0);
+        while (strcmp(rig_step(&r)->revision, revision) != 0) { /* as fast as it can: adopts at once */
+        }
+    }
+    cr_assert_gt(commits, 300U);
+    rig_close(&r);
+}
+
+Test(restart, a_superseded_worker_leaves_the_cache_to_its_successor)
+{
+    struct rig old, next;
+    struct cfg_error err;
+    struct cfg_cached c;
+    rig_open(&old, cache, false);
+    rig_connect(&old);
+    rig_push(&old, "1-10", 0.5);
+    rig_start(&old);
+    (void)rig_until(&old, "1-10");
+    rig_open(&next, cache, false);
+    rig_connect(&next);
+    rig_push(&next, "1-12", 1);
+    rig_start(&next);
+    (void)rig_until(&next, "1-12");
+    rig_close(&old);
+    cr_assert_eq(cfg_cache_load(&c, cache, "blue", &err), 0, "%s", err.text);
+    cr_assert_str_eq(c.revision, "1-12");
+    cfg_cached_finish(&c);
+    rig_close(&next);
+}
+
 Test(restart, refusals_are_final_and_named)
 {
     static const int codes[] = {CFG_E_PIN_MISMATCH, CFG_E_NOT_FOUND, CFG_E_UNAUTHORIZED};
