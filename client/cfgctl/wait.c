@@ -135,11 +135,13 @@ static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, in
 
 static void show_progress(int done, int total, bool bar, int *shown)
 {
+    if (done == *shown)
+        return;
     if (bar) {
         int full = total > 0 ? done * BAR / total : BAR;
         (void)fprintf(stderr, "\r[%.*s%.*s] %d/%d workers", full, "##############################", BAR - full,
                       "..............................", done, total);
-    } else if (done != *shown) {
+    } else {
         (void)fprintf(stderr, "%d/%d workers converged\n", done, total);
     }
     *shown = done;
