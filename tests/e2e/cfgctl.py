@@ -279,6 +279,38 @@ class Tokens(Session):
         self.assertRegex(self.code("rae", "history", "chat")[1].stdout, r"\bwim\b")
 
 
+class Tls(Session):
+    """Over TLS, by a certificate of our own making."""
+
+    def setUp(self):
+        self.lab = laboratory.Lab()
+        self.lab.__enter__()
+        self.addCleanup(self.lab.__exit__, None, None, None)
+        self.cert, key, tokens = (os.path.join(self.lab.dir, name) for name in ("cert.pem", "key.pem", "tokens.json"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", self.cert, "-days", "2",
+                        "-subj", "/CN=configd", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        secret, entry = self.run_cfgctl("token", "create", "--subject", "ann", "--role", "admin", server="http://127.0.0.1:1").stdout.split()
+        with open(tokens, "w") as f:
+            json.dump({"tokens": [json.loads(entry)]}, f)
+        os.chmod(tokens, 0o600)
+        os.chmod(key, 0o600)
+        self.configd = laboratory.Configd(self.lab, "configd", [self.lab.etcd()[0].url],
+                                          ["--tls-cert", self.cert, "--tls-key", key, "--tokens", tokens]).start()
+        self.configd.url = self.configd.url.replace("http:", "https:")
+        self.environment = {"CONFIGD_TOKEN": secret, "CONFIGD_CA_FILE": self.cert}
+        laboratory.wait_for("configd over TLS", lambda: self.run_cfgctl("status", env=self.environment).returncode == 0)
+
+    def test_tls(self):
+        self.assertEqual(self.run_cfgctl("set", "chat/a=1", env=self.environment).returncode, 0)
+        token = {"CONFIGD_TOKEN": self.environment["CONFIGD_TOKEN"]}
+        self.assertEqual(self.run_cfgctl("get", "chat/a", "--ca", self.cert, env=token).stdout, "1\n")
+        done = self.run_cfgctl("get", "chat/a", env=token)
+        self.assertEqual(done.returncode, 7, "a certificate that nobody vouches for")
+        self.assertIn("--ca", done.stderr)
+        plain = self.run_cfgctl("get", "chat/a", env=token, server=self.configd.url.replace("https:", "http:"))
+        self.assertIn(plain.returncode, (7, 9))
+
+
 def own(case):
     """Only the tests that a class defines itself."""
     return [case(name) for name in vars(case) if name.startswith("test_")]
@@ -289,6 +321,6 @@ if __name__ == "__main__":
     if missing:
         sys.exit(f"not built: {', '.join(missing)}")
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    tests = [t for t in own(Session) + own(Tokens) if wanted.search(t.id())]
+    tests = [t for t in own(Session) + own(Tokens) + own(Tls) if wanted.search(t.id())]
     result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
     sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
