@@ -35,6 +35,8 @@ bool cfg_store_ready(const struct cfg_store *s); /* a complete snapshot has been
 /* A restore is under way (or was broken off): what is shown here is the content from before it, and no write can
  * commit. See docs/adr (restore). */
 bool cfg_store_restoring(const struct cfg_store *s);
+/* The same, of meta/store's value. Pure. */
+bool cfg_store_is_restoring(struct cfg_slice meta);
 /* Records under the prefix that no hand of ours wrote and that were left out; the last one's reason in *why (may be
  * NULL). */
 uint64_t cfg_store_rejected(const struct cfg_store *s, const struct cfg_error **why);
