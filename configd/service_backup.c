@@ -46,10 +46,11 @@ static void backup_cancel(struct cfg_job *job, const struct cfg_error *err)
 static void end(struct backup *b, const struct cfg_error *err)
 {
     struct backup ended = *b;
+    struct cfg_error copy = err ? *err : (struct cfg_error)CFG_ERROR_INIT; /* it may lie in *b */
     release(b);
     cfg_job_end(&b->job);
     free(b);
-    ended.done(ended.arg, err);
+    ended.done(ended.arg, err ? &copy : NULL);
 }
 
 /* Hands on what is in out. */

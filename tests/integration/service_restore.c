@@ -96,11 +96,11 @@ static void restore(struct cfg_node *n, struct restored *r, const struct saved *
 }
 
 /* Everything that lies in etcd below live/ and history/, but for what is of the moment. */
-static char *dump(const struct cfg_node *n)
+static char *dump(struct cfg_node *n)
 {
     struct cfg_buf out;
     struct saved s;
-    backup((struct cfg_node *)n, &s);
+    backup(n, &s);
     cr_assert_eq(s.err.code, 0, "%s", s.err.text);
     const char *records = strchr(s.text.data, '\n');
     cfg_buf_init(&out, 1 << 28);
