@@ -9,6 +9,8 @@
 
 #include "configd/stream_http.h"
 
+#include <stdio.h>
+
 struct cfg_embedded;
 struct cfg_http;
 struct cfg_log;
@@ -17,6 +19,7 @@ struct cfg_settings;
 struct cfg_app {
     const struct cfg_settings *settings; /* borrowed */
     struct cfg_log *log;                 /* borrowed */
+    FILE *out;                           /* borrowed: where "listening on" and "ready" go */
     const struct cfg_clock *clock;
     struct cfg_loop *loop;
     struct cfg_embedded *embedded; /* NULL with --etcd */
@@ -28,8 +31,26 @@ struct cfg_app {
     struct cfg_fleet *fleet;
     struct cfg_streams *streams;
     struct cfg_http *http;
-    char replica_id[CFG_LIMIT_NAME * 2 + 2];
+    struct cfg_store_listener listener; /* says when the replica is ready, and why not */
+    struct cfg_timer *drain;            /* runs while a stop waits for what is under way */
+    uint64_t drain_until_ns;
+    bool announced, stopping;
+    char replica_id[CFG_LIMIT_NAME + 1];
+    char *password;      /* etcd's; owned */
     uint64_t started_ns; /* monotonic */
 };
+
+/* Puts everything together; nothing runs yet. Errors are for the operator: they name the option. settings, log and out
+ * are borrowed and outlive the app. settings->embedded_etcd is set unless settings->etcd is. */
+CFG_MUST_CHECK int cfg_app_new(struct cfg_app **out, const struct cfg_settings *settings, struct cfg_log *log,
+                               FILE *stdout_file, struct cfg_error *err);
+/* Runs until cfg_app_stop has done its work. */
+void cfg_app_run(struct cfg_app *app);
+/* Ends gracefully: streams are told to go elsewhere, requests under way are answered (for a few seconds at most), then
+ * the loop ends. A second call does not wait. From the loop's thread. */
+void cfg_app_stop(struct cfg_app *app);
+/* Reads tokens and certificates again; keeps the old ones, and logs why, when they are bad. */
+void cfg_app_reload(struct cfg_app *app);
+void cfg_app_free(struct cfg_app *app); /* NULL is fine */
 
 #endif

@@ -22,8 +22,10 @@ struct cfg_principal {
 struct evhttp_request;
 struct cfg_http;
 struct cfg_call;
+struct cfg_route;
 
 /* What a handler may look at; borrowed until it answers. */
+const struct cfg_route *cfg_call_route(const struct cfg_call *c);
 const char *cfg_call_method(const struct cfg_call *c); /* "GET" for HEAD too */
 const char *cfg_call_param(const struct cfg_call *c,
                            const char *name); /* a {name} of the route, decoded; "" never, NULL when absent */
@@ -32,6 +34,8 @@ const char *cfg_call_query(const struct cfg_call *c, const char *name); /* decod
 size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char **out, size_t max);
 const char *cfg_call_header(const struct cfg_call *c, const char *name);
 struct cfg_slice cfg_call_body(const struct cfg_call *c);
+struct cfg_app;
+struct cfg_app *cfg_call_app(const struct cfg_call *c); /* so that a call alone can be a callback's argument */
 const struct cfg_principal *cfg_call_principal(const struct cfg_call *c);
 unsigned cfg_call_body_kind(const struct cfg_call *c); /* the enum cfg_body bit of its content type; 0 without body */
 /* Body as JSON, once; CFG_E_JSON with position. *out is returned-owned. */
@@ -41,6 +45,13 @@ CFG_MUST_CHECK int cfg_call_json(const struct cfg_call *c, cJSON **out, struct c
 void cfg_call_reply(struct cfg_call *c, int status, cJSON *body);
 void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_type, struct cfg_slice body);
 void cfg_call_fail(struct cfg_call *c, const struct cfg_error *err, cJSON *extra); /* extra consumed */
+/* Calls the handler once more, for one that had to wait for something. */
+void cfg_call_again(struct cfg_call *c);
+/* An answer in pieces: begin, chunks, end. err in end: before the first chunk it is the answer; later the connection is
+ * cut, so that nobody takes half an answer for a whole one. The call is gone after end. */
+void cfg_call_chunk_begin(struct cfg_call *c, const char *content_type);
+void cfg_call_chunk(struct cfg_call *c, struct cfg_slice bytes);
+void cfg_call_chunk_end(struct cfg_call *c, const struct cfg_error *err);
 void cfg_call_set_header(struct cfg_call *c, const char *name, const char *value); /* before the answer; copied */
 
 /* A connection that was taken out of evhttp's hands, for an event stream. Plain HTTP: `fd` (non-blocking, TCP_NODELAY)
@@ -54,7 +65,7 @@ struct cfg_taken {
 };
 /* Appends the head of an event stream's reply: 200, text/event-stream, the revision and store headers, what was set
  * with cfg_call_set_header. The taker sends it first. */
-void cfg_call_stream_head(const struct cfg_call *c, struct cfg_buf *out);
+void cfg_call_stream_head(struct cfg_call *c, struct cfg_buf *out);
 /* Hands the socket over; the call is gone afterwards, answered as far as the edge is concerned. False when the client
  * has gone away meanwhile: nothing was taken. */
 CFG_MUST_CHECK bool cfg_call_take_socket(struct cfg_call *c, struct cfg_taken *out);

@@ -17,6 +17,11 @@ enum { MAX_REPLY = 1 << 30 };
 
 /* --- looking --- */
 
+const struct cfg_route *cfg_call_route(const struct cfg_call *c)
+{
+    return c->match.route;
+}
+
 const char *cfg_call_method(const struct cfg_call *c)
 {
     return c->head ? "GET" : c->method;
@@ -50,17 +55,20 @@ size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char
 
 const char *cfg_call_header(const struct cfg_call *c, const char *name)
 {
-    return c->req ? evhttp_find_header(evhttp_request_get_input_headers(c->req), name) : NULL;
+    return evhttp_find_header(evhttp_request_get_input_headers(c->req), name);
 }
 
 struct cfg_slice cfg_call_body(const struct cfg_call *c)
 {
-    if (c->req == NULL)
-        return (struct cfg_slice){"", 0};
     struct evbuffer *input = evhttp_request_get_input_buffer(c->req);
     size_t n = evbuffer_get_length(input);
     const unsigned char *bytes = n ? evbuffer_pullup(input, -1) : NULL;
     return bytes ? (struct cfg_slice){(const char *)bytes, n} : (struct cfg_slice){"", 0};
+}
+
+struct cfg_app *cfg_call_app(const struct cfg_call *c)
+{
+    return c->http->o.app;
 }
 
 const struct cfg_principal *cfg_call_principal(const struct cfg_call *c)
@@ -93,11 +101,9 @@ static void link_call(struct cfg_call *c)
 
 static void free_call(struct cfg_call *c)
 {
-    if (c->http) {
-        *(c->prev ? &c->prev->next : &c->http->calls) = c->next;
-        if (c->next)
-            c->next->prev = c->prev;
-    }
+    *(c->prev ? &c->prev->next : &c->http->calls) = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
     cfg_match_finish(&c->match);
     evhttp_clear_headers(&c->query);
     (void)cfg_tokens_unref(c->tokens);
@@ -157,8 +163,6 @@ static const char *reason_of(int status)
 
 void cfg_call_set_header(struct cfg_call *c, const char *name, const char *value)
 {
-    if (c->req == NULL)
-        return;
     struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
     (void)evhttp_remove_header(headers, name); /* −1: it was not there */
     (void)evhttp_add_header(headers, name, value);
@@ -174,25 +178,23 @@ static void add_common_headers(struct cfg_call *c)
 
 void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_type, struct cfg_slice body)
 {
-    if (c->req) {
-        struct evbuffer *buf = NULL;
-        add_common_headers(c);
-        if (content_type)
-            cfg_call_set_header(c, "Content-Type", content_type);
-        if (c->head) { /* evhttp would send the body all the same */
-            char length[24];
-            (void)snprintf(length, sizeof length, "%zu", body.len);
-            cfg_call_set_header(c, "Content-Length", length);
-        } else if (body.len > 0) {
-            buf = evbuffer_new();
-            if (buf == NULL || evbuffer_add(buf, body.ptr, body.len) != 0)
-                status = 503;
-        }
-        count(c, status);
-        evhttp_send_reply(c->req, status, reason_of(status), buf);
-        if (buf)
-            evbuffer_free(buf);
+    struct evbuffer *buf = NULL;
+    add_common_headers(c);
+    if (content_type)
+        cfg_call_set_header(c, "Content-Type", content_type);
+    if (c->head) { /* evhttp would send the body all the same */
+        char length[24];
+        (void)snprintf(length, sizeof length, "%zu", body.len);
+        cfg_call_set_header(c, "Content-Length", length);
+    } else if (body.len > 0) {
+        buf = evbuffer_new();
+        if (buf == NULL || evbuffer_add(buf, body.ptr, body.len) != 0)
+            status = 503;
     }
+    count(c, status);
+    evhttp_send_reply(c->req, status, reason_of(status), buf);
+    if (buf)
+        evbuffer_free(buf);
     free_call(c);
 }
 
@@ -228,13 +230,62 @@ void cfg_call_fail(struct cfg_call *c, const struct cfg_error *err, cJSON *extra
     cfg_buf_finish(&text);
 }
 
+void cfg_call_again(struct cfg_call *c)
+{
+    c->match.route->handler(c->http->o.app, c);
+}
+
+/* --- answering in pieces --- */
+
+void cfg_call_chunk_begin(struct cfg_call *c, const char *content_type)
+{
+    cfg_call_set_header(c, "Content-Type", content_type);
+}
+
+static void start_chunks(struct cfg_call *c)
+{
+    if (c->chunked)
+        return;
+    c->chunked = true;
+    add_common_headers(c);
+    evhttp_send_reply_start(c->req, 200, "OK");
+}
+
+void cfg_call_chunk(struct cfg_call *c, struct cfg_slice bytes)
+{
+    struct evbuffer *buf = evbuffer_new();
+    start_chunks(c);
+    if (buf && evbuffer_add(buf, bytes.ptr, bytes.len) == 0)
+        evhttp_send_reply_chunk(c->req, buf);
+    if (buf)
+        evbuffer_free(buf);
+}
+
+void cfg_call_chunk_end(struct cfg_call *c, const struct cfg_error *err)
+{
+    struct evhttp_connection *evcon = evhttp_request_get_connection(c->req);
+    if (err && !c->chunked) {
+        cfg_call_fail(c, err, NULL);
+        return;
+    }
+    start_chunks(c);
+    count(c, err ? cfg_code_http(err->code) : 200);
+    if (err && evcon)
+        evhttp_connection_free(evcon);
+    else
+        evhttp_send_reply_end(c->req);
+    free_call(c);
+}
+
 /* --- taking the socket --- */
 
-void cfg_call_stream_head(const struct cfg_call *c, struct cfg_buf *out)
+void cfg_call_stream_head(struct cfg_call *c, struct cfg_buf *out)
 {
+    if (c->http->o.decorate)
+        c->http->o.decorate(c->http->o.app, c);
     cfg_buf_puts(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
                       "X-Accel-Buffering: no\r\nConnection: close\r\n");
-    const struct evkeyval *kv = c->req ? TAILQ_FIRST(evhttp_request_get_output_headers(c->req)) : NULL;
+    const struct evkeyval *kv = TAILQ_FIRST(evhttp_request_get_output_headers(c->req));
     for (; kv; kv = TAILQ_NEXT(kv, next))
         cfg_buf_printf(out, "%s: %s\r\n", kv->key, kv->value);
     cfg_buf_puts(out, "\r\n");
@@ -259,10 +310,9 @@ static int move_descriptor(int fd)
 
 bool cfg_call_take_socket(struct cfg_call *c, struct cfg_taken *out)
 {
-    struct evhttp_connection *evcon = c->req ? evhttp_request_get_connection(c->req) : NULL;
+    struct evhttp_connection *evcon = evhttp_request_get_connection(c->req);
     if (evcon == NULL) {
-        if (c->req)
-            evhttp_request_free(c->req);
+        evhttp_request_free(c->req);
         free_call(c);
         return false;
     }
@@ -397,14 +447,8 @@ void cfg_http_dispatch(struct evhttp_request *req, void *http)
         c->match.route->handler(h->o.app, c);
 }
 
-void cfg_http_orphan_calls(struct cfg_http *h)
+void cfg_http_drop_calls(struct cfg_http *h)
 {
-    struct cfg_call *next;
-    for (struct cfg_call *c = h->calls; c; c = next) {
-        next = c->next;
-        c->http = NULL;
-        c->req = NULL;
-        c->prev = c->next = NULL;
-    }
-    h->calls = NULL;
+    while (h->calls)
+        free_call(h->calls);
 }

@@ -349,7 +349,8 @@ static void on_sweep(void *arg)
     sweep_list(c, IDLE, now, true);
     sweep_list(c, READING, now, false);
     sweep_list(c, REFUSED, now, false);
-    (void)evconnlistener_enable(c->listener); /* idempotent; off after on_accept_error */
+    if (c->accepting)
+        (void)evconnlistener_enable(c->listener); /* idempotent; off after on_accept_error */
     cfg_timer_start(c->sweep, SWEEP_MS);
 }
 
@@ -446,8 +447,6 @@ void cfg_conns_stop(struct cfg_conns *c)
     (void)evconnlistener_disable(c->listener);
     while (c->lists[NEW].first)
         adopt(c->lists[NEW].first);
-    cfg_timer_stop(c->sweep);
-    (void)event_del(c->attend);
 }
 
 void cfg_conns_free(struct cfg_conns *c)
@@ -467,4 +466,5 @@ void cfg_conns_stats(const struct cfg_conns *c, struct cfg_conn_stats *out)
     out->open = 0;
     for (int i = 0; i < N_STATES; i++)
         out->open += c->lists[i].n;
+    out->busy = c->lists[BUSY].n;
 }

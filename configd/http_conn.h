@@ -32,7 +32,7 @@ CFG_MUST_CHECK int cfg_conns_new(struct cfg_conns **out, struct cfg_loop *loop, 
                                  struct evhttp *evhttp, struct evconnlistener *listener, SSL_CTX *const *tls,
                                  const struct cfg_conn_limits *limits, struct cfg_error *err);
 void cfg_conns_start(struct cfg_conns *c); /* accepts from now on */
-/* Before evhttp_free: stops accepting and watching. */
+/* Accepts no more; comes before evhttp_free, too. */
 void cfg_conns_stop(struct cfg_conns *c);
 void cfg_conns_free(struct cfg_conns *c); /* after evhttp_free; NULL is fine */
 /* A request was read whole and is being handled; its reply, once sent, makes the connection idle. */
@@ -42,7 +42,7 @@ void cfg_conns_forget(struct cfg_conns *c, struct evhttp_request *req);
 
 struct cfg_conn_stats {
     uint64_t accepted, timed_out, made_room, refused;
-    size_t open;
+    size_t open, busy;
 };
 void cfg_conns_stats(const struct cfg_conns *c, struct cfg_conn_stats *out);
 

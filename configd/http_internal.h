@@ -23,23 +23,22 @@ struct cfg_http {
 };
 
 struct cfg_call {
-    struct cfg_http *http;      /* NULL once the server is gone */
-    struct evhttp_request *req; /* NULL once the server is gone */
+    struct cfg_http *http;
+    struct evhttp_request *req;
     struct cfg_match match;
     struct evkeyvalq query;
     struct cfg_principal principal;
     struct cfg_tokens *tokens; /* keeps the principal's strings */
     const char *method;
     unsigned body_kind;
-    bool head;
+    bool head, chunked;
     uint64_t start_ns;
     struct cfg_call *prev, *next;
 };
 
 /* Called by evhttp for every request it could read (http_call.c). */
 void cfg_http_dispatch(struct evhttp_request *req, void *http);
-/* Cuts the calls off from a server that is going away. */
-void cfg_http_orphan_calls(struct cfg_http *h);
+void cfg_http_drop_calls(struct cfg_http *h); /* that nobody will answer any more */
 /* A context for a certificate chain and its key in PEM; returned-owned. CFG_E_IO (http_tls.c). */
 CFG_MUST_CHECK int cfg_tls_context(SSL_CTX **out, const char *cert, const char *key, struct cfg_error *err);
 

@@ -76,7 +76,7 @@ static void name_url(struct cfg_http *h, int fd)
 
 static int make_listener(struct cfg_http *h, struct cfg_error *err)
 {
-    int fd = -1;
+    int fd;
     int rc = open_socket(&fd, &h->listen, err);
     if (rc != 0)
         return rc;
@@ -192,11 +192,23 @@ void cfg_http_start(struct cfg_http *h)
     cfg_conns_start(h->conns);
 }
 
+void cfg_http_stop(struct cfg_http *h)
+{
+    cfg_conns_stop(h->conns);
+}
+
+size_t cfg_http_busy(const struct cfg_http *h)
+{
+    struct cfg_conn_stats stats;
+    cfg_conns_stats(h->conns, &stats);
+    return stats.busy;
+}
+
 void cfg_http_free(struct cfg_http *h)
 {
     if (h == NULL)
         return;
-    cfg_http_orphan_calls(h);
+    cfg_http_drop_calls(h);
     cfg_conns_stop(h->conns);
     if (h->evhttp)
         evhttp_free(h->evhttp);

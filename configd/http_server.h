@@ -29,7 +29,9 @@ struct cfg_http_options {
  * CFG_E_FORBIDDEN (beyond loopback without TLS and tokens), CFG_E_IO (files, port in use), CFG_E_VALUE (token file). */
 CFG_MUST_CHECK int cfg_http_new(struct cfg_http **out, const struct cfg_http_options *o, struct cfg_error *err);
 void cfg_http_start(struct cfg_http *h);
-/* Closes the listener and what is idle; calls still being handled may answer into the void. */
+void cfg_http_stop(struct cfg_http *h);         /* accepts no more; what is open goes on */
+size_t cfg_http_busy(const struct cfg_http *h); /* requests that are being handled or answered */
+/* Closes everything. Calls that have not been answered are gone with it: free first whatever may still answer. */
 void cfg_http_free(struct cfg_http *h);
 /* Reads certificates and tokens again; keeps the old ones when anything is wrong. */
 CFG_MUST_CHECK int cfg_http_reload(struct cfg_http *h, struct cfg_error *err);

@@ -160,7 +160,7 @@ static void pipe_closed(struct cfg_pipe *p)
 static const struct cfg_pipe_ops pipe_ops = {pipe_drained, pipe_dead, pipe_closed};
 
 /* The reply's head and the reconnection time, in one piece. */
-static struct cfg_bytes *opening(const struct cfg_call *c)
+static struct cfg_bytes *opening(struct cfg_call *c)
 {
     struct cfg_buf out;
     cfg_buf_init(&out, HEAD_MAX);
@@ -371,7 +371,7 @@ static int open_stream(struct cfg_streams *all, struct cfg_call *c, struct deplo
 void cfg_stream_deployment(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    struct deployment_stream *d = NULL;
+    struct deployment_stream *d;
     struct cfg_stream_gate gate;
     cJSON *problem = NULL;
     if (open_stream(app->streams, c, &d, &gate, &problem, &err) != 0)

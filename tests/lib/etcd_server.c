@@ -181,23 +181,19 @@ void cfg_test_etcd_wipe(struct cfg_test_etcd *e, unsigned member)
     cfg_test_etcd_restart(e, member);
 }
 
-/* A tool beside the server, since their snapshot formats belong together; NULL when there is none. */
-static char *beside_server(const char *name)
+/* The etcdctl beside the server, since their snapshot formats belong together; else the one in PATH. */
+static char *etcdctl(void)
 {
     const char *server = cfg_test_etcd_binary();
     const char *slash = strrchr(server, '/');
-    char *path = cfg_test_format("%.*s%s", slash ? (int)(slash - server) + 1 : 0, server, name);
-    struct stat st;
-    if (slash && stat(path, &st) == 0)
-        return path;
-    free(path);
-    return NULL;
-}
-
-static char *etcdctl(void)
-{
-    char *beside = beside_server("etcdctl");
-    return beside ? beside : cfg_test_format("etcdctl");
+    if (slash) {
+        char *beside = cfg_test_format("%.*s/etcdctl", (int)(slash - server), server);
+        struct stat st;
+        if (stat(beside, &st) == 0)
+            return beside;
+        free(beside);
+    }
+    return cfg_test_format("etcdctl");
 }
 
 static void run_or_die(const char *const *argv)
@@ -222,7 +218,7 @@ void cfg_test_etcd_restore(struct cfg_test_etcd *e, const char *path)
     struct member *m = &e->members[0];
     cfg_test_etcd_kill(e, 0);
     remove_data(m);
-    char *newer = beside_server("etcdutl"), *tool = newer ? newer : etcdctl(); /* 3.6 has moved it there */
+    char *tool = etcdctl();
     const char *const argv[] = {tool,
                                 "snapshot",
                                 "restore",

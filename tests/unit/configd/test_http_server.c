@@ -411,9 +411,7 @@ Test(http_server, outlives_clients_and_calls)
     fd = dial();
     put(fd, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
     expect(ask_once("GET /hello/a", "", ""), "200 OK");
-    struct cfg_call *held = rig.app.held;
-    stop(0);
-    cfg_call_reply(held, 200, NULL); /* into the void */
+    stop(0); /* with the second call unanswered */
     (void)close(fd);
 }
 

@@ -1,0 +1,82 @@
+/* The API's handlers: HTTP in, questions to the service and its neighbours, JSON out. What the replies look like is
+ * said in proto/openapi.yaml. One thread. */
+#ifndef CFG_CONFIGD_API_H
+#define CFG_CONFIGD_API_H
+
+#include "configd/app.h"
+#include "configd/http.h"
+
+/* The whole API; static storage. */
+const struct cfg_route *cfg_api_routes(size_t *n);
+/* The headers that every reply carries: Configd-Revision, Configd-Store. */
+void cfg_api_decorate(struct cfg_app *app, struct cfg_call *c);
+/* buf, filled with the config namespace of a deployment; NULL when there is none. */
+const char *cfg_api_deployment_config(struct cfg_app *app, const char *deployment, char buf[CFG_LIMIT_NAME + 1]);
+size_t cfg_api_count(const struct cfg_app *app, enum cfg_kind kind); /* of objects that are not deleted */
+
+/* Documents of the API, as text, made from proto/openapi.yaml when configd is built. */
+extern const char cfg_openapi_json[];
+extern const unsigned long cfg_openapi_json_len;
+
+/* --- api_common.c: what handlers share --- */
+
+/* Is the replica complete, and has it caught up with ?min_revision? True: go on. False: the call has been answered, or
+ * its handler is called again when it has. */
+bool cfg_api_at(struct cfg_app *app, struct cfg_call *c);
+/* Ids from the route: {ns}, {ns}/{name}, {d}. CFG_E_ADDRESS. */
+CFG_MUST_CHECK int cfg_api_id(struct cfg_object_id *out, enum cfg_kind kind, const struct cfg_call *c,
+                              struct cfg_error *err);
+/* An unsigned query parameter; fallback when absent. CFG_E_INVALID. */
+CFG_MUST_CHECK int cfg_api_number(uint64_t *out, const struct cfg_call *c, const char *name, uint64_t fallback,
+                                  struct cfg_error *err);
+/* true or false. CFG_E_INVALID. */
+CFG_MUST_CHECK int cfg_api_flag(bool *out, const struct cfg_call *c, const char *name, struct cfg_error *err);
+/* The head of an object that is not deleted, borrowed until the next turn. CFG_E_NOT_FOUND: says who deleted it, or
+ * what is spelt nearly so. */
+CFG_MUST_CHECK int cfg_api_head(struct cfg_object **out, struct cfg_app *app, const struct cfg_object_id *id,
+                                struct cfg_error *err);
+/* "E-R" of something written at `revision`. */
+const char *cfg_api_rev(const struct cfg_app *app, uint64_t revision, char out[CFG_REV_TEXT]);
+
+/* One version as the API shows it, returned-owned; NULL without memory. brief: without its content. */
+cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief);
+/* {"version","digest","author","message","time","parent","deleted","revision"}. */
+cJSON *cfg_api_version(struct cfg_app *app, const struct cfg_object *o);
+/* What a flag's record evaluates to without context; NULL: the caller's own default. Returned-owned. */
+cJSON *cfg_api_flag_value(const cJSON *envelope);
+/* Answers with a body that may be NULL for want of memory. */
+void cfg_api_reply(struct cfg_call *c, int status, cJSON *body);
+
+/* --- handlers --- */
+void cfg_api_list_configs(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_config(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_diff_config(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_versions(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_version(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_list_flags(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_flagd(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_flag(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_list_deployments(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_view(struct cfg_app *app, struct cfg_call *c);
+
+void cfg_api_write(struct cfg_app *app, struct cfg_call *c); /* PUT, PATCH, DELETE of one object */
+void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_change(struct cfg_app *app, struct cfg_call *c); /* POST /v1/changes */
+
+void cfg_api_register(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_report(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_workers(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_watch(struct cfg_app *app, struct cfg_call *c);
+
+void cfg_api_health(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_ready(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_status(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_log(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_backup(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_restore(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_openapi(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_metrics(struct cfg_app *app, struct cfg_call *c); /* metrics.c */
+
+#endif

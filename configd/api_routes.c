@@ -1,0 +1,72 @@
+/* The table of routes. Its order shows in Allow headers and near misses, nothing else. */
+#include "configd/api.h"
+
+enum { PATCHES = CFG_BODY_MERGE_PATCH | CFG_BODY_JSON_PATCH };
+
+#define READ(pattern, handler)                                         \
+    {                                                                  \
+        "GET", pattern, CFG_ROLE_READER, false, CFG_BODY_NONE, handler \
+    }
+#define WRITE(method, pattern, body, handler)                  \
+    {                                                          \
+        method, pattern, CFG_ROLE_WRITER, false, body, handler \
+    }
+#define WORKER(method, pattern, role, body, handler) \
+    {                                                \
+        method, pattern, role, true, body, handler   \
+    }
+#define OPEN(pattern, handler)                                       \
+    {                                                                \
+        "GET", pattern, CFG_ROLE_NONE, false, CFG_BODY_NONE, handler \
+    }
+
+static const struct cfg_route routes[] = {
+    READ("/v1/config", cfg_api_list_configs),
+    READ("/v1/config/{ns}", cfg_api_get_config),
+    WRITE("PUT", "/v1/config/{ns}", CFG_BODY_JSON, cfg_api_write),
+    WRITE("PATCH", "/v1/config/{ns}", PATCHES, cfg_api_write),
+    WRITE("DELETE", "/v1/config/{ns}", CFG_BODY_NONE, cfg_api_write),
+    READ("/v1/config/{ns}/versions", cfg_api_versions),
+    READ("/v1/config/{ns}/versions/{n}", cfg_api_get_version),
+    READ("/v1/config/{ns}/diff", cfg_api_diff_config),
+    WRITE("POST", "/v1/config/{ns}/rollback", CFG_BODY_JSON, cfg_api_rollback),
+
+    READ("/v1/flags", cfg_api_list_flags),
+    READ("/v1/flags/{ns}", cfg_api_flagd),
+    READ("/v1/flags/{ns}/{name}", cfg_api_get_flag),
+    WRITE("PUT", "/v1/flags/{ns}/{name}", CFG_BODY_JSON, cfg_api_write),
+    WRITE("PATCH", "/v1/flags/{ns}/{name}", PATCHES, cfg_api_write),
+    WRITE("DELETE", "/v1/flags/{ns}/{name}", CFG_BODY_NONE, cfg_api_write),
+    READ("/v1/flags/{ns}/{name}/versions", cfg_api_versions),
+    READ("/v1/flags/{ns}/{name}/versions/{n}", cfg_api_get_version),
+    WRITE("POST", "/v1/flags/{ns}/{name}/rollback", CFG_BODY_JSON, cfg_api_rollback),
+
+    WRITE("POST", "/v1/changes", CFG_BODY_JSON, cfg_api_change),
+
+    READ("/v1/deployments", cfg_api_list_deployments),
+    WRITE("POST", "/v1/deployments", CFG_BODY_JSON, cfg_api_create_deployment),
+    WORKER("GET", "/v1/deployments/{d}", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_get_deployment),
+    WRITE("PATCH", "/v1/deployments/{d}", PATCHES, cfg_api_write),
+    WRITE("DELETE", "/v1/deployments/{d}", CFG_BODY_NONE, cfg_api_write),
+    READ("/v1/deployments/{d}/versions", cfg_api_versions),
+    READ("/v1/deployments/{d}/versions/{n}", cfg_api_get_version),
+    WORKER("GET", "/v1/deployments/{d}/view", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_view),
+    WORKER("GET", "/v1/deployments/{d}/stream", CFG_ROLE_READER, CFG_BODY_NONE, cfg_stream_deployment),
+    READ("/v1/deployments/{d}/workers", cfg_api_workers),
+    WORKER("POST", "/v1/deployments/{d}/workers", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_register),
+    WORKER("POST", "/v1/deployments/{d}/workers/{id}/report", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_report),
+
+    READ("/v1/watch", cfg_api_watch),
+    READ("/v1/status", cfg_api_status),
+    READ("/v1/log", cfg_api_log),
+    READ("/metrics", cfg_api_metrics),
+    OPEN("/healthz", cfg_api_health),
+    OPEN("/readyz", cfg_api_ready),
+    OPEN("/openapi.json", cfg_api_openapi),
+};
+
+const struct cfg_route *cfg_api_routes(size_t *n)
+{
+    *n = sizeof routes / sizeof routes[0];
+    return routes;
+}

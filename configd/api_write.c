@@ -1,0 +1,306 @@
+/* Writes: one request → one change → the service. All of them answer alike. */
+#include "configd/api.h"
+
+#include "configd/http_auth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_KEY = 128 };
+
+/* --- what is common --- */
+
+static int read_message(char **out, const struct cfg_call *c, struct cfg_error *err)
+{
+    const char *message = cfg_call_query(c, "message");
+    if (message == NULL)
+        return 0;
+    if (strlen(message) > CFG_LIMIT_MESSAGE)
+        return cfg_fail(err, CFG_E_LIMIT, "the message is longer than %d bytes", CFG_LIMIT_MESSAGE);
+    struct cfg_buf quoted;
+    cJSON *back = NULL;
+    cfg_buf_init(&quoted, 8 * CFG_LIMIT_MESSAGE);
+    cfg_json_put_string(&quoted, cfg_slice_str(message));
+    int rc = cfg_json_parse(&back, cfg_buf_slice(&quoted), 0, NULL); /* history holds nothing but valid UTF-8 */
+    cJSON_Delete(back);
+    cfg_buf_finish(&quoted);
+    if (rc != 0)
+        return cfg_fail(err, CFG_E_INVALID, "the message is not valid UTF-8");
+    *out = cfg_slice_dup(cfg_slice_str(message));
+    return *out ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+static int fill(struct cfg_change *ch, const struct cfg_call *c, struct cfg_error *err)
+{
+    const char *key = cfg_call_header(c, "Idempotency-Key");
+    if (key && (key[0] == '\0' || strlen(key) > MAX_KEY))
+        return cfg_fail(err, CFG_E_INVALID, "an Idempotency-Key has 1 to %d bytes", MAX_KEY);
+    int rc = read_message(&ch->message, c, err);
+    rc = rc ? rc : cfg_api_flag(&ch->dry_run, c, "dry_run", err);
+    rc = rc ? rc : cfg_api_flag(&ch->force, c, "force", err);
+    if (rc != 0)
+        return rc;
+    ch->author = cfg_slice_dup(cfg_slice_str(cfg_call_principal(c)->subject));
+    return ch->author ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+static void tag_single(struct cfg_call *c, const cJSON *result)
+{
+    char etag[24];
+    (void)snprintf(etag, sizeof etag, "\"%.0f\"", cfg_json_get_num(result, "version", 0));
+    cfg_call_set_header(c, "ETag", etag);
+}
+
+static void on_changed(void *arg, const cJSON *result, bool visible, const struct cfg_error *err)
+{
+    struct cfg_call *c = arg;
+    if (err) {
+        cfg_call_fail(c, err, NULL);
+        return;
+    }
+    cJSON *body = cJSON_Duplicate(result, true);
+    cJSON *results = cfg_json_get(body, "results");
+    bool dry = cfg_json_get_bool(body, "dry_run", false);
+    int status = 200;
+    if (results)
+        cfg_fleet_add_reach(cfg_call_app(c)->fleet, results);
+    if (cJSON_GetArraySize(results) == 1 && cfg_call_route(c)->handler != cfg_api_change) {
+        tag_single(c, results->child);
+        if (!dry && cfg_json_get_bool(results->child, "created", false))
+            status = 201;
+    }
+    if (!dry)
+        cfg_call_set_header(c, "Configd-Visible", visible ? "true" : "false");
+    cfg_api_reply(c, status, body);
+}
+
+static bool is_ready(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    if (cfg_store_ready(app->store))
+        return true;
+    (void)cfg_fail(&err, CFG_E_NOT_READY, "the replica is not complete yet");
+    cfg_error_set_hint(&err, "try again; GET /readyz tells when it is");
+    cfg_call_fail(c, &err, NULL);
+    return false;
+}
+
+/* Consumes *ch. */
+static void submit(struct cfg_app *app, struct cfg_call *c, struct cfg_change *ch)
+{
+    struct cfg_error err;
+    if (fill(ch, c, &err) != 0) {
+        cfg_change_finish(ch);
+        cfg_call_fail(c, &err, NULL);
+        return;
+    }
+    cfg_service_change(app->service, ch, cfg_call_header(c, "Idempotency-Key"), on_changed, c);
+}
+
+/* entry's body is consumed. */
+static void submit_one(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry)
+{
+    struct cfg_error err;
+    struct cfg_change ch = {.entries = malloc(sizeof *ch.entries), .n = 1};
+    if (ch.entries == NULL) {
+        cJSON_Delete(entry->body);
+        (void)cfg_fail(&err, CFG_E_NOMEM, "out of memory");
+        cfg_call_fail(c, &err, NULL);
+        return;
+    }
+    ch.entries[0] = *entry;
+    submit(app, c, &ch);
+}
+
+/* --- rights beyond those of the route --- */
+
+static int check_flag_namespaces(const struct cfg_principal *p, const cJSON *body, struct cfg_error *err)
+{
+    const cJSON *flags = cfg_json_get(body, "flags"), *ns;
+    cJSON_ArrayForEach(ns, flags)
+    {
+        int rc = cJSON_IsString(ns) ? cfg_principal_check_namespace(p, ns->valuestring, err) : 0;
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int check_entry(struct cfg_app *app, const struct cfg_principal *p, const struct cfg_change_entry *e,
+                       struct cfg_error *err)
+{
+    char config[CFG_LIMIT_NAME + 1];
+    if (e->id.kind != CFG_KIND_DEPLOYMENT)
+        return cfg_principal_check_namespace(p, e->id.ns, err);
+    const char *ns = e->op == CFG_CHANGE_CREATE ? cfg_json_get_str(e->body, "config", NULL)
+                                                : cfg_api_deployment_config(app, e->id.ns, config);
+    int rc = ns ? cfg_principal_check_namespace(p, ns, err) : 0;
+    return rc ? rc : check_flag_namespaces(p, e->body, err);
+}
+
+static int check_unused(struct cfg_app *app, const struct cfg_call *c, const struct cfg_object_id *id,
+                        struct cfg_error *err)
+{
+    bool force;
+    int rc = cfg_api_flag(&force, c, "force", err);
+    size_t n = cfg_fleet_connected(app->fleet, id->ns);
+    if (rc != 0 || force || n == 0)
+        return rc;
+    (void)cfg_fail(err, CFG_E_IN_USE, "%zu worker%s of deployment %s %s connected", n, n == 1 ? "" : "s", id->ns,
+                   n == 1 ? "is" : "are");
+    cfg_error_set_hint(err, "stop them first, or add ?force=true (cfgctl: --force)");
+    return CFG_E_IN_USE;
+}
+
+/* --- one object --- */
+
+static int read_version_tag(uint64_t *out, const char *text, struct cfg_error *err)
+{
+    size_t n = strlen(text);
+    char digits[24];
+    bool quoted = n > 2 && n < sizeof digits && text[0] == '"' && text[n - 1] == '"';
+    if (quoted) {
+        memcpy(digits, text + 1, n - 2);
+        digits[n - 2] = '\0';
+        if (strspn(digits, "0123456789") == n - 2 && n - 2 <= 15) {
+            *out = strtoull(digits, NULL, 10);
+            return 0;
+        }
+    }
+    (void)cfg_fail(err, CFG_E_INVALID, "If-Match: %.40s is no version", text);
+    cfg_error_set_hint(err, "send the ETag of what you read, such as If-Match: \"43\"");
+    return CFG_E_INVALID;
+}
+
+/* If-Match: "43", If-Match: * (any, but it must exist), If-None-Match: * (must not exist). */
+static int read_precondition(struct cfg_change_entry *e, struct cfg_app *app, const struct cfg_call *c,
+                             struct cfg_error *err)
+{
+    const char *match = cfg_call_header(c, "If-Match"), *none = cfg_call_header(c, "If-None-Match");
+    if (match && none)
+        return cfg_fail(err, CFG_E_INVALID, "If-Match and If-None-Match exclude each other");
+    if (none && strcmp(none, "*") != 0)
+        return cfg_fail(err, CFG_E_INVALID, "a write takes If-None-Match: * only (it must not exist yet)");
+    e->has_if_version = match || none;
+    if (match && strcmp(match, "*") == 0) {
+        struct cfg_object *o = cfg_store_get(app->store, &e->id);
+        if (o == NULL || o->deleted)
+            return cfg_fail(err, CFG_E_PRECONDITION, "If-Match: * asks for something that exists; this does not");
+        e->if_version = o->version;
+        return 0;
+    }
+    return match ? read_version_tag(&e->if_version, match, err) : 0;
+}
+
+static int precondition_required(const struct cfg_change_entry *e, struct cfg_app *app, struct cfg_error *err)
+{
+    const struct cfg_object *o = cfg_store_get(app->store, &e->id);
+    (void)cfg_fail(err, CFG_E_PRECONDITION_REQUIRED, "a PUT replaces everything, so it must say what it replaces");
+    if (o && !o->deleted)
+        cfg_error_set_hint(err, "send If-Match: \"%llu\" (the version now), or PATCH what you mean to change",
+                           (unsigned long long)o->version);
+    else
+        cfg_error_set_hint(err, "send If-None-Match: * to create it");
+    return CFG_E_PRECONDITION_REQUIRED;
+}
+
+static int read_entry(struct cfg_change_entry *e, struct cfg_app *app, const struct cfg_call *c, struct cfg_error *err)
+{
+    const char *method = cfg_call_method(c);
+    enum cfg_kind kind = cfg_call_param(c, "d")      ? CFG_KIND_DEPLOYMENT
+                         : cfg_call_param(c, "name") ? CFG_KIND_FLAG
+                                                     : CFG_KIND_CONFIG;
+    int rc = cfg_api_id(&e->id, kind, c, err);
+    rc = rc ? rc : read_precondition(e, app, c, err);
+    if (rc != 0)
+        return rc;
+    if (strcmp(method, "DELETE") == 0) {
+        e->op = CFG_CHANGE_DELETE;
+        return kind == CFG_KIND_DEPLOYMENT ? check_unused(app, c, &e->id, err) : 0;
+    }
+    if (strcmp(method, "PUT") == 0 && !e->has_if_version)
+        return precondition_required(e, app, err);
+    e->op = strcmp(method, "PUT") == 0                     ? CFG_CHANGE_PUT
+            : cfg_call_body_kind(c) == CFG_BODY_JSON_PATCH ? CFG_CHANGE_JSON_PATCH
+                                                           : CFG_CHANGE_MERGE_PATCH;
+    rc = cfg_call_json(c, &e->body, err);
+    return rc ? rc : check_entry(app, cfg_call_principal(c), e, err);
+}
+
+void cfg_api_write(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_change_entry e = {0};
+    if (!is_ready(app, c))
+        return;
+    if (read_entry(&e, app, c, &err) != 0) {
+        cJSON_Delete(e.body);
+        cfg_call_fail(c, &err, NULL);
+        return;
+    }
+    submit_one(app, c, &e);
+}
+
+void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_change_entry e = {.op = CFG_CHANGE_ROLLBACK};
+    cJSON *body = NULL;
+    if (!is_ready(app, c))
+        return;
+    int rc = cfg_api_id(&e.id, cfg_call_param(c, "name") ? CFG_KIND_FLAG : CFG_KIND_CONFIG, c, &err);
+    rc = rc ? rc : read_precondition(&e, app, c, &err);
+    rc = rc ? rc : cfg_call_json(c, &body, &err);
+    rc = rc ? rc : cfg_json_need_u64(body, "to", &e.rollback_to, &err);
+    cJSON_Delete(body);
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else
+        submit_one(app, c, &e);
+}
+
+void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_change_entry e = {.op = CFG_CHANGE_CREATE, .id = {.kind = CFG_KIND_DEPLOYMENT}};
+    if (!is_ready(app, c))
+        return;
+    int rc = cfg_call_json(c, &e.body, &err);
+    const char *name = cfg_json_get_str(e.body, "name", "");
+    rc = rc ? rc : cfg_check_name("deployment", cfg_slice_str(name), &err);
+    if (rc == 0)
+        strcpy(e.id.ns, name);
+    rc = rc ? rc : check_entry(app, cfg_call_principal(c), &e, &err);
+    if (rc != 0) {
+        cJSON_Delete(e.body);
+        cfg_call_fail(c, &err, NULL);
+        return;
+    }
+    submit_one(app, c, &e);
+}
+
+/* --- several objects --- */
+
+void cfg_api_change(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_change ch = {0};
+    cJSON *body = NULL;
+    if (!is_ready(app, c))
+        return;
+    int rc = cfg_call_json(c, &body, &err);
+    rc = rc ? rc : cfg_change_parse(&ch, body, &err);
+    cJSON_Delete(body);
+    for (size_t i = 0; rc == 0 && i < ch.n; i++) {
+        rc = check_entry(app, cfg_call_principal(c), &ch.entries[i], &err);
+        if (rc == 0 && ch.entries[i].op == CFG_CHANGE_DELETE && ch.entries[i].id.kind == CFG_KIND_DEPLOYMENT)
+            rc = check_unused(app, c, &ch.entries[i].id, &err);
+    }
+    if (rc != 0) {
+        cfg_change_finish(&ch);
+        cfg_call_fail(c, &err, NULL);
+        return;
+    }
+    submit(app, c, &ch);
+}
