@@ -1,243 +1,234 @@
-/* Without targeting an answer does not depend on who asks, so compiling decides it: the program holds that one answer,
- * and nothing of the variants that can never be served. */
-#include "flags/flag.h"
+/* Evaluation: what comes before the rules, the rules, and what their answer means. */
+#include "flags/murmur3.h"
+#include "flags/program.h"
 
-#include <stdlib.h>
+#include <math.h>
+#include <stdalign.h>
 #include <string.h>
 
-struct cfg_flag_program {
-    enum cfg_flag_type type;
-    struct cfg_flag_result answer; /* its value is owned; its variant points at `name` */
-    char name[];
+struct decision {
+    enum cfg_flag_reason reason;
+    const struct flag_variant *variant;
+    const char *error;
 };
 
-/* --- validation --- */
-
-static int bad(struct cfg_error *err, const char *path, const char *why)
+static void note(const struct logic_run *r, const struct cfg_flag_note *n)
 {
-    (void)cfg_fail(err, CFG_E_VALUE, "%s %s", path, why);
-    cfg_error_set_path(err, "%s", path);
-    return CFG_E_VALUE;
+    if (r->explain)
+        r->explain->fn(r->explain->user, n);
 }
 
-static int unsupported(struct cfg_error *err, const char *path, const char *name, const char *hint)
+static struct cfg_slice slice_of(const struct arena_string *s)
 {
-    (void)cfg_fail(err, CFG_E_UNSUPPORTED, "%s: \"%s\" is not supported", path, name);
-    cfg_error_set_path(err, "%s", path);
-    cfg_error_set_hint(err, "%s", hint);
-    return CFG_E_UNSUPPORTED;
+    return (struct cfg_slice){s->bytes, s->len};
 }
 
-static bool type_of(enum cfg_flag_type *out, const cJSON *value)
+/* --- before the rules --- */
+
+static struct decision decide(const struct cfg_flag_program *p, struct logic_run *r);
+
+static bool requirement_holds(const struct flag_requirement *q, struct logic_run *r)
 {
-    if (cJSON_IsBool(value))
-        *out = CFG_FLAG_BOOL;
-    else if (cJSON_IsString(value))
-        *out = CFG_FLAG_STRING;
-    else if (cJSON_IsNumber(value))
-        *out = CFG_FLAG_NUMBER;
-    else if (cJSON_IsObject(value))
-        *out = CFG_FLAG_OBJECT;
-    else
+    if (q->program == NULL) { /* a flag compiled alone cannot know */
+        r->error = LOGIC_LIMIT;
         return false;
+    }
+    struct decision d = decide(q->program, r);
+    bool holds = false;
+    for (uint32_t i = 0; d.variant && d.reason != CFG_REASON_DISABLED && i < q->n_variants; i++)
+        holds = holds || d.variant->name == q->variants[i];
+    struct cfg_flag_note n = {.kind = CFG_NOTE_PREREQUISITE, .name = slice_of(q->flag), .holds = holds};
+    if (d.variant)
+        n.text = slice_of(d.variant->name);
+    note(r, &n);
+    return holds;
+}
+
+/* Which of the share's buckets the unit is in; −1 when the context does not name it (nothing, "", 0, false). */
+static int64_t bucket_of(const struct flag_share *s, struct logic_run *r)
+{
+    const struct cfg_flag_value *unit = cfg_logic_find(&r->scope->data, s->by);
+    if (unit == NULL || unit->kind >= CFG_VALUE_ARRAY || !cfg_logic_truthy(unit))
+        return -1;
+    struct cfg_slice text = cfg_logic_text(r, unit);
+    struct cfg_murmur3 h;
+    cfg_murmur3_init(&h);
+    cfg_murmur3_add(&h, s->name->bytes, s->name->len);
+    cfg_murmur3_add(&h, text.ptr, text.len);
+    return (int64_t)((uint64_t)cfg_murmur3_end(&h) * SHARE_TOTAL >> 32);
+}
+
+/* Whom nobody can name takes part in nothing: neither in a group nor past a holdout. */
+static bool passes_shares(const struct flag_extras *e, struct logic_run *r)
+{
+    for (uint32_t i = 0; i < e->n_holdouts + e->grouped; i++) {
+        bool group = i == e->n_holdouts;
+        const struct flag_share *s = group ? &e->group : &e->holdouts[i];
+        int64_t b = bucket_of(s, r);
+        bool inside = b >= s->from && b < s->to, holds = b >= 0 && inside == group;
+        struct cfg_flag_note n = {.kind = group ? CFG_NOTE_GROUP : CFG_NOTE_HOLDOUT,
+                                  .name = slice_of(s->name),
+                                  .bucket = b >= 0 ? (uint64_t)b : 0,
+                                  .total = SHARE_TOTAL,
+                                  .holds = holds};
+        note(r, &n);
+        if (!holds)
+            return false;
+    }
     return true;
 }
 
-static int check_variants(enum cfg_flag_type *out, const cJSON *variants, struct cfg_error *err)
+static bool passes_requirements(const struct flag_extras *e, struct logic_run *r)
 {
-    static const char where[] = "definition.variants";
-    if (!cJSON_IsObject(variants) || variants->child == NULL)
-        return bad(err, where, "must be an object with at least one variant");
-    const cJSON *v;
-    enum cfg_flag_type first = CFG_FLAG_BOOL, type;
-    cJSON_ArrayForEach(v, variants)
-    {
-        if (v->string[0] == '\0')
-            return bad(err, where, "has a variant without a name");
-        const char *why = !type_of(&type, v)                      ? "must be a boolean, string, number or object"
-                          : v != variants->child && type != first ? "is of another type than the variants before it"
-                                                                  : NULL;
-        if (why) {
-            (void)cfg_fail(err, CFG_E_VALUE, "variant \"%s\" (%s) %s", v->string, cfg_json_type(v), why);
-            cfg_error_set_path(err, "%s.%s", where, v->string);
-            return CFG_E_VALUE;
-        }
-        if (v == variants->child)
-            first = type;
-    }
-    *out = first;
-    return 0;
+    for (uint32_t i = 0; i < e->n_requirements; i++)
+        if (!requirement_holds(&e->requirements[i], r))
+            return false;
+    return true;
 }
 
-/* The variant a member names; NULL when the member is absent or null. */
-static int find_variant(const cJSON **out, const cJSON *member, const char *path, const cJSON *variants,
-                        struct cfg_error *err)
+/* --- the rules --- */
+
+const struct flag_variant *cfg_flag_find_variant(const struct cfg_flag_program *p, const char *name, size_t len)
 {
-    *out = NULL;
-    if (member == NULL || cJSON_IsNull(member))
-        return 0;
-    if (!cJSON_IsString(member))
-        return bad(err, path, "must be the name of a variant");
-    *out = cfg_json_get(variants, member->valuestring);
-    if (*out == NULL) {
-        (void)cfg_fail(err, CFG_E_VALUE, "%s \"%s\" is not among the variants", path, member->valuestring);
-        cfg_error_set_path(err, "%s", path);
-        return CFG_E_VALUE;
-    }
-    return 0;
+    for (const struct flag_variant *v = p->variants, *end = v + p->n_variants; v < end; v++)
+        if (v->name->bytes == name && v->name->len == len) /* interned: what rules spell out is the same string */
+            return v;
+    for (const struct flag_variant *v = p->variants, *end = v + p->n_variants; v < end; v++)
+        if (v->name->len == len && memcmp(v->name->bytes, name, len) == 0)
+            return v;
+    return NULL;
 }
 
-static int check_metadata(const cJSON *metadata, struct cfg_error *err)
+static struct decision failed(const char *error)
 {
-    if (metadata && !cJSON_IsObject(metadata))
-        return bad(err, "definition.metadata", "must be an object");
-    const cJSON *m;
-    cJSON_ArrayForEach(m, metadata)
-    {
-        if (cJSON_IsBool(m) || cJSON_IsString(m) || cJSON_IsNumber(m))
-            continue;
-        (void)cfg_fail(err, CFG_E_VALUE, "metadata \"%s\" must be a boolean, string or number, not %s", m->string,
-                       cfg_json_type(m));
-        cfg_error_set_path(err, "definition.metadata.%s", m->string);
-        return CFG_E_VALUE;
-    }
-    return 0;
+    return (struct decision){CFG_REASON_ERROR, NULL, error};
 }
 
-/* `{}` and null are flagd's ways to say that there are no rules. */
-static int check_targeting(const cJSON *targeting, struct cfg_error *err)
+static struct decision apply_rule(const struct cfg_flag_program *p, struct logic_run *r)
 {
-    if (targeting == NULL || cJSON_IsNull(targeting) || (cJSON_IsObject(targeting) && targeting->child == NULL))
-        return 0;
-    const char *rule = cJSON_IsObject(targeting) ? targeting->child->string : cfg_json_type(targeting);
-    return unsupported(err, "definition.targeting", rule,
-                       "this version serves flags without targeting rules; leave targeting out or write {}");
+    r->flag_key = slice_of(p->name);
+    r->hash_version = p->hash_version;
+    struct cfg_flag_value v = cfg_logic_eval(r, p->rule);
+    if (r->error || v.kind >= CFG_VALUE_ARRAY)
+        return failed("GENERAL");
+    if (v.kind == CFG_VALUE_NULL)
+        return (struct decision){CFG_REASON_DEFAULT, p->standard, NULL};
+    struct cfg_slice text = cfg_logic_text(r, &v);
+    const struct flag_variant *variant = r->error ? NULL : cfg_flag_find_variant(p, text.ptr, text.len);
+    struct cfg_flag_note n = {.kind = CFG_NOTE_VARIANT, .name = text, .holds = variant != NULL};
+    note(r, &n);
+    return variant ? (struct decision){CFG_REASON_TARGETING_MATCH, variant, NULL} : failed("GENERAL");
 }
 
-/* A misspelt member must not be taken for an absent one. */
-static int check_members(const cJSON *definition, struct cfg_error *err)
+/* What a flag answers whoever asks, before or without rules. The kill switch is outermost: it holds whatever the
+ * definition's own state says. */
+static struct decision constant(const struct cfg_flag_program *p)
 {
-    static const char *const known[] = {"state", "variants", "defaultVariant", "targeting", "metadata"};
-    const cJSON *m;
-    cJSON_ArrayForEach(m, definition)
-    {
-        size_t i = 0;
-        while (i < sizeof known / sizeof known[0] && strcmp(m->string, known[i]) != 0)
-            i++;
-        if (i == sizeof known / sizeof known[0])
-            return unsupported(err, "definition", m->string,
-                               "a definition has state, variants, defaultVariant, targeting and metadata");
-    }
-    return 0;
-}
-
-/* --- compiling --- */
-
-struct parts {
-    enum cfg_flag_type type;
-    bool enabled;                /* the kill switch is not thrown */
-    bool state;                  /* flagd's own state is ENABLED */
-    const cJSON *off, *standard; /* borrowed variants, NULL when none is named */
-};
-
-static int read_definition(struct parts *out, const cJSON *definition, struct cfg_error *err)
-{
-    if (!cJSON_IsObject(definition))
-        return bad(err, "definition", "must be an object");
-    const char *state = cfg_json_get_str(definition, "state", "");
-    out->state = strcmp(state, "ENABLED") == 0;
-    if (!out->state && strcmp(state, "DISABLED") != 0)
-        return bad(err, "definition.state", "must be \"ENABLED\" or \"DISABLED\"");
-    const cJSON *variants = cfg_json_get(definition, "variants");
-    int rc = check_variants(&out->type, variants, err);
-    if (rc == 0)
-        rc = find_variant(&out->standard, cfg_json_get(definition, "defaultVariant"), "definition.defaultVariant",
-                          variants, err);
-    if (rc == 0)
-        rc = check_metadata(cfg_json_get(definition, "metadata"), err);
-    if (rc == 0)
-        rc = check_targeting(cfg_json_get(definition, "targeting"), err);
-    if (rc == 0)
-        rc = check_members(definition, err);
-    return rc;
-}
-
-static int read_envelope(struct parts *out, const cJSON *envelope, struct cfg_error *err)
-{
-    if (!cJSON_IsObject(envelope))
-        return bad(err, "flag", "must be an object with a definition");
-    const cJSON *enabled = cfg_json_get(envelope, "enabled");
-    if (enabled && !cJSON_IsBool(enabled))
-        return bad(err, "enabled", "must be true or false");
-    out->enabled = enabled == NULL || cJSON_IsTrue(enabled);
-    const cJSON *definition = cfg_json_get(envelope, "definition");
-    int rc = read_definition(out, definition, err);
-    if (rc == 0)
-        rc = find_variant(&out->off, cfg_json_get(envelope, "off_variant"), "off_variant",
-                          cfg_json_get(definition, "variants"), err);
-    return rc;
-}
-
-/* The kill switch is outermost: it holds whatever the definition's own state says. */
-static enum cfg_flag_reason decide(const cJSON **variant, const struct parts *p)
-{
-    if (!p->enabled) {
-        *variant = p->off;
-        return CFG_REASON_DISABLED;
-    }
-    *variant = p->state ? p->standard : NULL;
+    if (p->broken)
+        return failed(p->broken);
+    if (!p->enabled)
+        return (struct decision){CFG_REASON_DISABLED, p->off, NULL};
     if (!p->state)
-        return CFG_REASON_DISABLED;
-    return p->standard ? CFG_REASON_STATIC : CFG_REASON_DEFAULT;
+        return (struct decision){CFG_REASON_DISABLED, NULL, NULL};
+    return (struct decision){p->standard ? CFG_REASON_STATIC : CFG_REASON_DEFAULT, p->standard, NULL};
 }
 
-int cfg_flag_compile(struct cfg_flag_program **out, const cJSON *envelope, struct cfg_error *err)
+static struct decision decide(const struct cfg_flag_program *p, struct logic_run *r)
 {
-    struct parts parts = {0};
-    int rc = read_envelope(&parts, envelope, err);
-    if (rc != 0)
-        return rc;
-    const cJSON *variant;
-    enum cfg_flag_reason reason = decide(&variant, &parts);
-    size_t name_size = variant ? strlen(variant->string) + 1 : 0;
-    struct cfg_flag_program *p = calloc(1, sizeof *p + name_size);
-    cJSON *value = variant ? cJSON_Duplicate(variant, true) : NULL;
-    if (p == NULL || (variant && value == NULL)) {
-        free(p);
-        cJSON_Delete(value);
-        return cfg_fail(err, CFG_E_NOMEM, "no memory for a flag");
-    }
-    p->type = parts.type;
-    p->answer.reason = reason;
-    if (variant) {
-        memcpy(p->name, variant->string, name_size);
-        p->answer.variant = p->name;
-        p->answer.value = value;
-    }
-    *out = p;
-    return 0;
+    struct cfg_flag_note killed = {.kind = CFG_NOTE_KILLED};
+    if (!p->enabled && !p->broken)
+        note(r, &killed);
+    if (!cfg_flag_has_targeting(p))
+        return constant(p);
+    if (p->extras && !(passes_shares(p->extras, r) && passes_requirements(p->extras, r)))
+        return r->error ? failed("GENERAL") : (struct decision){CFG_REASON_DISABLED, p->off, NULL};
+    return p->rule ? apply_rule(p, r) : constant(p);
 }
 
-void cfg_flag_free(struct cfg_flag_program *p)
-{
-    if (p == NULL)
-        return;
-    cJSON_Delete((cJSON *)(uintptr_t)p->answer.value); /* const towards readers only */
-    free(p);
-}
-
-/* --- evaluation --- */
+/* --- the interface --- */
 
 enum cfg_flag_type cfg_flag_type_of(const struct cfg_flag_program *p)
 {
-    return p->type;
+    return (enum cfg_flag_type)p->type;
+}
+
+const char *cfg_flag_name_of(const struct cfg_flag_program *p)
+{
+    return p->name->bytes;
+}
+
+bool cfg_flag_has_targeting(const struct cfg_flag_program *p)
+{
+    return (p->rule || p->extras) && p->enabled && p->state && !p->broken;
+}
+
+static bool type_fits(const struct cfg_flag_program *p, enum cfg_flag_type want)
+{
+    return want == p->type || want == CFG_FLAG_ANY || (want == CFG_FLAG_INTEGER && p->type == CFG_FLAG_NUMBER);
+}
+
+static struct cfg_flag_result result_of(const struct cfg_flag_program *p, const struct decision *d,
+                                        enum cfg_flag_type want)
+{
+    struct cfg_flag_result result = {.reason = d->reason, .error = d->error, .metadata = p->metadata};
+    if (d->variant == NULL)
+        return result;
+    if (want == CFG_FLAG_INTEGER && d->variant->value->valuedouble != floor(d->variant->value->valuedouble)) {
+        result.reason = CFG_REASON_ERROR; /* asking for a whole number never rounds one */
+        result.error = "TYPE_MISMATCH";
+        return result;
+    }
+    result.variant = d->variant->text;
+    result.value = d->variant->value;
+    return result;
+}
+
+/* With a context and rules: what only they need is set up here, out of the way of static flags. */
+static struct decision run(const struct cfg_flag_program *p, const struct cfg_flag_context *context)
+{
+    alignas(16) char stack[LOGIC_STACK_SCRATCH];
+    struct logic_scope scope = {{CFG_VALUE_OBJECT, 0, {.members = NULL}}, 0, NULL};
+    struct logic_run r;
+    r.scope = &scope;
+    r.explain = NULL;
+    r.flag_key = (struct cfg_slice){NULL, 0};
+    r.timestamp = 0;
+    r.scratch = stack;
+    r.used = 0;
+    r.size = sizeof stack;
+    r.work = LOGIC_WORK;
+    r.hash_version = 2;
+    r.rules = CFG_RULES_FLAGD;
+    r.error = LOGIC_OK;
+    if (context) {
+        scope.data.as.members = context->attributes;
+        scope.data.len = (uint32_t)context->n_attributes;
+        r.timestamp = context->timestamp;
+        r.explain = context->explain;
+        if (context->scratch) {
+            r.scratch = context->scratch;
+            r.size = context->scratch_size;
+        }
+    }
+    return decide(p, &r);
+}
+
+struct cfg_flag_result cfg_flag_eval_with(const struct cfg_flag_program *p, enum cfg_flag_type want,
+                                          const struct cfg_flag_context *context)
+{
+    struct decision d;
+    if (p->broken == NULL && !type_fits(p, want))
+        d = failed("TYPE_MISMATCH");
+    else if (cfg_flag_has_targeting(p) || (context && context->explain))
+        d = run(p, context);
+    else
+        d = constant(p);
+    return result_of(p, &d, want);
 }
 
 struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_flag_type want)
 {
-    if (p->type != want)
-        return (struct cfg_flag_result){.reason = CFG_REASON_ERROR, .error = "TYPE_MISMATCH"};
-    return p->answer;
+    return cfg_flag_eval_with(p, want, NULL);
 }
 
 const char *cfg_flag_reason_name(enum cfg_flag_reason r)

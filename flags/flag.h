@@ -2,14 +2,24 @@
  * globals. configd and the workers link this same library, so local and remote evaluation cannot differ (design §7).
  *
  * The definition format is flagd's: {"state","variants","defaultVariant","targeting","metadata"}. Around it the
- * envelope adds `enabled` and `off_variant`: a kill switch that keeps the rules. Targeting rules are not read yet and
- * are refused by name at parse time, never ignored. Programs are immutable: any number of threads may evaluate one. */
+ * envelope adds, all optional,
+ *   enabled, off_variant   a kill switch that keeps the rules
+ *   hash_version           1, 2 (when absent) or 3: how `fractional` hashes. A definition may say it too
+ *   prerequisites          {"other-flag": "variant" or ["variant", …]}: all must hold, else the flag is off
+ *   group                  {"name","from","to","by"}: of 10,000 buckets of the group's units this flag has [from, to).
+ *                          Flags of one group never share a unit
+ *   holdouts               [{"name","to","by"}, …]: units in the buckets [0, to) of any are off
+ * docs/flags.md explains each with examples. Flags that use prerequisites, groups or shared evaluators belong into a
+ * set (flags/set.h), which checks what one flag alone cannot. Programs are immutable: any number of threads may
+ * evaluate one. */
 #ifndef CFG_FLAGS_FLAG_H
 #define CFG_FLAGS_FLAG_H
 
+#include "flags/value.h"
 #include "proto/json.h"
 
-enum cfg_flag_type { CFG_FLAG_BOOL, CFG_FLAG_STRING, CFG_FLAG_NUMBER, CFG_FLAG_OBJECT };
+/* A flag is of one of the first four; the others are only asked for: a whole number, and whatever it is. */
+enum cfg_flag_type { CFG_FLAG_BOOL, CFG_FLAG_STRING, CFG_FLAG_NUMBER, CFG_FLAG_OBJECT, CFG_FLAG_INTEGER, CFG_FLAG_ANY };
 enum cfg_flag_reason {
     CFG_REASON_STATIC,
     CFG_REASON_DEFAULT,
@@ -21,27 +31,50 @@ enum cfg_flag_reason {
 struct cfg_flag_program; /* immutable */
 
 /* What an evaluation says, in the order in which it is decided:
- *   enabled is false         DISABLED, with off_variant's value; without an off_variant the caller's default holds.
- * OpenFeature defines this reason as "the value was the result of the flag being disabled in the management system",
- * and LaunchDarkly's OFF maps to it; STATIC would hide that somebody threw the switch. state is DISABLED DISABLED, the
- * caller's default holds (flagd) no defaultVariant        DEFAULT, the caller's default holds (flagd) otherwise STATIC,
- * with defaultVariant's value So a reason alone does not tell whether there is a value: look at `value`. */
+ *   enabled is false                DISABLED, with off_variant's value; without an off_variant the caller's default
+ *                                   holds. OpenFeature defines this reason as "the value was the result of the flag
+ *                                   being disabled in the management system", and LaunchDarkly's OFF maps to it; STATIC
+ *                                   would hide that somebody threw the switch.
+ *   state is DISABLED               DISABLED, the caller's default holds (flagd)
+ *   held out, not in the group's    DISABLED, as with enabled false
+ *   share, a prerequisite fails
+ *   targeting names a variant       TARGETING_MATCH, with its value
+ *   targeting gives null            DEFAULT, with defaultVariant's value, or the caller's default without one
+ *   no targeting, no defaultVariant DEFAULT, the caller's default holds (flagd)
+ *   no targeting                    STATIC, with defaultVariant's value
+ * So a reason alone does not tell whether there is a value: look at `value`. Errors are OpenFeature's codes:
+ * TYPE_MISMATCH, FLAG_NOT_FOUND (a set), PARSE_ERROR (a definition that a set kept although it does not compile),
+ * GENERAL (targeting gave what is no variant, or used up its work or scratch memory). */
 
 struct cfg_flag_result {
     enum cfg_flag_reason reason;
-    const char *variant; /* borrowed from the program; NULL when the caller's default holds */
-    const cJSON *value;  /* borrowed from the program; NULL when the caller's default holds */
-    const char *error;   /* OpenFeature error code ("TYPE_MISMATCH", "GENERAL"), NULL without error */
+    const char *variant;   /* borrowed from the program; NULL when the caller's default holds */
+    const cJSON *value;    /* borrowed from the program; NULL when the caller's default holds */
+    const char *error;     /* OpenFeature error code ("TYPE_MISMATCH", "GENERAL"), NULL without error */
+    const cJSON *metadata; /* of the flag over that of its set, borrowed; NULL when there is none */
 };
 
 /* envelope: {"enabled":bool, "off_variant":string?, "definition":{…}} as it lies in etcd; borrowed, not kept.
  * CFG_E_VALUE with err->path for anything malformed: no variants, variants of mixed types, a default or off variant
- * that is not among them. CFG_E_UNSUPPORTED for what this engine does not read. *out is returned-owned. */
+ * that is not among them, wrong operands, weights that overflow, a $ref. CFG_E_UNSUPPORTED for what this engine does
+ * not read (an unknown operator or member), CFG_E_LIMIT for rules nested too deeply. *out is returned-owned. */
 CFG_MUST_CHECK int cfg_flag_compile(struct cfg_flag_program **out, const cJSON *envelope, struct cfg_error *err);
+/* The same for a flag whose name matters ($flagd.flagKey) and that may refer to `evaluators` (an object of rules by
+ * name; NULL: none). Prerequisites are checked for form only: alone it cannot be known whether they hold, and such a
+ * flag answers GENERAL. */
+CFG_MUST_CHECK int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, const cJSON *envelope,
+                                          const cJSON *evaluators, struct cfg_error *err);
 void cfg_flag_free(struct cfg_flag_program *p);
 enum cfg_flag_type cfg_flag_type_of(const struct cfg_flag_program *p);
-/* The value for `want`: a flag of another type gives CFG_REASON_ERROR and "TYPE_MISMATCH". Never fails otherwise. */
+const char *cfg_flag_name_of(const struct cfg_flag_program *p); /* "" of a flag compiled without a name */
+/* Whether any answer of it depends on the context: if not, the empty context tells all. */
+bool cfg_flag_has_targeting(const struct cfg_flag_program *p);
+/* The value for `want`: a flag of another type gives CFG_REASON_ERROR and "TYPE_MISMATCH". Evaluated for the empty
+ * context at the epoch. */
 struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_flag_type want);
+/* The same for a context, borrowed; NULL is the empty one. */
+struct cfg_flag_result cfg_flag_eval_with(const struct cfg_flag_program *p, enum cfg_flag_type want,
+                                          const struct cfg_flag_context *context);
 const char *cfg_flag_reason_name(enum cfg_flag_reason r); /* "STATIC", … as OpenFeature spells them */
 
 /* The envelope of a new boolean flag that is on or off:
@@ -49,8 +82,11 @@ const char *cfg_flag_reason_name(enum cfg_flag_reason r); /* "STATIC", … as Op
  * "variants":{"on":true,"off":false},"defaultVariant":"on"}}. Returned-owned; NULL without memory. */
 cJSON *cfg_flag_new_boolean(bool on);
 /* The definition that plain flagd would need to serve the same values: a killed flag loses its rules and serves its
- * off_variant (flagd calls that STATIC) or, without one, is DISABLED. Returned-owned; NULL without memory or
- * definition. */
+ * off_variant (flagd calls that STATIC) or, without one, is DISABLED; groups and holdouts become rules around its own.
+ * Returned-owned; NULL without memory or definition. cfg_flag_export_loss says what flagd cannot express. */
 cJSON *cfg_flag_export(const cJSON *envelope);
+/* Why plain flagd may answer differently with the export: an array of sentences, empty when it cannot. Returned-owned;
+ * NULL without memory. */
+cJSON *cfg_flag_export_loss(const cJSON *envelope);
 
 #endif

@@ -18,9 +18,9 @@ struct suite {
 };
 
 static const struct suite suites[] = {
-    {"json-parsing", ".json", cfg_suite_json_parsing},
-    {"json-patch", ".json", cfg_suite_json_patch},
-    {"hydra", ".jsonl", cfg_suite_hydra},
+    {"flagd", ".feature", cfg_suite_flagd},        {"json-parsing", ".json", cfg_suite_json_parsing},
+    {"json-patch", ".json", cfg_suite_json_patch}, {"hydra", ".jsonl", cfg_suite_hydra},
+    {"jsonlogic", ".json", cfg_suite_jsonlogic},
 };
 
 enum { N_SUITES = sizeof suites / sizeof suites[0], PATH_BYTES = 4096, EXIT_NO_DATA = 77 };
@@ -75,7 +75,7 @@ char *cfg_suite_text(const cJSON *v)
 
 /* --- files --- */
 
-static bool read_file(struct cfg_buf *out, const char *path)
+bool cfg_suite_read(struct cfg_buf *out, const char *path)
 {
     FILE *file = fopen(path, "rb");
     if (file == NULL)
@@ -94,7 +94,8 @@ static void run_file(struct cfg_suite_run *run, const struct suite *suite, const
     struct cfg_buf content;
     cfg_buf_init(&content, 1 << 28);
     run->file = shown;
-    if (read_file(&content, path))
+    run->path = path;
+    if (cfg_suite_read(&content, path))
         suite->fn(run, cfg_buf_slice(&content));
     else
         cfg_suite_fail(run, "", "cannot be read");

@@ -8,6 +8,7 @@
 
 struct cfg_suite_run {
     const char *file; /* path of the file in hand, below the folder that was given; begins every case's name */
+    const char *path; /* the same as it can be opened, for suites whose cases refer to further files */
     unsigned passed, failed, left_out;
 };
 
@@ -19,11 +20,16 @@ void cfg_suite_pass(struct cfg_suite_run *run);
 void cfg_suite_fail(struct cfg_suite_run *run, const char *name, const char *format, ...) CFG_PRINTF(3, 4);
 void cfg_suite_leave_out(struct cfg_suite_run *run, const char *name, const char *format, ...) CFG_PRINTF(3, 4);
 
+/* Appends a file's bytes. False when it cannot be read. */
+bool cfg_suite_read(struct cfg_buf *out, const char *path);
+
 /* The value as compact text, returned-owned (free), for messages. Ends the program when memory is out. */
 char *cfg_suite_text(const cJSON *v);
 
+void cfg_suite_flagd(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_json_parsing(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_json_patch(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_hydra(struct cfg_suite_run *run, struct cfg_slice content);
+void cfg_suite_jsonlogic(struct cfg_suite_run *run, struct cfg_slice content);
 
 #endif

@@ -1,6 +1,7 @@
 #include "flags/flag.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,18 +148,60 @@ Test(flag, refuses_what_is_malformed)
     refused("{\"off_variant\":false,\"definition\":{\"state\":\"ENABLED\"," BOOLEAN "}}", CFG_E_VALUE, "off_variant");
 }
 
-Test(flag, refuses_what_it_does_not_read)
+Test(flag, refuses_rules_that_cannot_work)
 {
-    refused(DEFINITION(BOOLEAN ",\"targeting\":{\"if\":[true,\"on\"]}"), CFG_E_UNSUPPORTED, "definition.targeting");
-    refused(DEFINITION(BOOLEAN ",\"targeting\":[]"), CFG_E_UNSUPPORTED, "definition.targeting");
-    refused(DEFINITION(BOOLEAN ",\"targeting\":\"on\""), CFG_E_UNSUPPORTED, "definition.targeting");
+    static const struct {
+        const char *targeting, *path;
+        int code;
+    } rows[] = {
+        {"[]", "", CFG_E_VALUE},
+        {"\"on\"", "", CFG_E_VALUE},
+        {"{\"iff\":[true,\"on\"]}", ".iff", CFG_E_UNSUPPORTED},
+        {"{\"if\":[{\"val\":\"x\"},\"on\"]}", ".if[0].val", CFG_E_UNSUPPORTED},
+        {"{\"if\":[{\"$ref\":\"gone\"},\"on\"]}", ".if[0].$ref", CFG_E_VALUE},
+        {"{\"if\":[{\"$ref\":1},\"on\"]}", ".if[0].$ref", CFG_E_VALUE},
+        {"{\"==\":[1,2],\"!=\":[1,2]}", "", CFG_E_VALUE},
+        {"{\"if\":[{\"==\":[1]},\"on\"]}", ".if[0].==", CFG_E_VALUE},
+        {"{\"if\":[{\"==\":[1,2,3]},\"on\"]}", ".if[0].==", CFG_E_VALUE},
+        {"{\"starts_with\":[\"a\"]}", ".starts_with", CFG_E_VALUE},
+        {"{\"sem_ver\":[{\"var\":\"v\"},\"=\"]}", ".sem_ver", CFG_E_VALUE},
+        {"{\"sem_ver\":[{\"var\":\"v\"},\"===\",\"1.0.0\"]}", ".sem_ver", CFG_E_VALUE},
+        {"{\"fractional\":[]}", ".fractional", CFG_E_VALUE},
+        {"{\"fractional\":[{\"var\":\"x\"}]}", ".fractional", CFG_E_VALUE},
+        {"{\"fractional\":[[\"on\",1],\"off\"]}", ".fractional[1]", CFG_E_VALUE},
+        {"{\"fractional\":[[\"on\",0.5],[\"off\",1]]}", ".fractional[0]", CFG_E_VALUE},
+        {"{\"fractional\":[[\"on\",\"1\"],[\"off\",1]]}", ".fractional[0]", CFG_E_VALUE},
+        {"{\"fractional\":[[\"on\",2147483648],[\"off\",1]]}", ".fractional[0]", CFG_E_VALUE},
+        {"{\"fractional\":[[\"on\",2147483647],[\"off\",1]]}", ".fractional", CFG_E_VALUE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[512], path[160];
+        (void)snprintf(text, sizeof text, DEFINITION(BOOLEAN ",\"targeting\":%s"), rows[i].targeting);
+        (void)snprintf(path, sizeof path, "definition.targeting%s", rows[i].path);
+        refused(text, rows[i].code, path);
+    }
     refused(DEFINITION("\"variants\":{\"a\":1},\"defaultVarient\":\"a\""), CFG_E_UNSUPPORTED, "definition");
-    struct cfg_error err;
+    refused(DEFINITION(BOOLEAN ",\"hash_version\":4"), CFG_E_VALUE, "definition.hash_version");
+}
+
+Test(flag, a_depth_bomb_is_refused)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, 100000);
+    cfg_buf_puts(&text, "{\"definition\":{\"state\":\"ENABLED\"," BOOLEAN ",\"targeting\":");
+    for (int i = 0; i < 200; i++)
+        cfg_buf_puts(&text, "{\"!\":");
+    cfg_buf_puts(&text, "true");
+    for (int i = 0; i < 202; i++)
+        cfg_buf_putc(&text, '}');
+    cJSON *v = NULL;
+    cr_assert_eq(cfg_json_parse(&v, cfg_buf_slice(&text), 0, NULL), CFG_E_LIMIT);
+    cr_assert_eq(cfg_json_parse(&v, cfg_buf_slice(&text), 1000, NULL), 0);
     struct cfg_flag_program *p;
-    cJSON *v = parse(DEFINITION(BOOLEAN ",\"targeting\":{\"fractional\":[]}"));
-    cr_assert_eq(cfg_flag_compile(&p, v, &err), CFG_E_UNSUPPORTED);
-    cr_assert(strstr(err.text, "fractional") && err.hint[0]);
+    struct cfg_error err;
+    cr_assert_eq(cfg_flag_compile(&p, v, &err), CFG_E_LIMIT);
     cJSON_Delete(v);
+    cfg_buf_finish(&text);
 }
 
 Test(flag, a_long_name_does_not_overflow_the_error)

@@ -1,0 +1,35 @@
+/* Memory of one program or set: only ever grows, is freed as a whole, and never moves what it gave, so that a compiled
+ * program may point into it. Strings can be interned: equal strings of a set are one pointer. Internal to flags.
+ * One owner while compiling; afterwards it is not touched. */
+#ifndef CFG_FLAGS_ARENA_H
+#define CFG_FLAGS_ARENA_H
+
+#include "proto/json.h"
+
+struct arena_chunk;
+
+/* An interned string, NUL-terminated. `hash` is cfg_flag_name_hash. */
+struct arena_string {
+    uint32_t hash, len;
+    char bytes[];
+};
+
+struct arena {
+    struct arena_chunk *chunks;        /* the newest first */
+    size_t next_size, bytes;           /* bytes: what was taken from the allocator */
+    const struct arena_string **table; /* of interned strings; only while compiling */
+    size_t n_strings, table_size;
+};
+
+void cfg_arena_init(struct arena *a, size_t expected);
+void cfg_arena_finish(struct arena *a);
+/* Ends interning and frees what only that needed. */
+void cfg_arena_seal(struct arena *a);
+/* Zeroed, aligned to 16 bytes; NULL without memory. */
+void *cfg_arena_take(struct arena *a, size_t n);
+/* The one copy of these bytes; NULL without memory. */
+const struct arena_string *cfg_arena_intern(struct arena *a, const char *bytes, size_t n);
+/* The same for a string of a cJSON tree, whose C0 80 becomes the byte 00. */
+const struct arena_string *cfg_arena_intern_tree(struct arena *a, const char *text);
+
+#endif

@@ -1,0 +1,139 @@
+/* Prerequisites, exclusion groups and holdouts of an envelope. What spans several flags is checked in set_check.c. */
+#include "flags/program.h"
+
+#include <math.h>
+#include <string.h>
+
+static int bad(struct flag_compiler *c, const char *path, const char *why)
+{
+    (void)cfg_fail(c->logic.err, CFG_E_VALUE, "%s %s", path, why);
+    cfg_error_set_path(c->logic.err, "%s", path);
+    return CFG_E_VALUE;
+}
+
+static uint32_t count(const cJSON *v)
+{
+    uint32_t n = 0;
+    for (const cJSON *i = v ? v->child : NULL; i != NULL; i = i->next)
+        n++;
+    return n;
+}
+
+/* --- prerequisites --- */
+
+static int parse_requirement(struct flag_requirement *out, struct flag_compiler *c, const cJSON *v)
+{
+    static const char why[] = "must name flags, each with a variant or an array of variants";
+    const cJSON *first = cJSON_IsArray(v) ? v->child : v;
+    out->n_variants = cJSON_IsArray(v) ? count(v) : 1;
+    const struct arena_string **names = cfg_arena_take(c->logic.arena, out->n_variants * sizeof *names);
+    out->flag = cfg_arena_intern(c->logic.arena, v->string, strlen(v->string));
+    out->variants = names;
+    if (names == NULL || out->flag == NULL)
+        return cfg_logic_no_memory(&c->logic);
+    if (first == NULL)
+        return bad(c, "prerequisites", why);
+    for (uint32_t i = 0; i < out->n_variants; i++, first = first->next) {
+        if (!cJSON_IsString(first))
+            return bad(c, "prerequisites", why);
+        names[i] = cfg_arena_intern_tree(c->logic.arena, first->valuestring);
+        if (names[i] == NULL)
+            return cfg_logic_no_memory(&c->logic);
+    }
+    return 0;
+}
+
+static int parse_requirements(struct flag_extras *out, struct flag_compiler *c, const cJSON *v)
+{
+    if (v == NULL || cJSON_IsNull(v))
+        return 0;
+    if (!cJSON_IsObject(v))
+        return bad(c, "prerequisites", "must be an object of variants by flag");
+    struct flag_requirement *all = cfg_arena_take(c->logic.arena, count(v) * sizeof *all);
+    if (all == NULL)
+        return cfg_logic_no_memory(&c->logic);
+    out->requirements = all;
+    int rc = 0;
+    for (const cJSON *r = v->child; rc == 0 && r != NULL; r = r->next)
+        rc = parse_requirement(&all[out->n_requirements++], c, r);
+    return rc;
+}
+
+/* --- groups and holdouts --- */
+
+static bool whole(uint32_t *out, const cJSON *v, uint32_t otherwise)
+{
+    *out = otherwise;
+    if (v == NULL)
+        return true;
+    if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) || v->valuedouble < 0 ||
+        v->valuedouble > SHARE_TOTAL)
+        return false;
+    *out = (uint32_t)v->valuedouble;
+    return true;
+}
+
+static int share_path(struct flag_share *out, struct flag_compiler *c, const cJSON *by)
+{
+    struct logic_node node;
+    cJSON standard = {.type = cJSON_String, .valuestring = (char *)(uintptr_t) "targetingKey"};
+    by = by ? by : &standard;
+    int rc = cfg_logic_compile_var(&node, &c->logic, by);
+    out->by_text = cfg_arena_intern_tree(c->logic.arena, by->valuestring);
+    if (rc != 0 || out->by_text == NULL)
+        return cfg_logic_no_memory(&c->logic);
+    out->by = node.as.var->path;
+    return 0;
+}
+
+static int parse_share(struct flag_share *out, struct flag_compiler *c, const cJSON *v, const char *path)
+{
+    const cJSON *name = cfg_json_get(v, "name"), *by = cfg_json_get(v, "by");
+    if (!cJSON_IsObject(v) || !cJSON_IsString(name) || name->valuestring[0] == '\0')
+        return bad(c, path, "must be an object with a name");
+    if (by && (!cJSON_IsString(by) || by->valuestring[0] == '\0' || by->valuestring[0] == '$'))
+        return bad(c, path, "must say `by` which attribute, a path such as user.id");
+    if (cfg_json_get(v, "to") == NULL || !whole(&out->from, cfg_json_get(v, "from"), 0) ||
+        !whole(&out->to, cfg_json_get(v, "to"), 0) || out->from > out->to)
+        return bad(c, path, "must have `from` (0 when absent) and `to`, whole numbers up to 10000");
+    out->name = cfg_arena_intern_tree(c->logic.arena, name->valuestring);
+    return out->name ? share_path(out, c, by) : cfg_logic_no_memory(&c->logic);
+}
+
+static int parse_holdouts(struct flag_extras *out, struct flag_compiler *c, const cJSON *v)
+{
+    if (v == NULL || cJSON_IsNull(v))
+        return 0;
+    if (!cJSON_IsArray(v))
+        return bad(c, "holdouts", "must be an array");
+    struct flag_share *all = cfg_arena_take(c->logic.arena, count(v) * sizeof *all);
+    if (all == NULL)
+        return cfg_logic_no_memory(&c->logic);
+    out->holdouts = all;
+    int rc = 0;
+    for (const cJSON *h = v->child; rc == 0 && h != NULL; h = h->next) {
+        rc = parse_share(&all[out->n_holdouts], c, h, "holdouts");
+        if (rc == 0 && all[out->n_holdouts++].from != 0)
+            rc = bad(c, "holdouts", "must begin at 0: a holdout has only `to`");
+    }
+    return rc;
+}
+
+int cfg_flag_parse_extras(const struct flag_extras **out, struct flag_compiler *c, const cJSON *envelope)
+{
+    const cJSON *requirements = cfg_json_get(envelope, "prerequisites"), *group = cfg_json_get(envelope, "group");
+    const cJSON *holdouts = cfg_json_get(envelope, "holdouts");
+    if (requirements == NULL && group == NULL && holdouts == NULL)
+        return 0;
+    struct flag_extras *e = cfg_arena_take(c->logic.arena, sizeof *e);
+    if (e == NULL)
+        return cfg_logic_no_memory(&c->logic);
+    int rc = parse_requirements(e, c, requirements);
+    if (rc == 0)
+        rc = parse_holdouts(e, c, holdouts);
+    e->grouped = group && !cJSON_IsNull(group);
+    if (rc == 0 && e->grouped)
+        rc = parse_share(&e->group, c, group, "group");
+    *out = e->n_requirements + e->n_holdouts + e->grouped > 0 ? e : NULL;
+    return rc;
+}

@@ -1,0 +1,320 @@
+/* The evaluator's core: dispatch, control operators, and reading the context. Operators on numbers, strings and arrays
+ * have files of their own. Recursion is bounded by LOGIC_DEPTH when compiling, work by run.work. */
+#include "flags/logic.h"
+
+#include <string.h>
+
+enum { LARGE = 64 }; /* from so many attributes on, looking one up counts as work */
+
+struct cfg_flag_value cfg_logic_fail(struct logic_run *r, enum logic_error error)
+{
+    if (r->error == LOGIC_OK && (r->rules == CFG_RULES_JSONLOGIC || error == LOGIC_LIMIT))
+        r->error = (uint8_t)error;
+    return value_null();
+}
+
+void *cfg_logic_scratch(struct logic_run *r, size_t n)
+{
+    size_t at = (r->used + 15) & ~(size_t)15;
+    if (n > r->size || at > r->size - n) {
+        (void)cfg_logic_fail(r, LOGIC_LIMIT);
+        return NULL;
+    }
+    r->used = at + n;
+    return r->scratch + at;
+}
+
+/* --- operands --- */
+
+struct logic_args cfg_logic_args(struct logic_run *r, const struct logic_node *node)
+{
+    struct logic_args a = {.kids = node->as.kids, .n = node->n};
+    if ((node->bits & NODE_BARE) == 0)
+        return a;
+    a.bare = true;
+    if (node->as.kids[0].op == OP_LITERAL)
+        return a;
+    struct cfg_flag_value only = cfg_logic_eval(r, &node->as.kids[0]);
+    struct cfg_flag_value *kept;
+    if (only.kind == CFG_VALUE_ARRAY) {
+        a.spread = only.as.items;
+        a.n = only.len;
+        a.bare = false;
+    } else if ((kept = cfg_logic_scratch(r, sizeof *kept)) != NULL) {
+        *kept = only; /* so that it is computed once */
+        a.spread = kept;
+    }
+    return a;
+}
+
+struct cfg_flag_value cfg_logic_arg(struct logic_run *r, const struct logic_args *a, uint32_t i)
+{
+    if (i >= a->n)
+        return value_null();
+    return a->spread ? a->spread[i] : cfg_logic_eval(r, &a->kids[i]);
+}
+
+/* --- the context --- */
+
+const struct cfg_flag_value *cfg_logic_member(const struct cfg_flag_value *v, const char *name, size_t len,
+                                              uint32_t hash)
+{
+    if (v->kind != CFG_VALUE_OBJECT)
+        return NULL;
+    for (const struct cfg_flag_member *m = v->as.members, *end = m + v->len; m < end; m++)
+        if (m->hash == hash && m->name_len == len && memcmp(m->name, name, len) == 0)
+            return &m->value;
+    return NULL;
+}
+
+const struct cfg_flag_value *cfg_logic_find(const struct cfg_flag_value *data, const struct logic_path *path)
+{
+    for (uint32_t i = 0; data != NULL && i < path->n; i++) {
+        const struct logic_segment *s = &path->segments[i];
+        if (data->kind == CFG_VALUE_ARRAY)
+            data = s->index < data->len ? &data->as.items[s->index] : NULL;
+        else
+            data = cfg_logic_member(data, s->name->bytes, s->name->len, s->name->hash);
+    }
+    return data;
+}
+
+static const struct cfg_flag_value *child(const struct cfg_flag_value *data, const char *name, size_t len)
+{
+    uint32_t index = 0;
+    if (data->kind != CFG_VALUE_ARRAY)
+        return cfg_logic_member(data, name, len, cfg_flag_name_hash(name, len));
+    if (len == 0 || len > 9)
+        return NULL;
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return NULL;
+        index = index * 10 + (uint32_t)(name[i] - '0');
+    }
+    return index < data->len ? &data->as.items[index] : NULL;
+}
+
+const struct cfg_flag_value *cfg_logic_find_text(const struct cfg_flag_value *data, struct cfg_slice path)
+{
+    bool more = path.len > 0;
+    while (more && data != NULL) {
+        const char *dot = memchr(path.ptr, '.', path.len);
+        size_t n = dot ? (size_t)(dot - path.ptr) : path.len;
+        data = child(data, path.ptr, n);
+        more = dot != NULL;
+        path.ptr += n + more;
+        path.len -= n + more;
+    }
+    return data;
+}
+
+static struct cfg_flag_value eval_var(struct logic_run *r, const struct logic_var *var)
+{
+    if (r->scope->data.len > LARGE && !cfg_logic_charge(r, r->scope->data.len / LARGE))
+        return value_null();
+    const struct cfg_flag_value *found = cfg_logic_find(&r->scope->data, var->path);
+    if (found != NULL)
+        return *found;
+    return var->otherwise ? cfg_logic_eval(r, var->otherwise) : value_null();
+}
+
+/* --- control --- */
+
+static bool truthy(const struct cfg_flag_value *v)
+{
+    switch (v->kind) {
+    case CFG_VALUE_BOOL:
+        return v->as.boolean;
+    case CFG_VALUE_NUMBER:
+        return v->as.number != 0;
+    case CFG_VALUE_STRING:
+    case CFG_VALUE_ARRAY:
+        return v->len > 0;
+    case CFG_VALUE_OBJECT:
+        return true;
+    case CFG_VALUE_NULL:
+        break;
+    }
+    return false;
+}
+
+bool cfg_logic_truthy(const struct cfg_flag_value *v)
+{
+    return truthy(v);
+}
+
+static void note_branch(struct logic_run *r, uint32_t index)
+{
+    struct cfg_flag_note note = {.kind = CFG_NOTE_RULE, .index = index};
+    if (r->explain)
+        r->explain->fn(r->explain->user, &note);
+}
+
+static struct cfg_flag_value eval_if(struct logic_run *r, const struct logic_node *node)
+{
+    struct logic_args a = cfg_logic_args(r, node);
+    if (a.bare && r->rules == CFG_RULES_JSONLOGIC)
+        return cfg_logic_fail(r, LOGIC_BAD_ARGUMENTS);
+    uint32_t i = 0;
+    for (; i + 1 < a.n; i += 2) {
+        struct cfg_flag_value condition = cfg_logic_arg(r, &a, i);
+        if (r->error)
+            return value_null();
+        if (truthy(&condition)) {
+            note_branch(r, i / 2);
+            return cfg_logic_arg(r, &a, i + 1);
+        }
+    }
+    note_branch(r, i / 2);
+    return cfg_logic_arg(r, &a, i);
+}
+
+/* The first operand that decides, else the last one; false of none. */
+static struct cfg_flag_value eval_logical(struct logic_run *r, const struct logic_node *node, bool until)
+{
+    struct logic_args a = cfg_logic_args(r, node);
+    if (a.bare && r->rules == CFG_RULES_JSONLOGIC)
+        return cfg_logic_fail(r, LOGIC_BAD_ARGUMENTS);
+    struct cfg_flag_value v = value_bool(false);
+    for (uint32_t i = 0; i < a.n; i++) {
+        v = cfg_logic_arg(r, &a, i);
+        if (r->error || truthy(&v) == until)
+            return v;
+    }
+    return v;
+}
+
+static struct cfg_flag_value eval_array(struct logic_run *r, const struct logic_node *node)
+{
+    struct cfg_flag_value *items = cfg_logic_scratch(r, node->n * sizeof *items);
+    for (uint32_t i = 0; items != NULL && i < node->n; i++)
+        items[i] = cfg_logic_eval(r, &node->as.kids[i]);
+    return items ? value_array(items, node->n) : value_null();
+}
+
+static struct cfg_flag_value first_operand(struct logic_run *r, const struct logic_node *node)
+{
+    return node->n > 0 ? cfg_logic_eval(r, &node->as.kids[0]) : value_null();
+}
+
+static struct cfg_flag_value eval_throw(struct logic_run *r, const struct logic_node *node)
+{
+    struct cfg_flag_value type = first_operand(r, node);
+    if (r->error == LOGIC_OK)
+        r->thrown = type;
+    return cfg_logic_fail(r, LOGIC_THROWN);
+}
+
+static struct cfg_flag_value eval_in_set(struct logic_run *r, const struct logic_in_set *in)
+{
+    struct cfg_flag_value v = cfg_logic_eval(r, in->needle);
+    if (v.kind != CFG_VALUE_STRING)
+        return value_bool(false);
+    uint32_t hash = cfg_flag_name_hash(v.as.string, v.len), at = hash & in->set->mask;
+    for (const struct arena_string *s; (s = in->set->slots[at]) != NULL; at = (at + 1) & in->set->mask)
+        if (s->hash == hash && s->len == v.len && memcmp(s->bytes, v.as.string, v.len) == 0)
+            return value_bool(true);
+    return value_bool(false);
+}
+
+/* $flagd is beside the context: inside of map and its kin `var` sees the item only. */
+static struct cfg_flag_value flag_key(const struct logic_run *r)
+{
+    bool known = r->scope->up == NULL && r->flag_key.ptr != NULL;
+    return known ? value_string(r->flag_key.ptr, r->flag_key.len) : value_null();
+}
+
+static struct cfg_flag_value eval_not(struct logic_run *r, const struct logic_node *node, bool when)
+{
+    struct cfg_flag_value v = first_operand(r, node);
+    return value_bool(truthy(&v) == when);
+}
+
+static struct cfg_flag_value eval_operator(struct logic_run *r, const struct logic_node *node)
+{
+    switch ((enum logic_op)node->op) {
+    case OP_IF:
+        return eval_if(r, node);
+    case OP_AND:
+        return eval_logical(r, node, false);
+    case OP_OR:
+        return eval_logical(r, node, true);
+    case OP_NOT:
+        return eval_not(r, node, false);
+    case OP_TRUTHY:
+        return eval_not(r, node, true);
+    case OP_EQ:
+    case OP_NE:
+    case OP_SAME:
+    case OP_NOT_SAME:
+    case OP_LT:
+    case OP_LE:
+    case OP_GT:
+    case OP_GE:
+        return cfg_logic_compare(r, node);
+    case OP_ADD:
+    case OP_SUB:
+    case OP_MUL:
+    case OP_DIV:
+    case OP_MOD:
+    case OP_MIN:
+    case OP_MAX:
+        return cfg_logic_arithmetic(r, node);
+    case OP_CAT:
+    case OP_SUBSTR:
+    case OP_IN:
+    case OP_STARTS_WITH:
+    case OP_ENDS_WITH:
+        return cfg_logic_string(r, node);
+    case OP_IN_SET:
+        return eval_in_set(r, node->as.in_set);
+    case OP_FRACTIONAL:
+        return cfg_logic_fractional(r, node);
+    case OP_SEM_VER:
+        return cfg_logic_sem_ver(r, node);
+    case OP_ARRAY:
+        return eval_array(r, node);
+    case OP_LOG:
+        return first_operand(r, node);
+    case OP_THROW:
+        return eval_throw(r, node);
+    case OP_MERGE:
+    case OP_MAP:
+    case OP_FILTER:
+    case OP_REDUCE:
+    case OP_ALL:
+    case OP_SOME:
+    case OP_NONE:
+        return cfg_logic_array(r, node);
+    case OP_VAR_DYNAMIC:
+    case OP_VAL:
+    case OP_MISSING:
+    case OP_MISSING_SOME:
+        return cfg_logic_data(r, node);
+    case OP_LITERAL:
+    case OP_VAR:
+    case OP_FLAG_KEY:
+    case OP_TIMESTAMP:
+        break;
+    }
+    return value_null();
+}
+
+struct cfg_flag_value cfg_logic_eval(struct logic_run *r, const struct logic_node *node)
+{
+    switch (node->op) {
+    case OP_LITERAL:
+        return *node->as.literal;
+    case OP_VAR:
+        return eval_var(r, node->as.var);
+    case OP_FLAG_KEY:
+        return flag_key(r);
+    case OP_TIMESTAMP:
+        return r->scope->up == NULL ? value_number((double)r->timestamp) : value_null();
+    default:
+        break;
+    }
+    if (r->error || !cfg_logic_charge(r, 1))
+        return value_null();
+    return eval_operator(r, node);
+}

@@ -1,0 +1,90 @@
+/* What a compiled flag looks like inside. Internal to flags; built by flag_parse.c and set.c, read by flag.c. */
+#ifndef CFG_FLAGS_PROGRAM_H
+#define CFG_FLAGS_PROGRAM_H
+
+#include "flags/logic.h"
+#include "flags/set.h"
+
+enum {
+    SHARE_TOTAL = 10000,    /* buckets of a group or holdout */
+    PREREQUISITE_DEPTH = 32 /* flags in a chain of prerequisites */
+};
+
+struct flag_variant {
+    const struct arena_string *name; /* as rules spell it */
+    const char *text;                /* as trees do: the same but for U+0000 */
+    const cJSON *value;
+};
+
+struct flag_requirement {
+    const struct arena_string *flag;
+    const struct arena_string *const *variants; /* any of them will do */
+    uint32_t n_variants;
+    const struct cfg_flag_program *program; /* NULL in a flag compiled alone */
+};
+
+/* Buckets [from, to) of a group or holdout. */
+struct flag_share {
+    const struct arena_string *name;
+    const struct logic_path *by;
+    const struct arena_string *by_text;
+    uint32_t from, to;
+};
+
+struct flag_extras {
+    const struct flag_requirement *requirements;
+    const struct flag_share *holdouts;
+    uint32_t n_requirements, n_holdouts;
+    bool grouped;
+    struct flag_share group;
+};
+
+struct cfg_flag_program {
+    struct cfg_flag_set *set;
+    const struct arena_string *name;
+    const struct flag_variant *variants;
+    const struct flag_variant *standard, *off; /* NULL when none is named */
+    const struct logic_node *rule;             /* NULL without targeting */
+    const struct flag_extras *extras;          /* NULL: nothing beyond flagd and the kill switch */
+    const cJSON *metadata;
+    const char *broken; /* an OpenFeature error code that is its only answer */
+    uint32_t n_variants;
+    uint8_t type, hash_version;
+    bool enabled, state;
+    uint8_t visit; /* while prerequisites are checked, see set_check.c */
+};
+
+struct set_slot {
+    uint32_t hash, index; /* of the flag, from 1; 0 is empty */
+};
+
+struct cfg_flag_set {
+    struct arena arena;
+    struct cfg_flag_program *flags;
+    struct set_slot *slots;
+    size_t n_flags;
+    uint32_t mask;
+    const cJSON *metadata;
+};
+
+struct flag_compiler {
+    struct logic_compiler logic; /* its arena is the set's */
+    const cJSON *metadata;       /* of the set */
+};
+
+/* Fills *out (its set and name are there already) from an envelope; a definition alone is an envelope's. Errors as
+ * cfg_flag_compile's. On failure *out is of no use, but its memory is the arena's. */
+CFG_MUST_CHECK int cfg_flag_parse(struct cfg_flag_program *out, struct flag_compiler *c, const cJSON *envelope,
+                                  const cJSON *definition);
+/* The parts of an envelope that reach beyond the flag (flag_extras.c). *out stays NULL when there are none. */
+CFG_MUST_CHECK int cfg_flag_parse_extras(const struct flag_extras **out, struct flag_compiler *c,
+                                         const cJSON *envelope);
+/* A copy of a tree in the arena, not linked to anything; NULL without memory. */
+const cJSON *cfg_flag_copy_tree(struct arena *a, const cJSON *v);
+/* Resolves prerequisites and checks them and the groups across the set (set_check.c). */
+CFG_MUST_CHECK int cfg_flag_set_check(struct cfg_flag_set *set, bool keep_broken, struct cfg_error *err);
+
+/* The variant of that name, or NULL. */
+const struct flag_variant *cfg_flag_find_variant(const struct cfg_flag_program *p, const char *name, size_t len);
+
+#endif
