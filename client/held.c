@@ -176,7 +176,8 @@ static void merge_meta(struct cfg_held *h, cJSON *event)
         if (value == NULL)
             continue;
         cJSON_DeleteItemFromObjectCaseSensitive(h->meta, kept[i]);
-        cJSON_AddItemToObject(h->meta, kept[i], value);
+        if (!cJSON_AddItemToObject(h->meta, kept[i], value))
+            cJSON_Delete(value); /* without memory the caller reads less about the view, never a wrong view */
     }
 }
 

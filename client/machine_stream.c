@@ -41,7 +41,8 @@ static void tell_view(struct cfg_machine *m)
         return;
     struct cfg_buf meta;
     cfg_buf_init(&meta, CFG_LIMIT_EVENT);
-    cfg_json_print(&meta, m->held.meta);
+    if (m->held.meta) /* always, but without memory */
+        cfg_json_print(&meta, m->held.meta);
     char revision[CFG_REV_TEXT];
     struct cfg_view_event ev = {
         .revision = cfg_rev_format(m->held.rev, revision),
@@ -50,7 +51,7 @@ static void tell_view(struct cfg_machine *m)
         .arm = cfg_json_get_str(m->held.meta, "arm", "base"),
         .view = m->held.text.data,
         .view_len = m->held.text.len,
-        .meta = cfg_buf_status(&meta) == 0 ? meta.data : "{}",
+        .meta = cfg_buf_status(&meta) == 0 && meta.data ? meta.data : "{}",
     };
     m->callbacks.on_view(m->callbacks.arg, &ev);
     cfg_buf_finish(&meta);

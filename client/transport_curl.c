@@ -14,15 +14,19 @@ enum { EVENTS_AT_ONCE = 16, TURNS = 8 };
 
 #define NEVER UINT64_MAX
 
+struct request {
+    char *path, *body, *last_event_id; /* owned */
+    size_t server, body_len;
+    const char *method; /* a literal */
+};
+
 struct slot {
     struct cfg_curl_transport *owner;
     enum cfg_slot which;
     CURL *easy;
     struct curl_slist *headers; /* of the request under way */
-    char *path, *body, *last_event_id;
-    size_t server, body_len;
-    const char *method; /* a literal */
-    bool active;        /* in curl's set */
+    struct request now, queued; /* curl reads from `now`, also while it waits to be stopped */
+    bool active;                /* in curl's set */
     bool want_start, want_stop;
     char errbuf[CURL_ERROR_SIZE];
 };
@@ -76,26 +80,27 @@ static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
 
 /* --- the machine's side --- */
 
-static void clear_request(struct slot *s)
+static void clear_request(struct request *r)
 {
-    free(s->path);
-    free(s->body);
-    free(s->last_event_id);
-    s->path = s->body = s->last_event_id = NULL;
-    s->body_len = 0;
+    free(r->path);
+    free(r->body);
+    free(r->last_event_id);
+    *r = (struct request){0};
 }
 
 static void do_send(void *arg, const struct cfg_send *r)
 {
     struct cfg_curl_transport *t = arg;
     struct slot *s = &t->slots[r->slot];
-    clear_request(s);
-    s->server = r->server;
-    s->method = r->method;
-    s->path = strdup(r->path);
-    s->body = r->body.len > 0 ? cfg_slice_dup(r->body) : NULL;
-    s->body_len = r->body.len;
-    s->last_event_id = r->last_event_id ? strdup(r->last_event_id) : NULL;
+    clear_request(&s->queued);
+    s->queued = (struct request){
+        .path = strdup(r->path),
+        .body = r->body.len > 0 ? cfg_slice_dup(r->body) : NULL,
+        .last_event_id = r->last_event_id ? strdup(r->last_event_id) : NULL,
+        .server = r->server,
+        .body_len = r->body.len,
+        .method = r->method,
+    };
     s->want_start = true;
     if (!t->processing)
         cfg_curl_transport_wake(t);
@@ -121,12 +126,12 @@ static int slot_headers(struct slot *s)
 {
     s->headers = cfg_http_headers(s->owner->target);
     int rc = s->headers ? 0 : CFG_E_NOMEM;
-    if (rc == 0 && s->body)
+    if (rc == 0 && s->now.body)
         rc = cfg_http_add_header(&s->headers, "Content-Type", "application/json");
     if (rc == 0 && s->which == CFG_SLOT_STREAM)
         rc = cfg_http_add_header(&s->headers, "Accept", "text/event-stream");
-    if (rc == 0 && s->last_event_id)
-        rc = cfg_http_add_header(&s->headers, "Last-Event-ID", s->last_event_id);
+    if (rc == 0 && s->now.last_event_id)
+        rc = cfg_http_add_header(&s->headers, "Last-Event-ID", s->now.last_event_id);
     return rc;
 }
 
@@ -134,7 +139,7 @@ static int slot_headers(struct slot *s)
 static bool slot_options(struct slot *s)
 {
     bool stream = s->which == CFG_SLOT_STREAM;
-    bool ok = curl_easy_setopt(s->easy, CURLOPT_CUSTOMREQUEST, s->method) == CURLE_OK;
+    bool ok = curl_easy_setopt(s->easy, CURLOPT_CUSTOMREQUEST, s->now.method) == CURLE_OK;
     ok &= curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers) == CURLE_OK;
     ok &= curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK;
     ok &= curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s) == CURLE_OK;
@@ -143,20 +148,20 @@ static bool slot_options(struct slot *s)
     ok &= curl_easy_setopt(s->easy, CURLOPT_FORBID_REUSE, stream ? 1L : 0L) == CURLE_OK;
     if (!stream)
         ok &= curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, (long)s->owner->target->timeout_ms) == CURLE_OK;
-    if (s->body) {
-        ok &= curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)s->body_len) == CURLE_OK;
-        ok &= curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, s->body) == CURLE_OK;
+    if (s->now.body) {
+        ok &= curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)s->now.body_len) == CURLE_OK;
+        ok &= curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, s->now.body) == CURLE_OK;
     }
     return ok;
 }
 
 static int slot_prepare(struct slot *s, struct cfg_error *err)
 {
-    bool copied = s->path && (s->body || s->body_len == 0);
+    bool copied = s->now.path && (s->now.body || s->now.body_len == 0);
     curl_easy_reset(s->easy);
     if (!copied || slot_headers(s) != 0)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    int rc = cfg_http_prepare(s->easy, s->owner->target, s->server, s->path, s->errbuf, err);
+    int rc = cfg_http_prepare(s->easy, s->owner->target, s->now.server, s->now.path, s->errbuf, err);
     if (rc == 0 && !slot_options(s))
         rc = cfg_fail(err, CFG_E_NOMEM, "libcurl has no memory for a request");
     return rc;
@@ -175,6 +180,9 @@ static void slot_start(struct slot *s)
 {
     struct cfg_error err;
     s->want_start = false;
+    clear_request(&s->now);
+    s->now = s->queued;
+    s->queued = (struct request){0};
     int rc = slot_prepare(s, &err);
     if (rc == 0 && curl_multi_add_handle(s->owner->multi, s->easy) != CURLM_OK)
         rc = cfg_fail(&err, CFG_E_NOMEM, "libcurl has no memory for a request");
@@ -221,7 +229,7 @@ static bool harvest(struct cfg_curl_transport *t)
             continue;
         struct cfg_error err;
         if (code != CURLE_OK)
-            cfg_http_fail(&err, code, s->errbuf, t->target->servers[s->server]);
+            cfg_http_fail(&err, code, s->errbuf, t->target->servers[s->now.server]);
         cfg_machine_done(t->machine, s->which, status, code == CURLE_OK ? NULL : &err, cfg_http_now_ms());
     }
     return any;
@@ -382,7 +390,8 @@ void cfg_curl_transport_free(struct cfg_curl_transport *t)
     for (int i = 0; i < CFG_SLOTS; i++) {
         slot_stop(&t->slots[i]);
         curl_easy_cleanup(t->slots[i].easy);
-        clear_request(&t->slots[i]);
+        clear_request(&t->slots[i].now);
+        clear_request(&t->slots[i].queued);
     }
     if (t->multi)
         (void)curl_multi_cleanup(t->multi); /* every handle is out */

@@ -19,7 +19,7 @@ struct cfg_fleet_options {
     const struct cfg_clock *clock;
     const char *prefix, *replica_id, *advertise_url; /* copied */
     unsigned lease_ttl_s;                            /* 0: 15 */
-    unsigned report_interval_ms;                     /* told to workers; 0: 2000 */
+    unsigned report_interval_ms;                     /* told to workers, longer for fleets above that many; 0: 2000 */
 };
 CFG_MUST_CHECK int cfg_fleet_new(struct cfg_fleet **out, const struct cfg_fleet_options *o, struct cfg_error *err);
 void cfg_fleet_free(struct cfg_fleet *f); /* revokes the lease as far as it can without waiting */

@@ -230,6 +230,12 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     return 0;
 }
 
+/* Reports of all workers together stay under about a thousand a second, however large the fleet. */
+static double report_interval_ms(const struct cfg_fleet *f)
+{
+    return f->n_workers > f->report_interval_ms ? (double)f->n_workers : f->report_interval_ms;
+}
+
 static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker)
 {
     char rev[CFG_REV_TEXT], pin_digest[CFG_DIGEST_TEXT];
@@ -242,7 +248,7 @@ static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_dep
         !cJSON_AddNumberToObject(reply, "generation", (double)d->generation) ||
         !cJSON_AddItemToObject(reply, "pin", cJSON_Duplicate(d->pin, true)) ||
         !cJSON_AddStringToObject(reply, "pin_digest", pin_digest) ||
-        !cJSON_AddNumberToObject(reply, "report_interval_ms", f->report_interval_ms)) {
+        !cJSON_AddNumberToObject(reply, "report_interval_ms", report_interval_ms(f))) {
         cJSON_Delete(reply);
         return NULL;
     }

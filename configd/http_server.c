@@ -76,7 +76,7 @@ static void name_url(struct cfg_http *h, int fd)
 
 static int make_listener(struct cfg_http *h, struct cfg_error *err)
 {
-    int fd;
+    int fd = -1;
     int rc = open_socket(&fd, &h->listen, err);
     if (rc != 0)
         return rc;

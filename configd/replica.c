@@ -75,6 +75,7 @@ void cfg_replica_free(struct cfg_replica *r)
     if (r == NULL)
         return;
     cfg_replica_watch_drop(r);
+    cfg_replica_cancel_reads(r);
     cfg_timer_free(r->retry);
     cfg_timer_free(r->refuse);
     cfg_timer_free(r->level);

@@ -58,7 +58,8 @@ CFG_MUST_CHECK int cfg_replica_new(struct cfg_replica **out, struct cfg_loop *lo
                                    const char *prefix, const struct cfg_clock *clock,
                                    const struct cfg_replica_sink *sink, struct cfg_error *err);
 void cfg_replica_start(struct cfg_replica *r);
-/* Before the etcd client. The sink and callers who still wait hear nothing more. NULL is fine. */
+/* Before the etcd client. The sink hears nothing more; reads under way end with CFG_E_CANCELED. Not from inside a
+ * callback of the replica. NULL is fine. */
 void cfg_replica_free(struct cfg_replica *r);
 enum cfg_replica_state cfg_replica_state_of(const struct cfg_replica *r);
 /* Monotonic time in ms since etcd was last heard from (0 while LIVE and answering). */

@@ -87,5 +87,6 @@ void cfg_replica_level_heard(struct cfg_replica *r);
 void cfg_replica_level_check(struct cfg_replica *r, int64_t wanted, unsigned delay_ms);
 void cfg_replica_level_timer(void *replica);
 void cfg_replica_refuse_timer(void *replica);
+void cfg_replica_cancel_reads(struct cfg_replica *r);
 
 #endif

@@ -21,6 +21,14 @@ static void answer(struct cfg_rev_waiters *w, uint64_t revision, const struct cf
     free(told.items);
 }
 
+void cfg_replica_cancel_reads(struct cfg_replica *r)
+{
+    struct cfg_error err;
+    (void)cfg_fail(&err, CFG_E_CANCELED, "the replica was closed");
+    answer(&r->reading, 0, &err);
+    answer(&r->waiting, 0, &err);
+}
+
 static void read_next(struct cfg_replica *r);
 
 static void got_revision(void *arg, const struct cfg_etcd_range_reply *reply, const struct cfg_error *err)
@@ -34,10 +42,8 @@ static void got_revision(void *arg, const struct cfg_etcd_range_reply *reply, co
         if (reply->header.revision > r->known.revision)
             cfg_replica_level_check(r, reply->header.revision, 50);
     }
-    cfg_replica_enter(r); /* a caller may free the replica */
     answer(&r->reading, err ? 0 : (uint64_t)reply->header.revision, err);
-    if (!cfg_replica_leave(r))
-        read_next(r);
+    read_next(r);
 }
 
 static bool nobody_to_ask(const struct cfg_replica *r)

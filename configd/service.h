@@ -53,11 +53,15 @@ void cfg_service_log(struct cfg_service *s, const char *ns, uint64_t before_revi
 struct cfg_object *cfg_service_cached_version(struct cfg_service *s, const struct cfg_object_id *id, uint64_t version);
 void cfg_service_on_fetched(struct cfg_service *s, void (*fn)(void *arg, struct cfg_object *object), void *arg);
 
-/* Backup: lines of the file, in order, then done. Restore: consumes the parsed lines chunk by chunk; see backup.c for
- * the format. */
-typedef void (*cfg_backup_line_fn)(void *arg, struct cfg_slice line);
+/* Backup: the file's bytes (backup_file.h), whole lines, in order; then done. What was handed on is no backup unless
+ * done says so (its last line is missing then). CFG_E_COMPACTED when etcd compacted its revision meanwhile,
+ * CFG_E_UNAVAILABLE during a restore. */
+typedef void (*cfg_backup_line_fn)(void *arg, struct cfg_slice lines);
 void cfg_service_backup(struct cfg_service *s, cfg_backup_line_fn line,
                         void (*done)(void *arg, const struct cfg_error *err), void *arg);
+/* Restore: consumes the reference to the file's bytes, checks them whole, then replaces everything (service_restore.c).
+ * rev.epoch is above every epoch before. CFG_E_JSON, CFG_E_VALUE (nothing was changed); anything else may leave the
+ * store in the middle, which restoring again mends: the text says so. */
 void cfg_service_restore(struct cfg_service *s, struct cfg_bytes *file,
                          void (*done)(void *arg, uint64_t keys, struct cfg_rev rev, const struct cfg_error *err),
                          void *arg);

@@ -185,11 +185,43 @@ static struct cfg_txn *build(const struct cfg_op *op)
 }
 
 static void got_reply(void *arg, const struct cfg_etcd_txn_reply *reply, const struct cfg_error *err);
+static void give_up(struct cfg_op *op, const struct cfg_error *why);
+
+static void got_sign_of_life(void *arg, const struct cfg_etcd_range_reply *reply, const struct cfg_error *err)
+{
+    (void)reply;
+    struct cfg_op *op = arg;
+    if (!cfg_job_alive(&op->job))
+        return;
+    op->probed = true;
+    if (err)
+        give_up(op, err);
+    else
+        cfg_op_send(op);
+}
+
+/* While etcd seems to be away, a read goes first: when that fails nothing was written for certain, and the client hears
+ * so at once. */
+static void look_for_life(struct cfg_op *op)
+{
+    struct cfg_service *s = op->job.service;
+    struct cfg_buf key;
+    cfg_service_key(&key, s, "meta/store");
+    const struct cfg_etcd_range_req r = {.key = cfg_buf_slice(&key), .count_only = true};
+    op->state = CFG_OP_ASKING;
+    cfg_etcd_range(s->etcd, &r, ATTEMPT_AWAY_MS, got_sign_of_life, op);
+    cfg_buf_finish(&key);
+}
 
 void cfg_op_send(struct cfg_op *op)
 {
     struct cfg_service *s = op->job.service;
     struct cfg_error err;
+    bool away = cfg_store_state(s->store, NULL) != CFG_REPLICA_LIVE && !op->ambiguous;
+    if (away && !op->probed) {
+        look_for_life(op);
+        return;
+    }
     if (op->idem_key && op->refusal.code == 0 && !cfg_idem_lease(op))
         return;
     struct cfg_txn *t = build(op);
@@ -199,7 +231,6 @@ void cfg_op_send(struct cfg_op *op)
         cfg_op_fail(op, &err);
         return;
     }
-    bool away = cfg_store_state(s->store, NULL) != CFG_REPLICA_LIVE && !op->ambiguous;
     uint64_t timeout = away ? ATTEMPT_AWAY_MS : ATTEMPT_MS, left = cfg_op_left_ms(op);
     op->state = CFG_OP_ASKING;
     cfg_txn_send(t, s, (unsigned)(left < timeout ? left + 1 : timeout), got_reply, op);
@@ -314,7 +345,7 @@ static void give_up(struct cfg_op *op, const struct cfg_error *why)
                        why->text);
         cfg_error_set_hint(&err,
                            "look at the object's newest version; repeating with the same Idempotency-Key is safe");
-    } else if (err.code == CFG_E_UNAVAILABLE) {
+    } else if (err.retryable) {
         (void)cfg_error_wrap(&err, "nothing was written");
         cfg_error_set_hint(&err, "reads go on; repeat the write when etcd answers again");
     }

@@ -102,7 +102,7 @@ struct cfg_op {
     enum cfg_op_state state;
     uint64_t deadline_ns;
     struct cfg_timer *timer; /* pause before a repetition, or the end of waiting for the replica */
-    bool ambiguous, lease_renewed;
+    bool ambiguous, probed, lease_renewed;
     size_t next_source; /* entries before it have their source */
     struct cfg_decision decision;
     struct cfg_error refusal;           /* code 0: not refused */

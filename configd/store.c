@@ -171,8 +171,7 @@ static void wake_waits(struct cfg_store *s)
 
 /* --- the sink --- */
 
-/* meta/store as far as the store must know it: whether a restore is under way. */
-static bool is_restoring(struct cfg_slice value)
+bool cfg_store_is_restoring(struct cfg_slice value)
 {
     cJSON *tree = NULL;
     bool restoring = cfg_json_parse(&tree, value, 0, NULL) == 0 && cJSON_IsObject(cfg_json_get(tree, "restoring"));
@@ -224,7 +223,7 @@ static void on_snapshot_put(void *arg, const struct cfg_etcd_kv *kv)
 {
     struct cfg_store *s = arg;
     if (is_meta(kv->key)) {
-        s->snapshot_restoring = is_restoring(kv->value);
+        s->snapshot_restoring = cfg_store_is_restoring(kv->value);
         return;
     }
     struct cfg_object *o = read_object(s, kv);
@@ -304,7 +303,7 @@ static void on_batch(void *arg, uint64_t revision, const struct cfg_etcd_event *
     struct cfg_store *s = arg;
     struct changes c = {0};
     for (size_t i = 0; i < n; i++)
-        if (is_meta(events[i].kv.key) && !events[i].is_delete && is_restoring(events[i].kv.value))
+        if (is_meta(events[i].kv.key) && !events[i].is_delete && cfg_store_is_restoring(events[i].kv.value))
             s->restoring = true; /* only a snapshot ends it: the restore ends with a raised epoch */
     if (s->restoring)
         return;

@@ -33,8 +33,10 @@ struct cfg_rev cfg_store_seen(const struct cfg_store *s); /* ≥ rev: nothing of
 const struct cfg_store_identity *cfg_store_identity(const struct cfg_store *s); /* store_id "" while unknown */
 bool cfg_store_ready(const struct cfg_store *s); /* a complete snapshot has been taken (it may be stale) */
 /* A restore is under way (or was broken off): what is shown here is the content from before it, and no write can
- * commit. See docs/adr (restore). */
+ * commit. See docs/adr/0008-restore-behind-a-mark.md. */
 bool cfg_store_restoring(const struct cfg_store *s);
+/* The same, of meta/store's value. Pure. */
+bool cfg_store_is_restoring(struct cfg_slice meta);
 /* Records under the prefix that no hand of ours wrote and that were left out; the last one's reason in *why (may be
  * NULL). */
 uint64_t cfg_store_rejected(const struct cfg_store *s, const struct cfg_error **why);

@@ -371,7 +371,7 @@ static int open_stream(struct cfg_streams *all, struct cfg_call *c, struct deplo
 void cfg_stream_deployment(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    struct deployment_stream *d;
+    struct deployment_stream *d = NULL;
     struct cfg_stream_gate gate;
     cJSON *problem = NULL;
     if (open_stream(app->streams, c, &d, &gate, &problem, &err) != 0)

@@ -84,7 +84,7 @@ static int read_watch(struct watch_stream **out, const struct cfg_call *c, struc
 void cfg_stream_watch(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    struct watch_stream *w;
+    struct watch_stream *w = NULL;
     if (read_watch(&w, c, &err) != 0) {
         cfg_call_fail(c, &err, NULL);
         return;

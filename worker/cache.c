@@ -110,6 +110,25 @@ static int read_head(struct cfg_cached *c, uint64_t *length, struct cfg_slice li
     return rc;
 }
 
+int cfg_cache_peek(struct cfg_cache_head *out, struct cfg_slice file)
+{
+    struct cfg_cached c;
+    struct cfg_cache_head h;
+    uint64_t length = 0;
+    const size_t skip = sizeof magic - 1;
+    memset(&c, 0, sizeof c);
+    const char *end = file.len > skip ? memchr(file.ptr + skip, '\n', file.len - skip) : NULL;
+    if (end == NULL || memcmp(file.ptr, magic, skip) != 0 ||
+        read_head(&c, &length, (struct cfg_slice){file.ptr + skip, (size_t)(end - file.ptr) - skip}, NULL) != 0 ||
+        cfg_rev_parse(&h.rev, cfg_slice_str(c.revision), NULL) != 0) {
+        return CFG_E_VALUE;
+    }
+    memcpy(h.deployment, c.deployment, sizeof h.deployment);
+    memcpy(h.store, c.store, sizeof h.store);
+    *out = h;
+    return 0;
+}
+
 /* The digest in the head must be the view's own: a cache written by a broken build must not pass either. */
 static int check_view(const struct cfg_cached *c, struct cfg_error *err)
 {

@@ -33,12 +33,21 @@ CFG_MUST_CHECK int cfg_cache_encode(struct cfg_buf *out, const char *deployment,
 CFG_MUST_CHECK int cfg_cache_decode(struct cfg_cached *out, struct cfg_slice file, const char *deployment,
                                     struct cfg_error *err);
 
+/* What the head line says, without proof: `file` may be cut anywhere behind it. */
+struct cfg_cache_head {
+    char deployment[128];
+    char store[CFG_STORE_TEXT];
+    struct cfg_rev rev;
+};
+CFG_MUST_CHECK int cfg_cache_peek(struct cfg_cache_head *out, struct cfg_slice file); /* CFG_E_VALUE */
+
 /* The whole file; CFG_E_NOT_FOUND when there is none, CFG_E_IO, and decode's errors. */
 CFG_MUST_CHECK int cfg_cache_load(struct cfg_cached *out, const char *path, const char *deployment,
                                   struct cfg_error *err);
 /* Replaces the file atomically: a temporary beside it, fsync (when `durable`), rename, fsync of the directory. On
- * failure the old file stays as it was. Missing directories are made (0700). CFG_E_IO; CFG_E_IN_USE while another
- * process is replacing it. */
+ * failure the old file stays as it was. Missing directories are made (0700). content is what cfg_cache_encode made.
+ * CFG_E_IO; CFG_E_IN_USE while another process is replacing it; CFG_E_SUPERSEDED when the file holds a newer view of
+ * the same store already (a newer incarnation of this worker wrote it): order holds on disk too. */
 CFG_MUST_CHECK int cfg_cache_store(const char *path, struct cfg_slice content, bool durable, struct cfg_error *err);
 
 #endif

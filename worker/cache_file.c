@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { FILE_MAX = CFG_LIMIT_EVENT + 4096, STALE_S = 10 };
+enum { FILE_MAX = CFG_LIMIT_EVENT + 4096, HEAD_MAX = 2048, ATTEMPTS = 8 };
 
 int cfg_cache_load(struct cfg_cached *out, const char *path, const char *deployment, struct cfg_error *err)
 {
@@ -60,27 +60,69 @@ static void make_directories(const char *path)
     }
 }
 
-/* Creates the temporary. One that exists belongs to a process that is writing now, or to one that died at it. */
-static int open_temporary(const char *tmp, struct cfg_error *err)
+static int open_making_directories(const char *tmp)
 {
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     int fd = open(tmp, flags, 0600);
     if (fd < 0 && errno == ENOENT) {
         make_directories(tmp);
         fd = open(tmp, flags, 0600);
     }
-    if (fd < 0 && errno == EEXIST) {
-        struct stat st;
-        if (stat(tmp, &st) == 0 && time(NULL) - st.st_mtime < STALE_S) {
-            return cfg_fail(err, CFG_E_IN_USE, "%s: another process is writing it", tmp);
-        }
-        (void)unlink(tmp);
-        fd = open(tmp, flags, 0600);
-    }
-    if (fd < 0) {
-        return cfg_fail(err, CFG_E_IO, "%s: %s", tmp, strerrordesc_np(errno));
-    }
     return fd;
+}
+
+/* The file we have locked may have been renamed or removed by the process that held the lock before. */
+static bool still_named(int fd, const char *tmp)
+{
+    struct stat ours, named;
+    return fstat(fd, &ours) == 0 && stat(tmp, &named) == 0 && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev;
+}
+
+/* Opens the temporary, empty and locked: the lock of a process that was killed at its work is gone with it, so what it
+ * left behind holds up nobody. */
+static int open_temporary(const char *tmp, struct cfg_error *err)
+{
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        int fd = open_making_directories(tmp);
+        if (fd < 0) {
+            return cfg_fail(err, CFG_E_IO, "%s: %s", tmp, strerrordesc_np(errno));
+        }
+        /* A file system without locks is used without them. */
+        bool busy = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (!busy && still_named(fd, tmp) && ftruncate(fd, 0) == 0) {
+            return fd;
+        }
+        (void)close(fd);
+        if (busy) {
+            break;
+        }
+    }
+    return cfg_fail(err, CFG_E_IN_USE, "%s: another process is writing it", tmp);
+}
+
+/* Does the file at path hold a newer view of the same store and deployment than `content`? Then another incarnation of
+ * this worker has been there. A file that only looks so (a right head, a damaged rest) does not count. */
+static bool holds_newer(const char *path, struct cfg_slice content)
+{
+    struct cfg_cache_head ours, theirs;
+    char head[HEAD_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : -1;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (n <= 0 || cfg_cache_peek(&ours, content) != 0 ||
+        cfg_cache_peek(&theirs, (struct cfg_slice){head, (size_t)n}) != 0 || strcmp(ours.store, theirs.store) != 0 ||
+        strcmp(ours.deployment, theirs.deployment) != 0 || cfg_rev_cmp(theirs.rev, ours.rev) <= 0) {
+        return false;
+    }
+    struct cfg_cached whole;
+    if (cfg_cache_load(&whole, path, ours.deployment, NULL) != 0) {
+        return false;
+    }
+    cfg_cached_finish(&whole);
+    return true;
 }
 
 static int write_all(int fd, struct cfg_slice s)
@@ -123,18 +165,19 @@ int cfg_cache_store(const char *path, struct cfg_slice content, bool durable, st
     if (fd < 0) {
         return fd;
     }
-    bool ok = write_all(fd, content) == 0 && (!durable || fsync(fd) == 0);
+    if (holds_newer(path, content)) {
+        (void)unlink(tmp);
+        (void)close(fd);
+        return cfg_fail(err, CFG_E_SUPERSEDED, "%s: holds a newer view of another incarnation", path);
+    }
+    /* Closed last: the lock is held until the name is the file's own. */
+    bool ok = write_all(fd, content) == 0 && (!durable || fsync(fd) == 0) && rename(tmp, path) == 0;
     int saved = errno;
-    if (close(fd) != 0 && ok) {
-        saved = errno;
-        ok = false;
-    }
-    if (ok && rename(tmp, path) != 0) {
-        saved = errno;
-        ok = false;
-    }
     if (!ok) {
         (void)unlink(tmp);
+    }
+    (void)close(fd); /* every byte has been accepted, and what must last has been synced */
+    if (!ok) {
         return cfg_fail(err, CFG_E_IO, "%s: %s", path, strerrordesc_np(saved));
     }
     if (durable && sync_directory(path) != 0) {

@@ -65,6 +65,10 @@ static int check_range(const struct cfg_decl *d, struct cfg_error *err)
             return cfg_fail(err, CFG_E_VALUE, "%s: the range %lld to %lld is empty", d->path, (long long)d->min.i64,
                             (long long)d->max.i64);
         }
+        if (d->def.i64 > JSON_INTEGER_MAX || d->def.i64 < -JSON_INTEGER_MAX) {
+            return cfg_fail(err, CFG_E_VALUE, "%s: the default %lld lies beyond 2^53, which JSON does not carry",
+                            d->path, (long long)d->def.i64);
+        }
         if (d->def.i64 < d->min.i64 || d->def.i64 > d->max.i64) {
             return cfg_fail(err, CFG_E_VALUE, "%s: the default %lld lies outside of %lld to %lld", d->path,
                             (long long)d->def.i64, (long long)d->min.i64, (long long)d->max.i64);

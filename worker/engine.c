@@ -1,6 +1,6 @@
 /* The library's side: what happens between the source and the mailbox, on one thread.
  *
- *     wait (epoll: source, wake_fd; timers) → source → publish.c → keep.c → report → free what the stepper left
+ *     wait (epoll: source, wake_fd; timers) → source → keep.c → publish.c → report → free what the stepper left
  */
 #include "proto/limits.h"
 #include "worker/internal.h"
@@ -58,7 +58,7 @@ static void first_view_taken(struct cfg_worker *w)
     if (w->source->ops->rebind != NULL) {
         struct cfg_buf b;
         cfg_buf_init(&b, CFG_LIMIT_BODY);
-        cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->boot->store);
+        cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->published->store);
         int rc = cfg_buf_status(&b);
         rc = rc == 0 ? w->source->ops->rebind(w->source, b.data, &err) : cfg_fail(&err, rc, "out of memory");
         cfg_buf_finish(&b);
@@ -69,30 +69,51 @@ static void first_view_taken(struct cfg_worker *w)
     cfg_set_phase(w, CFG_PHASE_RUNNING, NULL);
 }
 
+/* What we run on is the newest: says who knows. A configd without etcd does not, nor does one that speaks of a view we
+ * have refused. */
 static void confirm(struct cfg_worker *w)
 {
     w->heard = true;
+    bool knows = (w->source_state == CFG_SOURCE_CONNECTED || w->source_state == CFG_SOURCE_FILE) && !w->refused;
     (void)pthread_mutex_lock(&w->lock);
+    if (knows || !w->seen.ever) {
+        w->seen.confirmed_ms = (int64_t)cfg_now_ms();
+    }
     w->seen.ever = true;
-    w->seen.confirmed = w->source_state == CFG_SOURCE_CONNECTED || w->source_state == CFG_SOURCE_FILE;
-    w->seen.confirmed_ms = (int64_t)cfg_now_ms();
+    w->seen.confirmed = knows;
     (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* From here on the view ages. True when it has just begun to. */
+static bool age(struct cfg_worker *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool was = w->seen.confirmed;
+    if (was) {
+        w->seen.confirmed = false;
+        w->seen.confirmed_ms = (int64_t)cfg_now_ms();
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return was;
+}
+
+static bool is_final(struct cfg_worker *w)
+{
+    return w->source_state == CFG_SOURCE_SUPERSEDED || phase_of(w) == CFG_PHASE_REFUSED;
 }
 
 /* Publishes the view from the cache. False when there is none, or when a hook of this worker cannot prepare it. */
 static bool use_offered(struct cfg_worker *w, const char *reason)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    struct cfg_box *b = w->offered;
-    if (b == NULL) {
+    if (w->offered == NULL) {
         return false;
     }
-    if (cfg_publish_box(w, b, &err) != 0) {
-        cfg_reject(w, b->revision, &err);
+    if (cfg_publish_offered(w, &err) != 0) {
+        cfg_reject(w, w->offered->revision, &err);
         return false;
     }
-    w->offered = NULL;
-    cfg_log(w, 2, "running on the saved view %s: %s", b->revision, reason);
+    cfg_log(w, 2, "running on the saved view %s: %s", w->published->revision, reason);
     first_view_taken(w);
     return true;
 }
@@ -116,14 +137,21 @@ static void on_view(void *arg, const struct cfg_view_input *in)
     struct cfg_worker *w = arg;
     struct cfg_error err = CFG_ERROR_INIT;
     const struct cfg_box *before = w->published;
+    if (is_final(w)) {
+        return;
+    }
     int rc = cfg_publish_input(w, in, &err);
     if (rc == 0 && w->published != before) {
         confirm(w);
-        cfg_keep_view(w);
         if (before == NULL) {
             first_view_taken(w);
         }
-    } else if (rc != 0 && phase_of(w) == CFG_PHASE_WAITING) {
+        return;
+    }
+    if (rc != 0) {
+        (void)age(w);
+    }
+    if (rc != 0 && phase_of(w) == CFG_PHASE_WAITING) {
         /* A bad first view: the last good one, if it belongs to the same structure, is better than not to start. */
         bool saved = w->offered != NULL && same_pin(w->offered, in->text);
         if (!saved || !use_offered(w, "the newest one was refused")) {
@@ -136,8 +164,11 @@ static void on_mark(void *arg, const char *revision)
 {
     struct cfg_worker *w = arg;
     (void)revision;
+    if (is_final(w)) {
+        return;
+    }
     confirm(w); /* first: start returns with the view */
-    if (w->published == NULL) {
+    if (w->published == NULL && !w->refused) {
         (void)use_offered(w, "it is still the newest");
     }
 }
@@ -145,14 +176,7 @@ static void on_mark(void *arg, const char *revision)
 static void leave(struct cfg_worker *w)
 {
     w->heard = false;
-    (void)pthread_mutex_lock(&w->lock);
-    bool was = w->seen.confirmed;
-    if (was) {
-        w->seen.confirmed = false;
-        w->seen.confirmed_ms = (int64_t)cfg_now_ms();
-    }
-    (void)pthread_mutex_unlock(&w->lock);
-    if (was) {
+    if (age(w)) {
         cfg_keep_confirmation(w);
     }
 }
@@ -168,7 +192,7 @@ static void on_state(void *arg, enum cfg_source_state state, const struct cfg_er
     }
     (void)pthread_mutex_lock(&w->lock);
     w->seen.state = state;
-    if (w->heard) {
+    if (w->heard && !w->refused) {
         w->seen.confirmed = true;
     }
     (void)pthread_mutex_unlock(&w->lock);
@@ -178,9 +202,11 @@ static void on_state(void *arg, enum cfg_source_state state, const struct cfg_er
                 w->why.text);
         w->report_due = true;
     }
-    bool waiting = phase_of(w) == CFG_PHASE_WAITING;
+    enum cfg_phase phase = phase_of(w);
+    bool waiting = phase == CFG_PHASE_WAITING || (phase == CFG_PHASE_EXPIRED && state == CFG_SOURCE_SUPERSEDED);
     if (state == CFG_SOURCE_SUPERSEDED) {
         cfg_publish_superseded(w);
+        w->can_report = false; /* nobody takes them */
     }
     if (waiting && (state == CFG_SOURCE_REFUSED || state == CFG_SOURCE_SUPERSEDED)) {
         struct cfg_error refusal = w->why;

@@ -32,14 +32,13 @@ enum cfg_phase {
     CFG_PHASE_REFUSED, /* final: `refusal` says why */
 };
 
-/* The cache as the library keeps it. dirty: the newest good view is not on disk yet, or not durably, or its time is
- * old. */
+/* The cache as the library keeps it. dirty: the newest good view is not on disk durably, or its time is old. */
 struct cfg_cache_state {
     char *path; /* NULL: none */
     struct cfg_cached loaded;
     bool dirty;
-    bool failing;           /* warned already */
-    uint64_t written_at_ms; /* the last attempt, monotonic; 0: never */
+    bool failing;      /* warned already */
+    uint64_t since_ms; /* when it became dirty or, if it is not, was last written durably; monotonic */
 };
 
 struct cfg_worker {
@@ -65,6 +64,7 @@ struct cfg_worker {
     struct cfg_source *source;
     char *source_spec, *servers, *token, *ca_file, *overrides;
     bool external_loop;
+    pid_t owner; /* the process that opened it: a forked child has the memory, but no thread */
     void (*log)(void *arg, int level, const char *line);
     void *log_arg;
     int epoll_fd;
@@ -74,7 +74,8 @@ struct cfg_worker {
     /* --- the library's alone --- */
     struct cfg_box *boxes;     /* every box handed out or kept */
     struct cfg_box *published; /* the newest, in the mailbox or taken */
-    struct cfg_box *boot;      /* the first real view; kept for good */
+    struct cfg_box *defaults;  /* the code's, under local overrides */
+    struct cfg_box *boot;      /* the first real view, or the defaults where steps ran before it; kept for good */
     struct cfg_box *offered;   /* prepared from the cache, until it or something newer is taken */
     struct cfg_rev floor;      /* nothing older of floor_store is ever taken */
     char floor_store[CFG_STORE_TEXT];
@@ -83,7 +84,8 @@ struct cfg_worker {
     struct cfg_cache_state cache;
     char *last_metrics;
     bool report_due, can_report, was_idle, metrics_warned;
-    bool heard; /* a view or mark since the source was last connected */
+    bool heard;   /* a view or mark since the source was last connected */
+    bool refused; /* the newest view the source gave was refused: marks speak of that one, and confirm nothing */
     uint64_t next_report_ms, report_interval_ms;
     uint64_t deadline_ms; /* of the first view, monotonic */
     enum cfg_source_state source_state;
@@ -104,6 +106,9 @@ struct cfg_worker {
     } seen;
 };
 
+/* Lies in the mailbox from start until the first view or the first step takes its place. Whichever comes first decides
+ * what the process booted with: the first view's values, or the code's defaults. */
+extern struct cfg_box cfg_unstepped_box;
 /* Lies in the mailbox once a newer incarnation has taken over: never adopted, never taken out. */
 extern struct cfg_box cfg_superseded_box;
 
@@ -117,9 +122,9 @@ void cfg_event_drain(int fd);
 /* Prepares (hooks included) and publishes a view. 0 also when it is not newer, and nothing happens; a refusal is
  * recorded for the next report and its error returned. */
 CFG_MUST_CHECK int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err);
-/* Publishes a box that is prepared already (the cached view). CFG codes of a hook that refused; the box stays
+/* Publishes the cached view (`offered`, which is freed on success). CFG codes of a hook that refused; the box stays
  * offered. */
-CFG_MUST_CHECK int cfg_publish_box(struct cfg_worker *w, struct cfg_box *b, struct cfg_error *err);
+CFG_MUST_CHECK int cfg_publish_offered(struct cfg_worker *w, struct cfg_error *err);
 void cfg_publish_superseded(struct cfg_worker *w);
 void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_error *why);
 void cfg_free_boxes(struct cfg_worker *w);     /* those the stepper has left behind */
@@ -134,10 +139,10 @@ void cfg_set_phase(struct cfg_worker *w, enum cfg_phase phase, const struct cfg_
 void cfg_log(struct cfg_worker *w, int level, const char *format, ...) CFG_PRINTF(3, 4);
 
 /* --- keep.c: the cache, driven by the engine --- */
-void cfg_keep_load(struct cfg_worker *w);                  /* reads it and prepares `offered` */
-void cfg_keep_view(struct cfg_worker *w);                  /* the newest good view → disk, before it is reported */
-void cfg_keep_confirmation(struct cfg_worker *w);          /* the time of the last confirmation → disk */
-int cfg_keep_timeout_ms(const struct cfg_worker *w);       /* −1: nothing to write */
-void cfg_keep_process(struct cfg_worker *w, bool closing); /* what is due */
+void cfg_keep_load(struct cfg_worker *w);                             /* reads it and prepares `offered` */
+void cfg_keep_view(struct cfg_worker *w, const struct cfg_box *next); /* → disk, before it is published */
+void cfg_keep_confirmation(struct cfg_worker *w);                     /* the time of the last confirmation → disk */
+int cfg_keep_timeout_ms(const struct cfg_worker *w);                  /* −1: nothing to write */
+void cfg_keep_process(struct cfg_worker *w, bool closing);            /* what is due */
 
 #endif

@@ -1,8 +1,8 @@
 /* When the cache is read and written.
  *
- * A view is on disk before its adoption is reported (both happen on this thread, in this order), so a worker that is
- * killed and restarts without configd never runs on less than it has reported. The first write after a quiet second is
- * durable (fsync of file and directory); writes that follow faster are plain, and a durable one closes the series. */
+ * A view is on disk before the stepper can see it, so a worker that is killed and restarts without configd never runs
+ * on less than it has run on. That write is plain (a rename, no fsync: it must not hold the view up); a durable one,
+ * fsync of file and directory, follows within a second and guards against the loss of power. */
 #include "proto/limits.h"
 #include "worker/internal.h"
 #include <stdio.h>
@@ -21,21 +21,11 @@ static int64_t confirmed_wall_us(struct cfg_worker *w)
     return now || age_ms < 0 || age_ms > wall / 1000 ? wall : wall - age_ms * 1000;
 }
 
-static void store(struct cfg_worker *w, bool durable)
+static void tell(struct cfg_worker *w, int rc, const struct cfg_error *why)
 {
     struct cfg_cache_state *c = &w->cache;
-    struct cfg_error err = CFG_ERROR_INIT;
-    struct cfg_buf b;
-    cfg_buf_init(&b, CFG_LIMIT_EVENT + 4096);
-    int rc = cfg_cache_encode(&b, w->identity.deployment, w->published, confirmed_wall_us(w), &err);
-    if (rc == 0) {
-        rc = cfg_cache_store(c->path, cfg_buf_slice(&b), durable, &err);
-    }
-    cfg_buf_finish(&b);
-    c->dirty = rc != 0 || !durable;
-    c->written_at_ms = cfg_now_ms();
     if (rc != 0 && !c->failing) {
-        cfg_log(w, 1, "the last good view could not be saved, the older one stays: %s", err.text);
+        cfg_log(w, 1, "the last good view could not be saved, the older one stays: %s", why->text);
     }
     if (rc == 0 && c->failing) {
         cfg_log(w, 2, "the last good view is saved again in %s", c->path);
@@ -43,21 +33,47 @@ static void store(struct cfg_worker *w, bool durable)
     c->failing = rc != 0;
 }
 
-static bool usable(const struct cfg_worker *w)
+static void store(struct cfg_worker *w, const struct cfg_box *box, bool durable)
 {
-    return w->cache.path != NULL && w->published != NULL && w->published->text != NULL;
+    struct cfg_cache_state *c = &w->cache;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_buf b;
+    cfg_buf_init(&b, CFG_LIMIT_EVENT + 4096);
+    /* A view on its way to the stepper has just come, and is confirmed by that. */
+    int64_t time_us = durable ? confirmed_wall_us(w) : cfg_wall_us();
+    int rc = cfg_cache_encode(&b, w->identity.deployment, box, time_us, &err);
+    if (rc == 0) {
+        rc = cfg_cache_store(c->path, cfg_buf_slice(&b), durable, &err);
+    }
+    cfg_buf_finish(&b);
+    bool dirty = (rc != 0 && rc != CFG_E_SUPERSEDED) || !durable;
+    if (durable || !c->dirty) {
+        c->since_ms = cfg_now_ms();
+    }
+    c->dirty = dirty;
+    tell(w, rc, &err);
 }
 
-void cfg_keep_view(struct cfg_worker *w)
+/* Once superseded the file is the newer incarnation's. */
+static bool usable(const struct cfg_worker *w)
 {
-    if (usable(w)) {
-        store(w, cfg_now_ms() >= w->cache.written_at_ms + QUIET_MS);
+    return w->cache.path != NULL && w->published != NULL && w->published->text != NULL &&
+           w->source_state != CFG_SOURCE_SUPERSEDED;
+}
+
+void cfg_keep_view(struct cfg_worker *w, const struct cfg_box *next)
+{
+    if (w->cache.path != NULL) {
+        store(w, next, false);
     }
 }
 
 void cfg_keep_confirmation(struct cfg_worker *w)
 {
-    w->cache.dirty = true;
+    if (!w->cache.dirty) {
+        w->cache.dirty = true;
+        w->cache.since_ms = cfg_now_ms();
+    }
 }
 
 int cfg_keep_timeout_ms(const struct cfg_worker *w)
@@ -65,7 +81,7 @@ int cfg_keep_timeout_ms(const struct cfg_worker *w)
     if (!usable(w)) {
         return -1;
     }
-    uint64_t due = w->cache.written_at_ms + (w->cache.dirty ? QUIET_MS : REFRESH_MS);
+    uint64_t due = w->cache.since_ms + (w->cache.dirty ? QUIET_MS : REFRESH_MS);
     uint64_t now = cfg_now_ms();
     return now >= due ? 0 : (int)(due - now);
 }
@@ -73,7 +89,7 @@ int cfg_keep_timeout_ms(const struct cfg_worker *w)
 void cfg_keep_process(struct cfg_worker *w, bool closing)
 {
     if (usable(w) && (closing || cfg_keep_timeout_ms(w) == 0)) {
-        store(w, true);
+        store(w, w->published, true);
     }
 }
 

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct cfg_box cfg_superseded_box;
+struct cfg_box cfg_superseded_box, cfg_unstepped_box;
 
-/* Forward only, within one store; which stores count is the session's decision, not ours. */
+/* Forward only, within one store; which stores count is the session's decision, not ours. Another view under the same
+ * revision (a configd of another version made it) is the server's last word, and what it calls converged. */
 static bool is_newer(const struct cfg_worker *w, const struct cfg_view_input *in)
 {
     struct cfg_rev rev;
@@ -17,7 +18,7 @@ static bool is_newer(const struct cfg_worker *w, const struct cfg_view_input *in
         return true;
     }
     int order = cfg_rev_cmp(rev, w->floor);
-    return order > 0 || (order == 0 && w->published == NULL);
+    return order > 0 || (order == 0 && (w->published == NULL || strcmp(w->published->digest, in->digest) != 0));
 }
 
 void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_error *why)
@@ -92,67 +93,108 @@ static void unlink_box(struct cfg_worker *w, struct cfg_box *b)
     }
 }
 
-/* Puts b into the mailbox; a box the stepper has not taken meanwhile is dropped for it. */
-static void hand_over(struct cfg_worker *w, struct cfg_box *b)
+static void announce(struct cfg_worker *w, const struct cfg_box *b)
 {
-    b->pub.serial = ++w->serial;
-    link_box(w, b);
-    if (w->boot == NULL) {
-        w->boot = b;
-    }
-    w->published = b;
-    w->floor = b->rev;
-    memcpy(w->floor_store, b->store, sizeof w->floor_store);
     (void)pthread_mutex_lock(&w->lock);
     memcpy(w->seen.newest, b->revision, sizeof w->seen.newest);
     memcpy(w->seen.store, b->store, sizeof w->seen.store);
     (void)pthread_mutex_unlock(&w->lock);
-    struct cfg_box *dropped = atomic_exchange_explicit(&w->mailbox, b, memory_order_acq_rel);
+}
+
+/* Puts b into the mailbox; a box the stepper has not taken meanwhile is dropped for it. False, and nothing done, when b
+ * was prepared as the view this process boots with, but a step has run on the defaults since. */
+static bool hand_over(struct cfg_worker *w, struct cfg_box *b)
+{
+    struct cfg_box *dropped = &cfg_unstepped_box;
+    b->pub.serial = w->serial + 1;
+    announce(w, b);
+    if (w->boot != NULL) {
+        dropped = atomic_exchange_explicit(&w->mailbox, b, memory_order_acq_rel);
+    } else if (!atomic_compare_exchange_strong_explicit(&w->mailbox, &dropped, b, memory_order_acq_rel,
+                                                        memory_order_acquire)) {
+        return false;
+    }
+    w->serial++;
+    link_box(w, b);
+    w->boot = w->boot != NULL ? w->boot : b;
+    w->published = b;
+    w->floor = b->rev;
+    memcpy(w->floor_store, b->store, sizeof w->floor_store);
     cfg_event_signal(w->idle_fd);
-    if (dropped != NULL) {
+    if (dropped != NULL && dropped != &cfg_unstepped_box) {
         abort_hooks(w, dropped);
         if (dropped != w->boot) {
             unlink_box(w, dropped);
             cfg_box_free(dropped);
         }
     }
+    return true;
 }
 
-int cfg_publish_box(struct cfg_worker *w, struct cfg_box *b, struct cfg_error *err)
+/* Prepares, saves (unless it comes from there) and hands over. */
+static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool save, struct cfg_error *err)
 {
-    int rc = run_hooks(w, b, err);
+    for (;;) {
+        if (w->boot == NULL && atomic_load_explicit(&w->mailbox, memory_order_acquire) != &cfg_unstepped_box) {
+            w->boot = w->defaults;
+        }
+        struct cfg_box *b = NULL;
+        int rc = cfg_prepare(&b, &w->contract, &w->local, w->boot, in, err);
+        if (rc == 0) {
+            rc = run_hooks(w, b, err);
+        }
+        if (rc != 0) {
+            cfg_box_free(b);
+            return rc;
+        }
+        if (save) {
+            cfg_keep_view(w, b);
+        }
+        if (hand_over(w, b)) {
+            return 0;
+        }
+        abort_hooks(w, b);
+        cfg_box_free(b);
+    }
+}
+
+static void log_pending(struct cfg_worker *w, const struct cfg_box *b)
+{
+    for (uint32_t i = 0; i < b->n_pending; i++) {
+        const struct cfg_decl *d = &w->contract.items[b->pending[i]];
+        cfg_log(w, d->apply == CFG_RESTART ? 2 : 1, "view %s: %s keeps its value until this process restarts (%s)",
+                b->revision, d->path, cfg_class_name(d->apply));
+    }
+}
+
+int cfg_publish_offered(struct cfg_worker *w, struct cfg_error *err)
+{
+    const struct cfg_box *b = w->offered;
+    const struct cfg_view_input in = {b->revision, b->digest, b->store, cfg_bytes_slice(b->text)};
+    int rc = publish(w, &in, false, err);
     if (rc == 0) {
-        hand_over(w, b);
+        cfg_box_free(w->offered);
+        w->offered = NULL;
+        log_pending(w, w->published);
     }
     return rc;
 }
 
 int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
 {
-    if (w->source_state == CFG_SOURCE_SUPERSEDED || !is_newer(w, in)) {
+    if (!is_newer(w, in)) {
         return 0;
     }
-    struct cfg_box *b = NULL;
-    int rc = cfg_prepare(&b, &w->contract, &w->local, w->boot, in, err);
-    if (rc == 0) {
-        rc = run_hooks(w, b, err);
-    }
+    int rc = publish(w, in, true, err);
+    w->refused = rc != 0;
     if (rc != 0) {
-        cfg_box_free(b);
         cfg_reject(w, in->revision, err);
         return rc;
     }
     cfg_rejects_clear(&w->rejects);
-    hand_over(w, b);
-    if (w->offered != NULL) {
-        cfg_box_free(w->offered);
-        w->offered = NULL;
-    }
-    for (uint32_t i = 0; i < b->n_pending; i++) {
-        const struct cfg_decl *d = &w->contract.items[b->pending[i]];
-        cfg_log(w, d->apply == CFG_RESTART ? 2 : 1, "view %s: %s keeps its value until this process restarts (%s)",
-                b->revision, d->path, cfg_class_name(d->apply));
-    }
+    cfg_box_free(w->offered);
+    w->offered = NULL;
+    log_pending(w, w->published);
     return 0;
 }
 

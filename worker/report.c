@@ -127,34 +127,36 @@ static const union cfg_value *bound_value(const struct cfg_contract *c, uint32_t
     return single ? &d->def : NULL;
 }
 
+/* Sets one path of the pin. CFG_E_NOMEM; a way that is blocked by another declared parameter is left out: that one's
+ * value says more. */
+static int add_bound(cJSON *pin, const struct cfg_decl *d, const union cfg_value *v)
+{
+    cJSON *tree = NULL;
+    struct cfg_buf text;
+    cfg_buf_init(&text, CFG_LIMIT_DOCUMENT);
+    cfg_value_print(&text, d->type, v);
+    int rc = cfg_buf_status(&text);
+    rc = rc != 0 ? rc : cfg_json_parse(&tree, cfg_buf_slice(&text), 0, NULL);
+    rc = rc != 0 ? rc : cfg_path_set(pin, d->path, tree, NULL);
+    cfg_buf_finish(&text);
+    return rc == CFG_E_VALUE ? 0 : rc;
+}
+
 static void print_pin(struct cfg_buf *out, const struct cfg_contract *c, const struct cfg_box *boot)
 {
     cJSON *pin = cJSON_CreateObject();
-    struct cfg_buf text;
-    cfg_buf_init(&text, CFG_LIMIT_DOCUMENT);
-    for (uint32_t i = 0; pin != NULL && i < c->n; i++) {
+    int rc = pin != NULL ? 0 : CFG_E_NOMEM;
+    for (uint32_t i = 0; rc == 0 && i < c->n; i++) {
         const union cfg_value *v = bound_value(c, i, boot);
-        if (v == NULL) {
-            continue;
-        }
-        cJSON *tree = NULL;
-        cfg_buf_clear(&text);
-        cfg_value_print(&text, c->items[i].type, v);
-        /* What we printed parses, and the path was checked when it was declared; a blocked way is another declared
-         * parameter's, whose value says more. */
-        if (cfg_json_parse(&tree, cfg_buf_slice(&text), 0, NULL) == 0 &&
-            cfg_path_set(pin, c->items[i].path, tree, NULL) != 0) {
-            continue;
-        }
+        rc = v != NULL ? add_bound(pin, &c->items[i], v) : 0;
     }
     cfg_buf_puts(out, ",\"pin\":");
-    if (pin != NULL) {
+    if (rc == 0) {
         cfg_json_print(out, pin);
     } else {
-        out->failed = CFG_E_NOMEM;
+        out->failed = rc;
     }
     cJSON_Delete(pin);
-    cfg_buf_finish(&text);
 }
 
 void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,

@@ -30,7 +30,7 @@ struct cfg_source_events {
 
 /* What the worker offers a source to go on from; borrowed during the call. */
 struct cfg_source_resume {
-    const char *revision, *digest, *store, *view; /* all NULL: nothing */
+    const char *revision, *digest, *store, *view; /* all NULL: nothing; digest and view NULL: only the order */
 };
 
 struct cfg_source;

@@ -1,7 +1,8 @@
 /* `CONFIGD_SOURCE=file:chat.json`: the worker's API without a daemon.
  *
  * The directory is watched, not the file: editors and configuration managers replace files by renaming, and a watch on
- * the old inode would see nothing more. Whatever happened in the directory, the file is read again only when its
+ * the old inode would see nothing more. The file is read again when an event names it (two writes within one tick of
+ * the file system's clock look alike to stat) and, since the name may be a link to where something happened, when its
  * identity, size or time has changed. */
 #include "proto/limits.h"
 #include "worker/source.h"
@@ -17,7 +18,7 @@
 struct file_source {
     struct cfg_source base;
     struct cfg_source_events events;
-    char *path, *dir;
+    char *path, *dir, *name;
     int fd; /* inotify */
     bool started;
     struct stat seen;
@@ -147,6 +148,22 @@ static int file_timeout_ms(const struct cfg_source *s)
     return ((const struct file_source *)s)->started ? -1 : 0;
 }
 
+/* Takes all events; true when one names the file, or when some were lost. */
+static bool drain(bool *any, const struct file_source *f)
+{
+    _Alignas(struct inotify_event) char events[4096];
+    bool named = false;
+    for (ssize_t n; (n = read(f->fd, events, sizeof events)) > 0;) {
+        *any = true;
+        for (const char *at = events; at < events + n;) {
+            const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
+            named = named || (e->mask & IN_Q_OVERFLOW) != 0 || (e->len > 0 && strcmp(e->name, f->name) == 0);
+            at += sizeof *e + e->len;
+        }
+    }
+    return named;
+}
+
 static void file_process(struct cfg_source *s)
 {
     struct file_source *f = self(s);
@@ -157,12 +174,9 @@ static void file_process(struct cfg_source *s)
         free(f->first);
         f->first = NULL;
     }
-    char events[4096];
     bool any = false;
-    while (read(f->fd, events, sizeof events) > 0) {
-        any = true;
-    }
-    if (!any || !touched(f)) {
+    bool named = drain(&any, f);
+    if (!any || (!touched(f) && !named)) {
         return;
     }
     char *view = NULL;
@@ -185,6 +199,7 @@ static void file_free(struct cfg_source *s)
     free(f->first);
     free(f->path);
     free(f->dir);
+    free(f->name);
     free(f);
 }
 
@@ -206,19 +221,19 @@ int cfg_source_file_new(struct cfg_source **out, const char *path, struct cfg_er
     char *copy = strdup(path);
     if (f != NULL && copy != NULL) {
         f->path = strdup(path);
+        const char *slash = strrchr(path, '/');
+        f->name = strdup(slash != NULL ? slash + 1 : path);
         f->dir = strdup(dirname(copy));
+        f->fd = -1;
     }
     free(copy);
-    if (f == NULL || f->path == NULL || f->dir == NULL) {
+    if (f == NULL || f->path == NULL || f->dir == NULL || f->name == NULL) {
         if (f != NULL) {
-            free(f->path);
-            free(f->dir);
+            file_free(&f->base);
         }
-        free(f);
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
     f->base.ops = &ops;
-    f->fd = -1;
     *out = &f->base;
     return 0;
 }

@@ -13,7 +13,7 @@
 static bool take(struct cfg_worker *w, uint64_t step)
 {
     struct cfg_box *b = atomic_load_explicit(&w->mailbox, memory_order_acquire);
-    if (b == NULL || b == &cfg_superseded_box) {
+    if (b == NULL || b == &cfg_superseded_box || b == &cfg_unstepped_box) {
         return false;
     }
     b = atomic_exchange_explicit(&w->mailbox, NULL, memory_order_acq_rel);
@@ -40,7 +40,10 @@ static bool take(struct cfg_worker *w, uint64_t step)
 /* Not inlined: keeps the common path a handful of instructions. */
 __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_worker *w, uint64_t step)
 {
+    struct cfg_box *unstepped = &cfg_unstepped_box;
     atomic_store_explicit(&w->idle, false, memory_order_relaxed);
+    (void)atomic_compare_exchange_strong_explicit(&w->mailbox, &unstepped, NULL, memory_order_acq_rel,
+                                                  memory_order_acquire);
     (void)take(w, step);
     if (atomic_load_explicit(&w->mailbox, memory_order_acquire) == &cfg_superseded_box) {
         return NULL;

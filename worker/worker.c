@@ -100,8 +100,9 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
         return rc;
     }
     w->contract.frozen = true;
-    w->boxes = defaults;
+    w->boxes = w->defaults = defaults;
     w->current = &defaults->pub;
+    atomic_store_explicit(&w->mailbox, &cfg_unstepped_box, memory_order_relaxed); /* the thread comes later */
     return 0;
 }
 
@@ -120,9 +121,12 @@ static int start_source(struct cfg_worker *w, struct cfg_error *err)
     struct cfg_source_resume resume = {NULL, NULL, NULL, NULL};
     cfg_engine_events(&events, w);
     cfg_keep_load(w);
+    const struct cfg_cached *l = &w->cache.loaded;
     if (w->offered != NULL) {
-        const struct cfg_cached *l = &w->cache.loaded;
         resume = (struct cfg_source_resume){l->revision, l->digest, l->store, l->view};
+    } else if (l->view != NULL) {
+        /* Saved, but of no use to this code any more: the order and the store still stand. */
+        resume = (struct cfg_source_resume){l->revision, NULL, l->store, NULL};
     }
     int rc = w->source->ops->start(w->source, &events, &resume, err);
     cfg_cached_finish(&w->cache.loaded);
@@ -344,6 +348,7 @@ static struct cfg_worker *worker_new(void)
     memset(w, 0, sizeof *w);
     w->wake_fd = w->idle_fd = w->epoll_fd = -1;
     w->report_interval_ms = 2000;
+    w->owner = getpid();
     w->current = &nothing; /* a program that steps before start reads zeros */
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_cond_init(&w->changed, NULL);
@@ -392,7 +397,9 @@ static void close_descriptors(struct cfg_worker *w)
 
 void cfg_worker_close(struct cfg_worker *w)
 {
-    if (w == NULL) {
+    /* A forked child shares descriptors and cache with its parent and has no thread to join: all it could do is harm.
+     */
+    if (w == NULL || w->owner != getpid()) {
         return;
     }
     if (w->has_thread) {

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { CELL_MAX = 64 * 1024, GAP = 2 };
+enum { CELL_MAX = 64 * 1024, GAP = 2, LAST_MIN = 12 }; /* a last column narrower than that says nothing */
 
 /* Characters of UTF-8, not bytes. */
 static size_t width_of(const char *s)
@@ -92,7 +92,7 @@ static void put_row(struct cfg_buf *out, const struct table *t, size_t row, cons
     for (size_t i = 0; i < t->columns && row * t->columns + i < t->n; i++) {
         const char *cell = t->cells[row * t->columns + i];
         bool last = i + 1 == t->columns;
-        size_t room = width > used + 1 ? width - used : 1;
+        size_t room = width > used + LAST_MIN ? width - used : LAST_MIN;
         if (last && width > 0)
             put_cut(out, cell, room);
         else

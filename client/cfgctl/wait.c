@@ -29,6 +29,7 @@ struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct
     struct cfg_rev has = {0, 0};
     bool known = cfg_rev_parse(&has, cfg_slice_str(cfg_json_get_str(applied, "revision", "")), NULL) == 0;
     bool current = cfg_json_get_bool(worker, "converged", false) && cfg_rev_cmp(target, rev) >= 0;
+    known &= !cfg_rev_is_none(rev);
     w.applied = current || (known && cfg_rev_cmp(has, rev) >= 0);
     int64_t at = wait_parse_time(cfg_json_get_str(applied, "at", ""));
     if (w.applied && at >= sent_us && known && cfg_rev_cmp(has, rev) >= 0)
@@ -135,11 +136,13 @@ static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, in
 
 static void show_progress(int done, int total, bool bar, int *shown)
 {
+    if (done == *shown)
+        return;
     if (bar) {
         int full = total > 0 ? done * BAR / total : BAR;
         (void)fprintf(stderr, "\r[%.*s%.*s] %d/%d workers", full, "##############################", BAR - full,
                       "..............................", done, total);
-    } else if (done != *shown) {
+    } else {
         (void)fprintf(stderr, "%d/%d workers converged\n", done, total);
     }
     *shown = done;
@@ -206,14 +209,28 @@ static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t
     return rc;
 }
 
+/* The revision to wait for; none when nothing was changed: then being converged will do. */
+static int wanted_revision(struct cfg_rev *out, const cJSON *reply, struct cfg_error *err)
+{
+    const cJSON *result;
+    bool changed = false;
+    cJSON_ArrayForEach(result, cfg_json_get(reply, "results"))
+    {
+        changed |= !cfg_json_get_bool(result, "unchanged", false);
+    }
+    *out = (struct cfg_rev){0, 0};
+    if (changed && cfg_rev_parse(out, cfg_slice_str(cfg_json_get_str(reply, "revision", "")), NULL) != 0)
+        return cfg_fail(err, CFG_E_PROTOCOL, "the server's reply names no revision to wait for");
+    return 0;
+}
+
 int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **outcome, struct cfg_error *err)
 {
     struct cfg_rev rev;
     uint64_t seconds = TIMEOUT_S;
-    int rc = cfg_rev_parse(&rev, cfg_slice_str(cfg_json_get_str(reply, "revision", "")), err);
-    if (rc != 0)
-        return cfg_fail(err, CFG_E_PROTOCOL, "the server's reply names no revision to wait for");
-    rc = cli_number(c, OPT_TIMEOUT, &seconds, err);
+    int rc = wanted_revision(&rev, reply, err);
+    if (rc == 0)
+        rc = cli_number(c, OPT_TIMEOUT, &seconds, err);
     if (rc != 0)
         return rc;
     cJSON *names = concerned(reply);

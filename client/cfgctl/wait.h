@@ -5,7 +5,8 @@
 #include "client/cfgctl/cli.h"
 #include "proto/revision.h"
 
-/* One worker of the endpoint's list, seen from a write at `rev` sent at `sent_us` (wall clock). Pure. */
+/* One worker of the endpoint's list, seen from a write at `rev` (none: a write that changed nothing) sent at `sent_us`
+ * (wall clock). Pure. */
 struct wait_worker {
     bool applied;
     double latency_ms; /* from sent to applied, by both hosts' clocks; negative: unknown */

@@ -29,7 +29,7 @@ static void fail(const char *what, const char *detail)
 
 static void fail_errno(const char *what)
 {
-    fprintf(stderr, "bench: %s: %m\n", what);
+    perror(what);
     exit(1);
 }
 

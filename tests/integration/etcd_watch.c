@@ -460,6 +460,29 @@ Test(tls, the_servers_certificate_is_verified)
     cfg_test_dir_remove(dir);
 }
 
+Test(tls, a_client_certificate_is_shown)
+{
+    char *dir = cfg_test_dir_new();
+    char *cert = make_certificate(dir, "both"), *key = cfg_test_format("%s/both.key", dir);
+    const char *const strict[] = {"--client-cert-auth", "--trusted-ca-file", cert, NULL};
+    struct cfg_test_etcd_options so = {.cert_file = cert, .key_file = key, .extra_args = strict};
+    struct cfg_test_etcd *server = cfg_test_etcd_start(&so);
+    struct cfg_rig rig;
+    struct cfg_etcd_options o = {.ca_file = cert, .cert_file = cert, .key_file = key};
+    cfg_rig_open(&rig, cfg_test_etcd_endpoint(server, 0), &o);
+    struct cfg_rig_result r = cfg_rig_put(&rig, "w/a", "1", 0);
+    cr_assert(r.succeeded, "%s", r.err.text);
+    cfg_rig_close(&rig);
+    o = (struct cfg_etcd_options){.ca_file = cert, .request_timeout_ms = 500};
+    cfg_rig_open(&rig, cfg_test_etcd_endpoint(server, 0), &o);
+    cr_assert_neq(cfg_rig_put(&rig, "w/a", "2", -1).err.code, 0, "nobody without one");
+    cfg_rig_close(&rig);
+    cfg_test_etcd_free(server);
+    free(cert);
+    free(key);
+    cfg_test_dir_remove(dir);
+}
+
 Test(options, what_makes_no_sense_is_refused)
 {
     struct cfg_loop *loop = NULL;

@@ -163,20 +163,24 @@ const char *cfg_node_value(struct cfg_node *n, const char *object, const char *p
 }
 
 struct tally {
-    bool done, gapless;
+    bool done, gapless, more;
     size_t n;
+    uint64_t last; /* the version before the next page's first */
 };
 
 static void tallied(void *arg, struct cfg_object *const *objects, size_t n, bool more, const struct cfg_error *err)
 {
     struct tally *t = arg;
-    if (err || more)
-        cfg_test_die("history: %s", err ? err->text : "more than expected");
+    if (err)
+        cfg_test_die("history: %s", err->text);
+    for (size_t i = 0; i < n; i++) {
+        t->gapless = t->gapless && objects[i]->parent == objects[i]->version - 1 &&
+                     (t->last == 0 || objects[i]->version == t->last - 1);
+        t->last = objects[i]->version;
+    }
+    t->n += n;
+    t->more = more;
     t->done = true;
-    t->n = n;
-    t->gapless = true;
-    for (size_t i = 0; i < n; i++)
-        t->gapless = t->gapless && objects[i]->version == n - i && objects[i]->parent == n - i - 1;
 }
 
 static bool is_tallied(void *arg)
@@ -187,13 +191,16 @@ static bool is_tallied(void *arg)
 size_t cfg_node_history(struct cfg_node *n, const char *object, bool *gapless)
 {
     struct cfg_object_id id;
-    struct tally t = {0};
+    struct tally t = {.gapless = true, .more = true};
     if (cfg_object_id_parse(&id, cfg_slice_str(object), NULL) != 0)
         cfg_test_die("%s is no object", object);
-    cfg_service_versions(n->service, &id, 0, 500, tallied, &t);
-    if (!cfg_node_until(n, is_tallied, &t, 20000))
-        cfg_test_die("history: no answer");
+    while (t.more) {
+        t.done = false;
+        cfg_service_versions(n->service, &id, t.last, 200, tallied, &t);
+        if (!cfg_node_until(n, is_tallied, &t, 20000))
+            cfg_test_die("history: no answer");
+    }
     if (gapless)
-        *gapless = t.gapless;
+        *gapless = t.gapless && t.last == 1;
     return t.n;
 }

@@ -288,6 +288,35 @@ Test(streams, workers_are_known_connected_and_superseded)
     stream_close(old);
 }
 
+/* Readers that come, go, lag and vanish under writes: none may disturb the others, and the daemon (under a sanitizer)
+ * must end clean. */
+Test(streams, readers_come_and_go_under_writes)
+{
+    enum { N = 60, ROUNDS = 40 };
+    struct stream *s[N] = {0};
+    char rev[48];
+    srand(5);
+    for (int round = 1; round <= ROUNDS; round++) {
+        for (size_t i = 0; i < N; i++) {
+            if (s[i] == NULL && rand() % 3 == 0)
+                s[i] = stream_open(&d, i % 4 ? BLUE : "/v1/watch?namespace=chat", NULL);
+            else if (s[i] && rand() % 6 == 0) {
+                stream_close(s[i]); /* perhaps with unread bytes: a reset */
+                s[i] = NULL;
+            } else if (s[i] && rand() % 2)
+                stream_read(s[i], 0);
+        }
+        char *patch = rand() % 4 ? cfg_test_format("{\"a\":%d}", round) : large_patch(round);
+        daemon_patch(&d, "chat", patch, rev);
+        free(patch);
+    }
+    for (size_t i = 0; i < N; i++) {
+        if (s[i] && i % 4)
+            stream_reach(s[i], rev);
+        stream_close(s[i]);
+    }
+}
+
 Test(streams, refusals)
 {
     static const struct {

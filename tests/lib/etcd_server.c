@@ -181,19 +181,23 @@ void cfg_test_etcd_wipe(struct cfg_test_etcd *e, unsigned member)
     cfg_test_etcd_restart(e, member);
 }
 
-/* The etcdctl beside the server, since their snapshot formats belong together; else the one in PATH. */
-static char *etcdctl(void)
+/* A tool beside the server, since their snapshot formats belong together; NULL when there is none. */
+static char *beside_server(const char *name)
 {
     const char *server = cfg_test_etcd_binary();
     const char *slash = strrchr(server, '/');
-    if (slash) {
-        char *beside = cfg_test_format("%.*s/etcdctl", (int)(slash - server), server);
-        struct stat st;
-        if (stat(beside, &st) == 0)
-            return beside;
-        free(beside);
-    }
-    return cfg_test_format("etcdctl");
+    char *path = cfg_test_format("%.*s%s", slash ? (int)(slash - server) + 1 : 0, server, name);
+    struct stat st;
+    if (slash && stat(path, &st) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+static char *etcdctl(void)
+{
+    char *beside = beside_server("etcdctl");
+    return beside ? beside : cfg_test_format("etcdctl");
 }
 
 static void run_or_die(const char *const *argv)
@@ -218,7 +222,7 @@ void cfg_test_etcd_restore(struct cfg_test_etcd *e, const char *path)
     struct member *m = &e->members[0];
     cfg_test_etcd_kill(e, 0);
     remove_data(m);
-    char *tool = etcdctl();
+    char *newer = beside_server("etcdutl"), *tool = newer ? newer : etcdctl(); /* 3.6 has moved it there */
     const char *const argv[] = {tool,
                                 "snapshot",
                                 "restore",

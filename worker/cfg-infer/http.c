@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { BODY_MAX = 64 * 1024, HEADERS_MAX = 16 * 1024, WAITING_MAX = 1024, IO_TIMEOUT_S = 30 };
+enum { BODY_MAX = 64 * 1024, HEADERS_MAX = 16 * 1024, WAITING_MAX = 1024, IO_TIMEOUT_S = 30, FLUSH_MS = 1000 };
 
 /* One request under way: owned by the loop; the sequence points here until it is answered. */
 struct job {
@@ -33,6 +33,8 @@ struct cfg_http {
     pthread_t thread;
     bool has_thread;
     uint64_t next_seed;
+    unsigned flushing; /* answers whose bytes are on their way; the loop's */
+    bool leaving;      /* the loop ends with the last of them; the loop's */
     _Atomic(bool) any; /* requests lie in `in` */
     pthread_mutex_t lock;
     struct cfg_seq *in, **in_tail;     /* under the lock */
@@ -168,7 +170,22 @@ static void print_stamp(struct cfg_buf *b, const char *name, const struct cfg_st
     cfg_buf_printf(b, ",\"%s\":{\"step\":%llu,\"revision\":\"%s\"}", name, (unsigned long long)s->step, s->revision);
 }
 
-static void answer_on_loop(struct cfg_seq *s)
+static void leave_if_done(struct cfg_http *h)
+{
+    if (h->leaving && h->flushing == 0) {
+        (void)event_base_loopbreak(h->base);
+    }
+}
+
+static void flushed_on_loop(struct evhttp_request *req, void *arg)
+{
+    struct cfg_http *h = arg;
+    (void)req;
+    h->flushing--;
+    leave_if_done(h);
+}
+
+static void answer_on_loop(struct cfg_http *h, struct cfg_seq *s)
 {
     struct job *j = s->owner;
     if (j->req != NULL) {
@@ -181,6 +198,8 @@ static void answer_on_loop(struct cfg_seq *s)
         print_stamp(&b, "last", &s->last);
         cfg_buf_puts(&b, "}\n");
         evhttp_connection_set_closecb(evhttp_request_get_connection(j->req), NULL, NULL);
+        h->flushing++;
+        evhttp_request_set_on_complete_cb(j->req, flushed_on_loop, h);
         reply(j->req, 200, "application/json", &b);
         cfg_buf_finish(&b);
     }
@@ -265,11 +284,14 @@ static void woken_on_loop(evutil_socket_t fd, short what, void *arg)
     (void)pthread_mutex_unlock(&h->lock);
     while (done != NULL) {
         struct cfg_seq *next = done->next;
-        answer_on_loop(done);
+        answer_on_loop(h, done);
         done = next;
     }
-    if (stopping) {
-        (void)event_base_loopbreak(h->base);
+    if (stopping && !h->leaving) {
+        const struct timeval limit = {FLUSH_MS / 1000, 0};
+        h->leaving = true;
+        (void)event_base_loopexit(h->base, &limit); /* a client that does not read is not waited for */
+        leave_if_done(h);
     }
 }
 

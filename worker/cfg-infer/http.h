@@ -26,7 +26,7 @@ CFG_MUST_CHECK int cfg_http_start(struct cfg_http **out, const char *listen, str
                                   struct cfg_error *err);
 unsigned cfg_http_port(const struct cfg_http *h);
 const char *cfg_http_host(const struct cfg_http *h);
-void cfg_http_stop(struct cfg_http *h); /* joins the thread; unanswered requests end; NULL is fine */
+void cfg_http_stop(struct cfg_http *h); /* lets answers leave (a second at most), joins the thread; NULL is fine */
 
 /* The stepper's side. take: the requests since the last call (a list, the caller's), NULL when there are none, which
  * costs one atomic load. answer: finished sequences, consumed; the owners of the rest must be answered too before stop.

@@ -98,8 +98,9 @@ struct cfg_view_event {
 };
 
 struct cfg_session_callbacks {
-    void (*on_view)(void *arg, const struct cfg_view_event *ev); /* newer than every one before */
-    void (*on_mark)(void *arg, const char *revision);            /* nothing of ours changed up to here */
+    /* Newer than every one before; an adopted store (ev->store is another then) starts the order afresh. */
+    void (*on_view)(void *arg, const struct cfg_view_event *ev);
+    void (*on_mark)(void *arg, const char *revision); /* nothing of ours changed up to here */
     void (*on_state)(void *arg, enum cfg_session_state state, const struct cfg_error *why); /* why NULL: all is well */
     void (*on_registered)(void *arg, const char *reply_json); /* the registration's reply; borrowed */
     void *arg;

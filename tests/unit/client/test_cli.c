@@ -312,8 +312,8 @@ Test(table, aligns_by_characters_and_cuts_the_last_column)
     table_add(&t, "bo");
     table_add_number(&t, 3);
     table_add(&t, "");
-    table_print(&out, &t, 20, false);
-    cr_assert_str_eq(out.data, "NAME  N   MESSAGE\nzoë   12  a long me…\nbo    3\n");
+    table_print(&out, &t, 23, false);
+    cr_assert_str_eq(out.data, "NAME  N   MESSAGE\nzoë   12  a long messa…\nbo    3\n");
     cfg_buf_clear(&out);
     table_print(&out, &t, 0, false);
     cr_assert_not_null(strstr(out.data, "a long message?[31m\n"), "an escape of somebody else's never gets through");
@@ -332,13 +332,24 @@ Test(wait, times)
     cr_assert_eq(wait_parse_time(""), -1);
 }
 
-static struct wait_worker judge(const char *worker, uint64_t target)
+static struct wait_worker judge_for(struct cfg_rev want, const char *worker, uint64_t target)
 {
     cJSON *v = tree(worker);
-    const struct cfg_rev want = {1, 50};
     struct wait_worker w = wait_judge(v, (struct cfg_rev){1, target}, want, 1000000);
     cJSON_Delete(v);
     return w;
+}
+
+static struct wait_worker judge(const char *worker, uint64_t target)
+{
+    return judge_for((struct cfg_rev){1, 50}, worker, target);
+}
+
+Test(wait, nothing_changed)
+{
+    const struct cfg_rev none = {0, 0};
+    cr_assert(judge_for(none, "{\"converged\":true,\"applied\":{\"revision\":\"1-49\"}}", 49).applied);
+    cr_assert_not(judge_for(none, "{\"converged\":false,\"applied\":{\"revision\":\"1-40\"}}", 49).applied);
 }
 
 Test(wait, who_has_applied_it)

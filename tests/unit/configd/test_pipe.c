@@ -3,7 +3,15 @@
 #include "configd/stream_pipe.h"
 
 #include <criterion/criterion.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -49,6 +57,7 @@ static void open_pipes(unsigned heartbeat_ms, unsigned age_ms)
 
 static void setup(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does, for OpenSSL's sake */
     cr_assert_eq(cfg_loop_new(&loop, NULL), 0);
 }
 
@@ -265,10 +274,83 @@ Test(pipe, freeing_says_bye_to_all)
     }
 }
 
-/* The edge's part, without the edge: these pipes have plain sockets only. */
+/* --- TLS --- */
+
+static SSL_CTX *server_context(void)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    cr_assert(key && cert);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, key);
+    cr_assert_gt(X509_sign(cert, key, EVP_sha256()), 0);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    cr_assert_eq(SSL_CTX_use_certificate(ctx, cert), 1);
+    cr_assert_eq(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return ctx;
+}
+
+static size_t tls_got;
+
+static void on_client_read(struct bufferevent *bev, void *arg)
+{
+    (void)arg;
+    struct evbuffer *in = bufferevent_get_input(bev);
+    tls_got += evbuffer_get_length(in);
+    (void)evbuffer_drain(in, evbuffer_get_length(in));
+}
+
+Test(pipe, tls_keeps_one_frame_and_tells_when_it_is_out)
+{
+    static struct end e;
+    int fds[2];
+    enum { N = 16 << 20 };
+    open_pipes(15000, 3600000);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    SSL_CTX *server = server_context(), *client = SSL_CTX_new(TLS_client_method());
+    struct event_base *base = cfg_loop_base(loop);
+    struct bufferevent *reader = bufferevent_openssl_socket_new(base, fds[1], SSL_new(client),
+                                                                BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+    struct cfg_taken taken = {.fd = -1};
+    taken.bev =
+        bufferevent_openssl_socket_new(base, fds[0], SSL_new(server), BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    cr_assert(reader && taken.bev);
+    bufferevent_setcb(reader, on_client_read, NULL, NULL, NULL);
+    bufferevent_setwatermark(reader, EV_READ, 0, 65536);
+    cr_assert_eq(cfg_pipe_open(&e.pipe, pipes, &ops, &taken, NULL), 0);
+    (void)bufferevent_enable(reader, EV_READ | EV_WRITE);
+
+    struct cfg_bytes *small = bytes(100, 'a'), *large = bytes(N, 'b');
+    cr_assert_not(cfg_pipe_send(&e.pipe, small), "counts as queued until it is written");
+    cr_assert_not(cfg_pipe_takes(&e.pipe));
+    UNTIL(e.drained == 1 && tls_got == 100);
+    (void)bufferevent_disable(reader, EV_READ);
+    cr_assert_not(cfg_pipe_send(&e.pipe, large));
+    for (int i = 0; i < 50; i++)
+        cfg_loop_run_once(loop, 1);
+    cr_assert_eq(e.drained, 1, "the reader takes nothing");
+    (void)bufferevent_enable(reader, EV_READ);
+    UNTIL(e.drained == 2 && tls_got == (size_t)N + 100);
+    cr_assert(cfg_pipe_takes(&e.pipe));
+    bufferevent_free(reader);
+    UNTIL(e.closed == 1);
+    cr_assert_eq(e.dead, 1);
+    (void)cfg_bytes_unref(small);
+    (void)cfg_bytes_unref(large);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+/* The edge's part, without the edge: there, the connection of evhttp owns the bufferevent. */
 void cfg_taken_close(struct cfg_taken *t)
 {
     if (t->fd >= 0)
         close(t->fd);
+    if (t->bev)
+        bufferevent_free(t->bev);
     *t = (struct cfg_taken){.fd = -1};
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -190,11 +191,45 @@ Test(cache, a_temporary_of_another_process)
     (void)snprintf(tmp, sizeof tmp, "%s.tmp", path);
     int fd = open(tmp, O_WRONLY | O_CREAT, 0600);
     cr_assert_geq(fd, 0);
-    (void)close(fd);
+    cr_assert_eq(flock(fd, LOCK_EX), 0);
     cr_assert_eq(cfg_cache_store(path, cfg_buf_slice(&file), false, &err), CFG_E_IN_USE, "being written now");
-    const struct timespec old[2] = {{1000, 0}, {1000, 0}};
-    cr_assert_eq(utimensat(AT_FDCWD, tmp, old, 0), 0);
-    cr_assert_eq(cfg_cache_store(path, cfg_buf_slice(&file), false, &err), 0, "left by a dead one: %s", err.text);
+    cr_assert_eq(write(fd, "half", 4), 4);
+    (void)close(fd);
+    cr_assert_eq(cfg_cache_store(path, cfg_buf_slice(&file), false, &err), 0, "left by a killed one: %s", err.text);
+    struct cfg_cached c;
+    cr_assert_eq(cfg_cache_load(&c, path, "blue", &err), 0, "%s", err.text);
+    cfg_cached_finish(&c);
+}
+
+static int store_box(const char *revision, struct cfg_error *err)
+{
+    struct cfg_box *b = box_of(revision, "{\"parameters\":{},\"pinned\":{},\"flags\":{}}");
+    struct cfg_buf bytes;
+    cfg_buf_init(&bytes, 65536);
+    cr_assert_eq(cfg_cache_encode(&bytes, "blue", b, 1, NULL), 0);
+    int rc = cfg_cache_store(path, cfg_buf_slice(&bytes), false, err);
+    cfg_buf_finish(&bytes);
+    cfg_box_free(b);
+    return rc;
+}
+
+Test(cache, an_older_view_never_replaces_a_newer_one)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_cached c;
+    char tmp[128];
+    (void)snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    cr_assert_eq(store_box("3-206", &err), 0, "%s", err.text);
+    cr_assert_eq(store_box("3-205", &err), CFG_E_SUPERSEDED);
+    cr_assert_eq(store_box("2-999", &err), CFG_E_SUPERSEDED, "an older epoch");
+    cr_assert_neq(access(tmp, F_OK), 0, "no remains");
+    cr_assert_eq(cfg_cache_load(&c, path, "blue", &err), 0, "%s", err.text);
+    cr_assert_str_eq(c.revision, "3-206");
+    cfg_cached_finish(&c);
+    cr_assert_eq(store_box("3-206", &err), 0, "the same again: %s", err.text);
+    cr_assert_eq(store_box("4-1", &err), 0, "%s", err.text);
+    cr_assert_eq(truncate(path, 200), 0);
+    cr_assert_eq(store_box("3-205", &err), 0, "damage with a newer head is no view: %s", err.text);
 }
 
 Test(cache, a_path_that_cannot_be)

@@ -73,6 +73,7 @@ Test(contract, wrong_declarations_are_kept_and_named)
         {f64("a", 0, 1, NAN), CFG_E_VALUE, "outside"},
         {i64("a", 2, 1, 1), CFG_E_VALUE, "empty"},
         {i64("a", 1, 2, 3), CFG_E_VALUE, "outside"},
+        {i64("a", INT64_MIN, INT64_MAX, 9007199254740993), CFG_E_VALUE, "2^53"},
         {text("a", CFG_JSON, "{"), CFG_E_JSON, "no JSON"},
         {{(char *)(uintptr_t) "noslash", CFG_FLAG, CFG_LIVE, {0}, {0}, {0}}, CFG_E_ADDRESS, "noslash"},
         {{(char *)(uintptr_t) "a", CFG_BOOL, (enum cfg_class)9, {0}, {0}, {0}}, CFG_E_INVALID, "class"},

@@ -2,9 +2,11 @@
 #include "worker/source.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int view(char **out, const char *text, struct cfg_error *err)
@@ -152,4 +154,21 @@ Test(file, a_broken_file_names_the_place, .init = setup, .fini = teardown, .time
     put("{\"t\":1,\n \"t\":2}", true);
     cr_assert_eq(cfg_worker_start(w, 1000, &err), CFG_E_JSON);
     cr_assert_not_null(strstr(err.text, "line 2"), "%s", err.text);
+}
+
+/* Two writes within one tick of the file system's clock, of the same length: only the event tells. */
+Test(file, a_write_that_stat_does_not_show, .init = setup, .fini = teardown, .timeout = 30)
+{
+    put("{\"t\":0.5}", false);
+    cr_assert_eq(cfg_worker_start(w, 1000, NULL), 0);
+    cr_assert_float_eq(until("0-1"), 0.5, 1e-12);
+    struct stat before;
+    int fd = open(path, O_WRONLY);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(fstat(fd, &before), 0);
+    cr_assert_eq(pwrite(fd, "{\"t\":0.6}", 9, 0), 9);
+    const struct timespec times[2] = {before.st_atim, before.st_mtim};
+    cr_assert_eq(futimens(fd, times), 0);
+    cr_assert_eq(close(fd), 0);
+    cr_assert_float_eq(until("0-2"), 0.6, 1e-12);
 }

@@ -199,6 +199,43 @@ Test(follow, a_stale_configd_confirms_nothing)
     cr_assert_str_eq(rig_status(&r).state, "stale");
 }
 
+Test(follow, a_stale_mark_makes_the_view_no_younger)
+{
+    (void)rig_until(&r, "1-10");
+    cfg_memory_push_state(r.source, CFG_SOURCE_STALE, NULL);
+    while (rig_status(&r).age_ms < 100) {
+    }
+    cfg_memory_push_mark(r.source, "1-10");
+    cfg_memory_push_state(r.source, CFG_SOURCE_CONNECTING, NULL); /* shows that the mark is through */
+    while (strcmp(rig_status(&r).state, "connecting") != 0) {
+    }
+    cr_assert_geq(rig_status(&r).age_ms, 100U);
+}
+
+Test(follow, a_mark_behind_a_refused_view_confirms_nothing)
+{
+    (void)rig_until(&r, "1-10");
+    rig_push(&r, "1-11", 9);
+    cfg_memory_push_mark(r.source, "1-12");
+    while (rig_status(&r).rejects == 0) {
+    }
+    while (rig_status(&r).age_ms == 0) { /* the newest view is not the one we run on: it ages */
+    }
+    rig_push(&r, "1-13", 1);
+    (void)rig_until(&r, "1-13");
+    while (rig_status(&r).age_ms != 0) {
+    }
+}
+
+Test(follow, another_view_under_the_same_revision_is_taken)
+{
+    (void)rig_until(&r, "1-10");
+    rig_push(&r, "1-10", 0.25);
+    while (cfg_get_f64(rig_step(&r), r.temp) > 0.3) {
+    }
+    cr_assert_str_eq(rig_status(&r).revision, "1-10");
+}
+
 Test(follow, known_again_reports_at_once)
 {
     (void)rig_until(&r, "1-10");

@@ -124,6 +124,7 @@ class Infer(unittest.TestCase):
         p.send_signal(signal.SIGTERM)
         self.assertEqual(p.wait(30), 0)
         t.join()
+        self.assertGreater(replies[0]["tokens"], 0, "cut short, but answered")
 
     def test_a_number_of_steps(self):
         self.put(temperature=0.5)

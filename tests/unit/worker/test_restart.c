@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64], cache[96];
@@ -163,6 +165,165 @@ Test(restart, what_was_reported_is_on_disk_already)
         cr_assert_str_eq(c.revision, revision);
         cfg_cached_finish(&c);
     }
+    rig_close(&r);
+}
+
+/* Prepare runs before the view is saved, so its moment is the last before publication that a test can hold on to; the
+ * stepper's first sight of a view is its commit. */
+static void commit_looks_at_disk(void *arg, const struct cfg_view *now)
+{
+    struct cfg_cached c;
+    struct cfg_error err;
+    unsigned *commits = arg;
+    cr_assert_eq(cfg_cache_load(&c, cache, "blue", &err), 0, "%s: %s", now->revision, err.text);
+    struct cfg_rev held, saved;
+    cr_assert_eq(cfg_rev_parse(&held, cfg_slice_str(now->revision), NULL), 0);
+    cr_assert_eq(cfg_rev_parse(&saved, cfg_slice_str(c.revision), NULL), 0);
+    cr_assert_geq(cfg_rev_cmp(saved, held), 0, "runs on %s with %s on disk", now->revision, c.revision);
+    cfg_cached_finish(&c);
+    ++*commits;
+}
+
+Test(restart, what_the_stepper_sees_is_on_disk_already)
+{
+    struct rig r;
+    unsigned commits = 0;
+    const struct cfg_change_hooks hooks = {.commit = commit_looks_at_disk, .arg = &commits};
+    rig_open(&r, cache, false);
+    cr_assert_eq(cfg_worker_on_change(r.w, "", &hooks, NULL), 0);
+    rig_connect(&r);
+    rig_push(&r, "1-10", 0.5);
+    rig_start(&r);
+    for (int i = 11; i < 400; i++) {
+        char revision[16];
+        (void)snprintf(revision, sizeof revision, "1-%d", i);
+        rig_push(&r, revision, i / 400.0);
+        while (strcmp(rig_step(&r)->revision, revision) != 0) { /* as fast as it can: adopts at once */
+        }
+    }
+    cr_assert_gt(commits, 300U);
+    rig_close(&r);
+}
+
+Test(restart, a_superseded_worker_leaves_the_cache_to_its_successor)
+{
+    struct rig old, next;
+    struct cfg_error err;
+    struct cfg_cached c;
+    rig_open(&old, cache, false);
+    rig_connect(&old);
+    rig_push(&old, "1-10", 0.5);
+    rig_start(&old);
+    (void)rig_until(&old, "1-10");
+    rig_open(&next, cache, false);
+    rig_connect(&next);
+    rig_push(&next, "1-12", 1);
+    rig_start(&next);
+    (void)rig_until(&next, "1-12");
+    rig_close(&old);
+    cr_assert_eq(cfg_cache_load(&c, cache, "blue", &err), 0, "%s", err.text);
+    cr_assert_str_eq(c.revision, "1-12");
+    cfg_cached_finish(&c);
+    rig_close(&next);
+}
+
+Test(restart, steps_on_the_defaults_fix_what_is_structural)
+{
+    struct rig r;
+    struct cfg_error err;
+    rig_open(&r, NULL, false);
+    cr_assert_eq(start(&r, 0, &err), CFG_E_TIMEOUT);
+    cr_assert_eq(cfg_get_i64(rig_step(&r), r.tp), 1);
+    rig_connect(&r);
+    rig_push_view(&r, "S", "1-3", "{\"data\":{\"path\":\"/new\"},\"sampling\":{\"temperature\":2}}",
+                  "{\"distributed\":{\"tp\":4}}");
+    const struct cfg_view *v = rig_until(&r, "1-3");
+    cr_assert_float_eq(cfg_get_f64(v, r.temp), 2, 1e-12);
+    cr_assert_eq(cfg_get_i64(v, r.tp), 1, "the process has been running on 1");
+    cr_assert_str_eq(cfg_get_string(v, r.path), "/none");
+    free(rig_report_with(&r, "\"pending\":[\"data.path\",\"distributed.tp\"]"));
+    cr_assert_not_null(strstr(cfg_memory_registration(r.source), "\"pin\":{\"distributed\":{\"tp\":1}}"));
+    rig_close(&r);
+}
+
+Test(restart, a_start_that_is_called_again_boots_on_the_first_view)
+{
+    struct rig r;
+    struct cfg_error err;
+    rig_open(&r, NULL, false);
+    cr_assert_eq(start(&r, 0, &err), CFG_E_TIMEOUT);
+    (void)cfg_worker_idle(r.w, 0); /* no step */
+    rig_connect(&r);
+    rig_push_view(&r, "S", "1-3", "{\"data\":{\"path\":\"/new\"}}", "{\"distributed\":{\"tp\":4}}");
+    cr_assert_eq(start(&r, 10000, &err), 0, "%s", err.text);
+    const struct cfg_view *v = rig_step(&r);
+    cr_assert_str_eq(v->revision, "1-3");
+    cr_assert_eq(cfg_get_i64(v, r.tp), 4);
+    cr_assert_str_eq(cfg_get_string(v, r.path), "/new");
+    rig_close(&r);
+}
+
+Test(restart, a_saved_view_that_fits_no_more_still_names_its_store)
+{
+    struct rig r;
+    struct cfg_error err;
+    run_once("1-10", 1.25);
+    rig_open(&r, cache, false);
+    (void)cfg_param_f64(r.w, "sampling", CFG_LIVE, 0, 1, 0.5); /* an object in the saved view */
+    cr_assert_eq(start(&r, 0, &err), CFG_E_TIMEOUT);
+    cr_assert_str_eq(cfg_memory_resumed(r.source), "1-10", "a foreign store must be told from ours");
+    rig_close(&r);
+}
+
+Test(restart, nothing_undoes_a_refusal)
+{
+    struct rig r;
+    struct cfg_error err;
+    run_once("1-10", 1.25);
+    rig_open(&r, cache, true);
+    rig_connect(&r);
+    rig_push_view(&r, "S", "1-11", "{\"sampling\":{\"temperature\":9}}", "{\"distributed\":{\"tp\":2}}");
+    cr_assert_eq(start(&r, 10000, &err), CFG_E_VALUE);
+    cfg_memory_push_mark(r.source, "1-12"); /* speaks of the refused view, not of the saved one */
+    cfg_worker_process(r.w);
+    cr_assert_eq(start(&r, 10000, &err), CFG_E_VALUE);
+    cr_assert_str_eq(rig_step(&r)->revision, "0-0");
+    rig_close(&r);
+}
+
+Test(restart, superseded_while_looking_on)
+{
+    struct rig r;
+    struct cfg_error err;
+    rig_open(&r, NULL, true);
+    cr_assert_eq(start(&r, 0, &err), CFG_E_TIMEOUT);
+    cfg_memory_push_state(r.source, CFG_SOURCE_SUPERSEDED, NULL);
+    cfg_worker_process(r.w);
+    cr_assert_eq(start(&r, 600000, &err), CFG_E_SUPERSEDED, "at once");
+    rig_close(&r);
+}
+
+Test(restart, a_forked_child_leaves_the_worker_alone)
+{
+    struct rig r;
+    struct stat before, after;
+    rig_open(&r, cache, true); /* nobody writes the cache but who calls process or close */
+    rig_connect(&r);
+    rig_push(&r, "1-10", 0.5);
+    rig_start(&r);
+    cr_assert_str_eq(rig_step(&r)->revision, "1-10");
+    cr_assert_eq(stat(cache, &before), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        cfg_worker_close(r.w);
+        _exit(strcmp(rig_step(&r)->revision, "1-10") == 0 ? 0 : 1);
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "the child's copy is as it was");
+    cr_assert_eq(stat(cache, &after), 0);
+    cr_assert_eq(after.st_ino, before.st_ino, "the child has written the parent's cache");
     rig_close(&r);
 }
 

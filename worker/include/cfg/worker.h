@@ -75,7 +75,9 @@ struct cfg_worker_options {
 
 CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
                                            struct cfg_error *err);
-CFG_API void cfg_worker_close(struct cfg_worker *w); /* leaves the fleet, joins the thread, frees; NULL is fine */
+/* Leaves the fleet, joins the thread, frees. NULL is fine. In a forked child it does nothing: the worker is its
+ * parent's (a child that wants one opens its own). */
+CFG_API void cfg_worker_close(struct cfg_worker *w);
 
 /* --- the contract: declare before start. A path declared twice, a bad path, a default out of range: start fails and
  * says so. --- */
@@ -105,7 +107,8 @@ CFG_API CFG_MUST_CHECK int cfg_worker_on_change(struct cfg_worker *w, const char
                                                 const struct cfg_change_hooks *hooks, struct cfg_error *err);
 
 /* Takes the first view: from configd, else (none in timeout_ms) from the cache, else CFG_E_TIMEOUT: then steps run on
- * the code's defaults, the library goes on looking, and start may be called again. Refusals are final and named:
+ * the code's defaults, the library goes on looking, and start may be called again. Once a step has run on the defaults,
+ * they are what RESTART and PINNED parameters keep when a view arrives. Refusals are final and named:
  * CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment), CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view breaks this
  * worker's contract, and there is no cached one with the same pin to run on). Declarations and overrides that are wrong
  * fail here too. With external_loop this call itself drives the worker until it returns. */

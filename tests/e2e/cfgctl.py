@@ -1,0 +1,326 @@
+"""cfgctl against a real etcd, a real configd and real workers: what an operator types, sees, and gets back in $?."""
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import unittest
+
+SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
+sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
+import lab as laboratory  # noqa: E402
+
+
+class Session(unittest.TestCase):
+    def setUp(self):
+        self.lab = laboratory.Lab()
+        self.lab.__enter__()
+        self.addCleanup(self.lab.__exit__, None, None, None)
+        etcd = self.lab.etcd()[0]
+        self.configd = laboratory.Configd(self.lab, "configd", [etcd.url]).start()
+        self.configd.wait_ready()
+
+    # --- helpers ---
+
+    def run_cfgctl(self, *args, env=None, stdin=None, server=None):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
+        environment["CONFIGD_SERVER"] = server or self.configd.url
+        environment.update(env or {})
+        return subprocess.run([laboratory.CFGCTL, *args], input=stdin, stdin=None if stdin else subprocess.DEVNULL,
+                              capture_output=True, text=True, env=environment, timeout=60)
+
+    def ok(self, *args, **more):
+        done = self.run_cfgctl(*args, **more)
+        self.assertEqual(done.returncode, 0, f"{args}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def refused(self, code, says, *args, **more):
+        """Exit code and reason, and nothing changed."""
+        before = self.revision()
+        done = self.run_cfgctl(*args, **more)
+        self.assertEqual(done.returncode, code, f"{args}: {done.stdout}{done.stderr}")
+        self.assertRegex(done.stderr, says, f"{args}")
+        self.assertTrue(done.stderr.startswith("cfgctl: "), done.stderr)
+        self.assertEqual(self.revision(), before, f"{args} changed something")
+        return done
+
+    def revision(self):
+        return self.configd.call("GET", "/v1/status")["revision"]
+
+    def json(self, *args):
+        return json.loads(self.ok(*args, "-o", "json"))
+
+    def fleet(self, n=2):
+        self.ok("set", "chat/counter.w0=1", "chat/distributed.tp=4")
+        self.ok("deployment", "create", "blue", "--config", "chat", "--pin", "distributed", "--flags", "experiment")
+        self.workers = [laboratory.Worker(self.lab, f"w{i}", [self.configd.url]) for i in range(n)]
+        for w in self.workers:
+            w.start()
+        laboratory.wait_for("workers", lambda: self.json("status", "blue")["converged"] == n)
+
+    # --- the main path ---
+
+    def test_parameters(self):
+        out = self.ok("set", "chat/sampling.temperature=0.7", "chat/inference.batch_size=4", "-m", "first values")
+        self.assertRegex(out, r"^chat v1: created with ")
+        out = self.ok("set", "chat/sampling.temperature=0.2", "chat/inference.batch_size=8")
+        self.assertRegex(out, r"^chat v2: .*sampling\.temperature 0\.7 → 0\.2")
+        self.assertIn("inference.batch_size 4 → 8", out)
+        self.assertEqual(self.ok("get", "chat/sampling.temperature"), "0.2\n")
+        self.assertEqual(json.loads(self.ok("get", "chat"))["inference"], {"batch_size": 8})
+        self.assertEqual(json.loads(self.ok("get", "chat", "--version", "1"))["sampling"], {"temperature": 0.7})
+        self.assertIn("temperature: 0.2", self.ok("get", "chat", "-o", "yaml"))
+        self.assertEqual(self.ok("set", "chat/sampling.temperature=0.2").splitlines()[0], "chat v2: unchanged")
+        self.assertEqual(self.json("get", "chat")["version"], 2)
+        self.assertIn("dry run: chat v3", self.ok("set", "chat/sampling.temperature=0.3", "--dry-run"))
+        self.assertEqual(self.json("get", "chat")["version"], 2)
+        self.assertIn("first values", self.ok("history", "chat"))
+        diff = self.ok("diff", "chat")
+        self.assertIn("- sampling.temperature = 0.7\n+ sampling.temperature = 0.2\n", diff)
+        self.assertIn("chat v1 → v2", self.ok("diff", "chat", "1", "2"))
+        self.assertRegex(self.ok("rollback", "chat", "--to", "1", "-m", "back"), r"^chat v3: .*0\.2 → 0\.7")
+        self.ok("unset", "chat/inference.batch_size")
+        self.assertNotIn("batch_size", self.ok("get", "chat"))
+        self.assertIn("sampling.temperature", self.ok("list", "chat"))
+        self.assertIn("chat", self.ok("list"))
+
+    def test_values(self):
+        self.ok("set", "v/a=[1,2.5,x]", "v/b={k: v, n: 1}", "v/c='on'", "v/d=null", "v/e=1e-4", "v/f=\"x, y\"", "--string", "v/g=1e4",
+                "+v/h=1", "++v/h=2")
+        self.assertEqual(self.json("get", "v")["document"],
+                         {"a": [1, 2.5, "x"], "b": {"k": "v", "n": 1}, "c": "on", "d": None, "e": 1e-4, "f": "x, y", "g": "1e4", "h": 2})
+        self.ok("set", "v", "--file", "-", stdin='{"new": {"whole": true}}')
+        self.assertEqual(self.json("get", "v")["document"], {"new": {"whole": True}})
+        self.ok("set", "v/new.whole=off")
+        self.assertEqual(self.ok("get", "v/new.whole"), "false\n")
+        self.ok("set", "v/x=1", "w/y=2")
+        self.assertEqual(self.json("get", "v")["revision"], self.json("get", "w")["revision"], "one transaction")
+
+    def test_flags(self):
+        out = self.ok("set", "experiment/ab.flag=on")
+        self.assertRegex(out, r"^experiment v1: created flag ab\.flag=on")
+        self.assertEqual(self.ok("get", "experiment/ab.flag"), "on\n")
+        self.assertRegex(self.ok("set", "experiment/ab.flag=off"), r"^experiment v2: flag ab\.flag=off, was on")
+        self.assertRegex(self.ok("flag", "on", "experiment/ab.flag"), r"ab\.flag=on, was off")
+        self.assertEqual(self.ok("flag", "get", "experiment/ab.flag"), "on\n")
+        self.assertIn("experiment/ab.flag", self.ok("flag", "list"))
+        self.assertIn("ab.flag", self.json("flag", "list", "experiment")["flags"])
+        self.assertEqual(len(self.json("history", "experiment/ab.flag")["items"]), 3)
+        self.ok("rollback", "experiment/ab.flag", "--to", "2")
+        self.assertEqual(self.ok("get", "experiment/ab.flag"), "off\n")
+        self.refused(3, "ab.flag", "flag", "on", "experiment/ab.flga")
+        self.ok("flag", "delete", "experiment/ab.flag")
+        self.refused(3, "", "get", "experiment/ab.flag")
+
+    def test_fleet(self):
+        self.fleet()
+        out = self.ok("set", "chat/counter.w0=2", "--wait")
+        self.assertIn("live on 2 workers, pending restart on 0, read by nobody on 0", out)
+        for w in ("w0", "w1"):
+            self.assertRegex(out, rf"{w}: applied [0-9.]+ ms after set was sent, at step \d+")
+        self.assertIn("clock", out)
+        waited = json.loads(self.ok("set", "chat/counter.w0=3", "--wait", "-o", "json"))["wait"]
+        self.assertEqual((waited["converged"], waited["total"]), (2, 2))
+        done = self.run_cfgctl("set", "chat/cuonter.w0=3")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("read by nobody on 2", done.stdout)
+        self.assertIn("warning: no worker reads", done.stderr)
+        self.assertIn("counter.w0", done.stderr, "the near miss is named")
+        self.assertIn("blue keeps distributed.tp=4", self.ok("set", "chat/distributed.tp=8"))
+        self.assertIn("live on 2 workers", self.ok("set", "experiment/ab.flag=on", "--wait"))
+        status = self.ok("status", "blue")
+        self.assertIn("blue: 2 of 2 workers converged on ", status)
+        self.assertIn("blue", self.ok("deployment", "list"))
+        self.assertIn('"tp": 4', self.ok("deployment", "get", "blue"))
+        self.refused(4, "work", "deployment", "delete", "blue")
+        self.workers[0].signal(19)  # SIGSTOP: a straggler
+        late = self.run_cfgctl("set", "chat/counter.w0=4", "--wait", "--timeout", "1")
+        self.workers[0].signal(18)
+        self.assertEqual(late.returncode, 8, late.stderr)
+        self.assertIn("1 of 2 workers have not applied it: w0", late.stderr)
+        self.assertIn("w1: applied", late.stdout)
+        for w in self.workers:
+            self.assertEqual(w.stop(), 0)
+
+    def test_held_deployments(self):
+        self.ok("set", "chat/a=1")
+        self.ok("deploy", "create", "slow", "--config", "chat", "--track", "hold")
+        out = self.ok("set", "chat/a=2")
+        self.assertIn("stored chat v2; slow holds v1; next: cfgctl deployment update slow --to 2\n", out)
+        self.ok("deployment", "update", "slow", "--to", "2")
+        self.assertEqual(self.json("deployment", "get", "slow")["arms"]["base"]["release"], {"chat": 2})
+        self.ok("deployment", "update", "slow", "--track", "head")
+        self.assertNotIn("holds", self.ok("set", "chat/a=3"))
+        self.assertGreaterEqual(len(self.json("history", "deployment/slow")["items"]), 3)
+        self.ok("deployment", "delete", "slow")
+        self.refused(3, "slow", "deployment", "get", "slow")
+
+    def test_watch(self):
+        self.ok("set", "chat/a=1")
+        watching = subprocess.Popen([laboratory.CFGCTL, "watch", "chat", "-o", "json", "--server", self.configd.url],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(watching.communicate)
+        self.addCleanup(watching.kill)
+        lines = []
+        reader = threading.Thread(target=lambda: lines.extend(iter(watching.stdout.readline, "")), daemon=True)
+        reader.start()
+        value = [1]
+
+        def heard():
+            value[0] += 1
+            self.ok("set", f"chat/a={value[0]}")
+            return len(lines) >= 3
+
+        laboratory.wait_for("changes", heard)
+        versions = [json.loads(line)["version"] for line in lines]
+        self.assertEqual(versions, list(range(versions[0], versions[0] + len(versions))), "each once, in order")
+
+    def test_backup_and_restore(self):
+        self.ok("set", "chat/a=1")
+        self.ok("set", "e/f=on")
+        name = os.path.join(self.lab.dir, "b.ndjson")
+        self.ok("backup", name)
+        self.assertEqual(self.ok("backup", "-").splitlines()[0][:19], '{"configd_backup":1')
+        epoch = int(self.revision().split("-")[0])
+        self.ok("set", "chat/a=2", "other/x=1")
+        self.assertIn("restored", self.ok("restore", name))
+        self.assertEqual(self.ok("get", "chat/a"), "1\n")
+        self.assertEqual(self.ok("get", "e/f"), "on\n")
+        self.refused(3, "other", "get", "other")
+        self.assertGreater(int(self.revision().split("-")[0]), epoch)
+        with open(name) as f:
+            text = f.read()
+        with open(name, "w") as f:
+            f.write(text.replace('"a":1', '"a":7', 1))
+        self.refused(5, "damaged", "restore", name)
+
+    def test_status_and_version(self):
+        out = self.ok("status")
+        self.assertRegex(out, r"(?m)^state +live$")
+        self.assertRegex(out, r"(?m)^etcd +3\.")
+        self.assertRegex(self.ok("version"), r"cfgctl +0\.1\.0\nconfigd +0\.1\.0")
+
+    # --- bad input: clear error, right exit code, nothing changed ---
+
+    def test_bad_input(self):
+        self.ok("set", "chat/sampling.temperature=0.2", "chat/name=x", "e/f=on")
+        self.refused(3, "nope", "get", "nope")
+        self.refused(3, "sampling.temperature", "get", "chat/sampling.temprature")
+        self.refused(3, "sampling.temperature", "unset", "chat/sampling.temprature")
+        self.refused(3, "99", "get", "chat", "--version", "99")
+        self.refused(3, "99", "rollback", "chat", "--to", "99")
+        self.refused(5, "type|string|number", "set", "chat/sampling.temperature=warm")
+        self.ok("set", "chat/sampling.temperature=warm", "--change-type")
+        self.refused(4, "exist", "set", "+chat/name=y")
+        self.refused(4, "flag", "set", "e/f=3")
+        self.refused(4, "version", "set", "chat/name=y", "--if-version", "1")
+        self.refused(4, "", "set", "chat/name=y", "--if-version", "0")
+        self.refused(5, "key|[.]", "set", "chat", "-f", "-", stdin='{"a.b": 1}')
+        self.refused(5, "line 1 column", "set", "chat", "-f", "-", stdin='{"a": 1, "a": 2}')
+        self.refused(5, "", "set", "chat", "-f", "-", stdin='{"a": 9007199254740993}')
+        self.refused(5, "", "set", "chat", "-f", "-", stdin="[" * 65 + "]" * 65)
+        self.refused(5, "", "set", "chat", "-f", "-", stdin='{"a": "%s"}' % ("x" * 512 * 1024))
+        self.refused(5, "KiB|long|message", "set", "chat/name=y", "-m", "m" * 4097)
+        self.refused(3, "nope", "deployment", "create", "x", "--config", "nope")
+        self.refused(3, "", "status", "nope")
+        self.refused(2, "unknown option", "set", "--forze", "chat/name=y")
+        self.refused(2, "address", "set", "name=y")
+
+    def test_no_server(self):
+        url = f"http://127.0.0.1:{laboratory.free_port()}"
+        done = self.run_cfgctl("list", server=url)
+        self.assertEqual(done.returncode, 7)
+        self.assertIn(url, done.stderr)
+        self.assertIn("start one with `configd`", done.stderr)
+        self.assertEqual(self.ok("list", server=f"{url},{self.configd.url}"), self.ok("list"))
+        etcd = next(p for p in self.lab.processes if isinstance(p, laboratory.Etcd))
+        self.assertEqual(self.run_cfgctl("list", server=etcd.url).returncode, 9, "an etcd is no configd")
+
+
+class Tokens(Session):
+    """The same daemon with tokens."""
+
+    def setUp(self):
+        self.lab = laboratory.Lab()
+        self.lab.__enter__()
+        self.addCleanup(self.lab.__exit__, None, None, None)
+        self.tokens, entries = {}, []
+        for name, options in {"ann": ["--role", "admin"], "wim": ["--role", "writer", "--namespaces", "chat,train-*"],
+                              "rae": ["--role", "reader"]}.items():
+            secret, entry = self.run_cfgctl("token", "create", "--subject", name, *options, server="http://127.0.0.1:1").stdout.split()
+            self.assertEqual(json.loads(entry)["sha256"], hashlib.sha256(secret.encode()).hexdigest())
+            self.tokens[name] = secret
+            entries.append(json.loads(entry))
+        path = os.path.join(self.lab.dir, "tokens.json")
+        with open(path, "w") as f:
+            json.dump({"tokens": entries}, f)
+        os.chmod(path, 0o600)
+        etcd = self.lab.etcd()[0]
+        self.configd = laboratory.Configd(self.lab, "configd", [etcd.url], ["--tokens", path]).start()
+        self.configd.wait_ready()
+
+    def code(self, who, *args):
+        done = self.run_cfgctl(*args, env={"CONFIGD_TOKEN": self.tokens.get(who, who)})
+        return done.returncode, done
+
+    def test_who_may_what(self):
+        self.assertEqual(self.code("wim", "set", "chat/a=1")[0], 0)
+        self.assertEqual(self.code("wim", "set", "train-big/a=1")[0], 0)
+        self.assertEqual(self.code("wim", "set", "other/a=1")[0], 6)
+        self.assertEqual(self.code("wim", "set", "chat/a=2", "other/a=1")[0], 6)
+        self.assertEqual(self.code("rae", "get", "chat/a")[1].stdout, "1\n")
+        self.assertEqual(self.code("rae", "set", "chat/a=2")[0], 6)
+        self.assertEqual(self.code("rae", "backup", "-")[0], 6)
+        self.assertEqual(self.code("ann", "backup", "-")[0], 0)
+        self.assertEqual(self.code("wrong", "get", "chat")[0], 6)
+        self.assertEqual(self.run_cfgctl("get", "chat").returncode, 6)
+        self.assertRegex(self.code("rae", "history", "chat")[1].stdout, r"\bwim\b")
+
+
+class Tls(Session):
+    """Over TLS, by a certificate of our own making."""
+
+    def setUp(self):
+        self.lab = laboratory.Lab()
+        self.lab.__enter__()
+        self.addCleanup(self.lab.__exit__, None, None, None)
+        self.cert, key, tokens = (os.path.join(self.lab.dir, name) for name in ("cert.pem", "key.pem", "tokens.json"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", self.cert, "-days", "2",
+                        "-subj", "/CN=configd", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        secret, entry = self.run_cfgctl("token", "create", "--subject", "ann", "--role", "admin", server="http://127.0.0.1:1").stdout.split()
+        with open(tokens, "w") as f:
+            json.dump({"tokens": [json.loads(entry)]}, f)
+        os.chmod(tokens, 0o600)
+        os.chmod(key, 0o600)
+        self.configd = laboratory.Configd(self.lab, "configd", [self.lab.etcd()[0].url],
+                                          ["--tls-cert", self.cert, "--tls-key", key, "--tokens", tokens]).start()
+        self.configd.url = self.configd.url.replace("http:", "https:")
+        self.environment = {"CONFIGD_TOKEN": secret, "CONFIGD_CA_FILE": self.cert}
+        laboratory.wait_for("configd over TLS", lambda: self.run_cfgctl("status", env=self.environment).returncode == 0)
+
+    def test_tls(self):
+        self.assertEqual(self.run_cfgctl("set", "chat/a=1", env=self.environment).returncode, 0)
+        token = {"CONFIGD_TOKEN": self.environment["CONFIGD_TOKEN"]}
+        self.assertEqual(self.run_cfgctl("get", "chat/a", "--ca", self.cert, env=token).stdout, "1\n")
+        done = self.run_cfgctl("get", "chat/a", env=token)
+        self.assertEqual(done.returncode, 7, "a certificate that nobody vouches for")
+        self.assertIn("--ca", done.stderr)
+        plain = self.run_cfgctl("get", "chat/a", env=token, server=self.configd.url.replace("https:", "http:"))
+        self.assertIn(plain.returncode, (7, 9))
+
+
+def own(case):
+    """Only the tests that a class defines itself."""
+    return [case(name) for name in vars(case) if name.startswith("test_")]
+
+
+if __name__ == "__main__":
+    missing = [p for p in (laboratory.CONFIGD, laboratory.CFGCTL, laboratory.WORKER) if not os.access(p, os.X_OK)]
+    if missing:
+        sys.exit(f"not built: {', '.join(missing)}")
+    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
+    tests = [t for t in own(Session) + own(Tokens) + own(Tls) if wanted.search(t.id())]
+    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
+    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)

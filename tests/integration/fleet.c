@@ -1,0 +1,131 @@
+/* Two daemons that tell each other of their workers through presence, under a lease that ends with the daemon. */
+#include "stream_rig.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct cfg_test_etcd *etcd;
+static struct daemon d[2];
+
+#define BLUE "/v1/deployments/blue/stream?worker=%s&incarnation=%s"
+#define A    "aaaaaaaaaaaaaaaa"
+#define B    "bbbbbbbbbbbbbbbb"
+
+static void setup(void)
+{
+    etcd = cfg_test_etcd_start(NULL);
+    for (size_t i = 0; i < 2; i++)
+        daemon_start(&d[i], cfg_test_etcd_endpoint(etcd, 0), NULL);
+    daemon_blue(&d[0]);
+}
+
+static void teardown(void)
+{
+    for (size_t i = 0; i < 2; i++)
+        daemon_free(&d[i]);
+    cfg_test_etcd_free(etcd);
+}
+
+TestSuite(fleet, .init = setup, .fini = teardown);
+
+static struct stream *join(const struct daemon *at, const char *worker, const char *incarnation)
+{
+    daemon_register(at, worker, incarnation, 200);
+    char *path = cfg_test_format(BLUE, worker, incarnation);
+    struct stream *s = stream_open(at, path, NULL);
+    cr_assert_eq(s->status, 200);
+    (void)stream_expect(s, "view");
+    free(path);
+    return s;
+}
+
+/* Workers of the other replicas, as `at` tells; −1 while it does not answer. */
+static double elsewhere(const struct daemon *at)
+{
+    cJSON *list;
+    if (daemon_call(&list, at, "GET", "/v1/deployments/blue/workers", NULL, NULL) != 200)
+        return -1;
+    double n = 0;
+    const cJSON *r;
+    cJSON_ArrayForEach(r, cfg_json_get(list, "replicas"))
+    {
+        n += cfg_json_get_num(r, "workers", 0);
+    }
+    n -= cfg_json_get_num(list, "total", 0);
+    cr_assert_eq(cfg_json_get_bool(list, "partial", false), n > 0);
+    cJSON_Delete(list);
+    return n;
+}
+
+static bool sees(void *arg)
+{
+    return elsewhere(&d[1]) == *(double *)arg;
+}
+
+static void expect_elsewhere(double n, unsigned timeout_ms)
+{
+    cr_assert(cfg_test_poll(sees, &n, timeout_ms), "the other replica sees %g workers here, not %g", elsewhere(&d[1]),
+              n);
+}
+
+static void reach_is(const struct daemon *at, const char *name, const char *value, double live, double unread)
+{
+    cJSON *reply;
+    char *body = cfg_test_format("[{\"namespace\":\"chat\",\"set\":[{\"name\":\"%s\",\"mode\":\"set\",\"value\":%s}]}]",
+                                 name, value);
+    cr_assert_eq(daemon_call(&reply, at, "POST", "/v1/changes", NULL, body) / 100, 2);
+    const cJSON *reach = cfg_json_get(cJSON_GetArrayItem(cfg_json_get(reply, "results"), 0), "reach");
+    cr_assert_eq(cfg_json_get_num(reach, "live", -1), live, "%s", name);
+    cr_assert_eq(cfg_json_get_num(reach, "unread", -1), unread, "%s", name);
+    cr_assert_eq(cfg_json_get_num(reach, "unknown", -1), 0);
+    cJSON_Delete(reply);
+    free(body);
+}
+
+Test(fleet, a_write_anywhere_tells_its_reach_everywhere)
+{
+    struct stream *w0 = join(&d[0], "w0", A), *w1 = join(&d[0], "w1", A), *w2 = join(&d[1], "w2", A);
+    expect_elsewhere(2, 10000);
+    reach_is(&d[1], "a", "5", 3, 0);
+    reach_is(&d[1], "b", "5", 0, 3);
+    stream_close(w1);
+    expect_elsewhere(1, 10000);
+    reach_is(&d[1], "a", "6", 2, 0);
+    cr_assert_eq(daemon_call(NULL, &d[1], "DELETE", "/v1/deployments/blue", NULL, NULL), 409, "workers are connected");
+    stream_close(w0);
+    expect_elsewhere(0, 10000);
+    stream_close(w2);
+}
+
+Test(fleet, presence_ends_with_its_daemon)
+{
+    struct stream *w0 = join(&d[0], "w0", A);
+    expect_elsewhere(1, 10000);
+    cfg_test_proc_signal(d[0].proc, SIGKILL);
+    d[0].ending = true;
+    (void)cfg_test_proc_wait(d[0].proc, 10000);
+    cfg_test_proc_free(d[0].proc);
+    d[0].proc = NULL;
+    expect_elsewhere(0, 60000); /* when the lease has run out */
+    stream_close(w0);
+}
+
+Test(fleet, presence_returns_after_etcd_was_away)
+{
+    struct stream *w0 = join(&d[0], "w0", A);
+    expect_elsewhere(1, 10000);
+    char *key = cfg_test_format("/configd/v1/live/presence/");
+    cr_assert_gt(cfg_test_delete_prefix(cfg_test_etcd_endpoint(etcd, 0), key), 0); /* as an expired lease does */
+    expect_elsewhere(0, 10000);
+    expect_elsewhere(1, 20000);
+    cfg_test_etcd_kill(etcd, 0);
+    struct stream *w1 = join(&d[0], "w1", A);
+    cfg_test_etcd_restart(etcd, 0);
+    expect_elsewhere(2, 30000);
+    free(key);
+    stream_close(w0);
+    stream_close(w1);
+}
