@@ -16,25 +16,32 @@ enum {
 
 /* --- the gate --- */
 
-static void wait_at_gate(struct cfg_streams *all, struct cfg_stream *s)
-{
-    s->prev = NULL;
-    s->next = all->waiting;
-    if (all->waiting)
-        all->waiting->prev = s;
-    all->waiting = s;
-}
-
 static void leave_gate(struct cfg_streams *all, struct cfg_stream *s)
 {
-    if (all->cursor == s)
-        all->cursor = s->next;
-    if (s->prev)
-        s->prev->next = s->next;
+    struct cfg_stream_wait *w = s->wait;
+    s->wait = NULL;
+    if (all->cursor == w)
+        all->cursor = w->next;
+    if (w->prev)
+        w->prev->next = w->next;
     else
-        all->waiting = s->next;
-    if (s->next)
-        s->next->prev = s->prev;
+        all->waiting = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    free(w);
+}
+
+static bool wait_at_gate(struct cfg_streams *all, struct cfg_stream *s, const struct cfg_stream_gate *gate)
+{
+    struct cfg_stream_wait *w = malloc(sizeof *w);
+    if (w == NULL)
+        return false;
+    *w = (struct cfg_stream_wait){.stream = s, .next = all->waiting, .gate = *gate};
+    if (all->waiting)
+        all->waiting->prev = w;
+    all->waiting = w;
+    s->wait = w;
+    return true;
 }
 
 static bool is_stale(const struct cfg_streams *all)
@@ -42,21 +49,22 @@ static bool is_stale(const struct cfg_streams *all)
     return cfg_hub_stale(all->o.hub) && cfg_store_ready(all->o.store);
 }
 
-static void try_join(struct cfg_streams *all, struct cfg_stream *s)
+static void try_join(struct cfg_streams *all, struct cfg_stream_wait *w)
 {
+    struct cfg_stream *s = w->stream;
     if (!cfg_pipe_takes(&s->pipe) || !cfg_store_ready(all->o.store) ||
-        !cfg_stream_may_start(&s->gate, cfg_store_seen(all->o.store), is_stale(all)))
+        !cfg_stream_may_start(&w->gate, cfg_store_seen(all->o.store), is_stale(all)))
         return;
+    struct cfg_rev have = w->gate.token;
     leave_gate(all, s);
-    s->joined = true;
-    s->kind->join(s);
+    s->kind->join(s, have);
 }
 
 static void try_all(struct cfg_streams *all)
 {
-    for (struct cfg_stream *s = all->waiting; s; s = all->cursor) {
-        all->cursor = s->next;
-        try_join(all, s);
+    for (struct cfg_stream_wait *w = all->waiting; w; w = all->cursor) {
+        all->cursor = w->next;
+        try_join(all, w);
     }
 }
 
@@ -74,10 +82,10 @@ static void asked(void *arg, uint64_t revision, const struct cfg_error *err)
     all->asking = false;
     bool more = false;
     struct cfg_rev rev = {cfg_store_identity(all->o.store)->epoch, revision};
-    for (struct cfg_stream *s = all->waiting; s; s = s->next) {
-        bool waits = !s->gate.has_token && cfg_rev_is_none(s->gate.asked);
-        if (waits && err == NULL && s->ask <= all->ask)
-            s->gate.asked = rev;
+    for (struct cfg_stream_wait *w = all->waiting; w; w = w->next) {
+        bool waits = !w->gate.has_token && cfg_rev_is_none(w->gate.asked);
+        if (waits && err == NULL && w->ask <= all->ask)
+            w->gate.asked = rev;
         else
             more = more || waits;
     }
@@ -105,11 +113,11 @@ static void look(void *arg)
     struct cfg_streams *all = arg;
     struct cfg_rev newest = {0, 0};
     bool waits = false;
-    for (struct cfg_stream *s = all->waiting; s; s = s->next) {
-        if (!s->gate.has_token)
-            waits = waits || cfg_rev_is_none(s->gate.asked);
-        else if (cfg_rev_cmp(s->gate.token, newest) > 0)
-            newest = s->gate.token;
+    for (struct cfg_stream_wait *w = all->waiting; w; w = w->next) {
+        if (!w->gate.has_token)
+            waits = waits || cfg_rev_is_none(w->gate.asked);
+        else if (cfg_rev_cmp(w->gate.token, newest) > 0)
+            newest = w->gate.token;
     }
     if (waits)
         ask(all);
@@ -138,16 +146,16 @@ static void store_progress(void *arg, struct cfg_rev seen)
 static void pipe_drained(struct cfg_pipe *p)
 {
     struct cfg_stream *s = (struct cfg_stream *)p;
-    if (s->joined)
-        s->kind->drained(s);
+    if (s->wait)
+        try_join(s->all, s->wait);
     else
-        try_join(s->all, s);
+        s->kind->drained(s);
 }
 
 static void pipe_dead(struct cfg_pipe *p)
 {
     struct cfg_stream *s = (struct cfg_stream *)p;
-    if (!s->joined)
+    if (s->wait)
         leave_gate(s->all, s);
     s->kind->leave(s);
 }
@@ -160,7 +168,7 @@ static void pipe_closed(struct cfg_pipe *p)
 static const struct cfg_pipe_ops pipe_ops = {pipe_drained, pipe_dead, pipe_closed};
 
 /* The reply's head and the reconnection time, in one piece. */
-static struct cfg_bytes *opening(struct cfg_call *c)
+static struct cfg_bytes *opening(const struct cfg_call *c)
 {
     struct cfg_buf out;
     cfg_buf_init(&out, HEAD_MAX);
@@ -177,6 +185,19 @@ static void abandon(struct cfg_stream *s, const struct cfg_stream_kind *kind)
     free(s);
 }
 
+/* At the gate: asks for what opens it, and greets. */
+static void begin(struct cfg_streams *all, struct cfg_stream *s, struct cfg_bytes *head)
+{
+    if (s->wait->gate.has_token) {
+        cfg_replica_check_token(all->o.replica, s->wait->gate.token);
+    } else {
+        s->wait->ask = all->ask + 1; /* a read under way may have begun before this stream came */
+        ask(all);
+    }
+    if (cfg_pipe_send(&s->pipe, head))
+        try_join(all, s->wait);
+}
+
 void cfg_stream_start(struct cfg_streams *all, struct cfg_stream *s, const struct cfg_stream_kind *kind,
                       struct cfg_call *c, const struct cfg_stream_gate *gate)
 {
@@ -189,24 +210,15 @@ void cfg_stream_start(struct cfg_streams *all, struct cfg_stream *s, const struc
         abandon(s, kind);
         return;
     }
-    if (!cfg_call_take_socket(c, &taken) || cfg_pipe_open(&s->pipe, all->pipes, &pipe_ops, &taken, NULL) != 0) {
-        abandon(s, kind); /* the client is gone, or will find its connection closed and try again */
-        (void)cfg_bytes_unref(head);
-        return;
-    }
     s->all = all;
     s->kind = kind;
-    s->gate = *gate;
-    s->joined = false;
-    wait_at_gate(all, s);
-    if (gate->has_token) {
-        cfg_replica_check_token(all->o.replica, gate->token);
-    } else {
-        s->ask = all->ask + 1; /* a read under way may have begun before this stream came */
-        ask(all);
-    }
-    if (cfg_pipe_send(&s->pipe, head))
-        try_join(all, s);
+    bool taken_over = cfg_call_take_socket(c, &taken);
+    if (!taken_over || cfg_pipe_open(&s->pipe, all->pipes, &pipe_ops, &taken, NULL) != 0)
+        abandon(s, kind); /* the client is gone, or will find its connection closed and try again */
+    else if (!wait_at_gate(all, s, gate))
+        cfg_pipe_end(&s->pipe, NULL);
+    else
+        begin(all, s, head);
     (void)cfg_bytes_unref(head);
 }
 
@@ -215,7 +227,6 @@ void cfg_stream_start(struct cfg_streams *all, struct cfg_stream *s, const struc
 struct deployment_stream {
     struct cfg_stream stream; /* first */
     struct cfg_subscriber subscriber;
-    struct cfg_rev have;
     char *digest;                          /* what it said it holds; freed when it joins */
     const char *deployment, *arm, *worker; /* in names; worker NULL: an observer */
     bool is_worker_open;
@@ -237,7 +248,7 @@ static void subscriber_ended(struct cfg_subscriber *s)
     cfg_pipe_end(&of_subscriber(s)->stream.pipe, cfg_stream_bye("deleted"));
 }
 
-static void deployment_join(struct cfg_stream *stream)
+static void deployment_join(struct cfg_stream *stream, struct cfg_rev have)
 {
     struct deployment_stream *d = (struct deployment_stream *)stream;
     struct cfg_topic *t = NULL;
@@ -252,7 +263,7 @@ static void deployment_join(struct cfg_stream *stream)
         memcpy(digest, d->digest, strnlen(d->digest, sizeof digest - 1));
     free(d->digest);
     d->digest = NULL;
-    cfg_hub_subscribe(stream->all->o.hub, t, &d->subscriber, d->have, digest[0] ? digest : NULL);
+    cfg_hub_subscribe(stream->all->o.hub, t, &d->subscriber, have, digest[0] ? digest : NULL);
 }
 
 static void deployment_drained(struct cfg_stream *stream)
@@ -299,7 +310,6 @@ static struct deployment_stream *new_stream(const struct cfg_stream_request *r)
     d->deployment = put_name(&at, r->q.deployment);
     d->arm = put_name(&at, r->q.arm);
     d->worker = r->q.worker ? put_name(&at, r->q.worker) : NULL;
-    d->have = r->have;
     d->digest = r->q.digest ? strdup(r->q.digest) : NULL;
     d->subscriber.send = subscriber_send;
     d->subscriber.ended = subscriber_ended;
@@ -372,7 +382,7 @@ void cfg_stream_deployment(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
     struct deployment_stream *d = NULL;
-    struct cfg_stream_gate gate;
+    struct cfg_stream_gate gate = {0};
     cJSON *problem = NULL;
     if (open_stream(app->streams, c, &d, &gate, &problem, &err) != 0)
         cfg_call_fail(c, &err, problem);

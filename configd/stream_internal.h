@@ -9,9 +9,18 @@
 struct cfg_stream;
 
 struct cfg_stream_kind {
-    void (*join)(struct cfg_stream *s);    /* the gate is open and the pipe idle: start to send */
+    /* The gate is open and the pipe idle: start to send. have: the token; {0,0}: none. */
+    void (*join)(struct cfg_stream *s, struct cfg_rev have);
     void (*drained)(struct cfg_stream *s); /* it takes frames again (joined only) */
     void (*leave)(struct cfg_stream *s);   /* no more frames: unsubscribe; may not have joined */
+};
+
+/* What a stream needs only while it waits at its gate: freed when it joins, so that an idle stream stays small. */
+struct cfg_stream_wait {
+    struct cfg_stream *stream;
+    struct cfg_stream_wait *prev, *next;
+    struct cfg_stream_gate gate;
+    uint32_t ask; /* number of the linearizable read that will tell gate.asked */
 };
 
 /* A stream of either kind: a pipe, and the gate it waits at first. Freed with free(). */
@@ -19,10 +28,7 @@ struct cfg_stream {
     struct cfg_pipe pipe; /* first */
     struct cfg_streams *all;
     const struct cfg_stream_kind *kind;
-    struct cfg_stream *prev, *next; /* waiting at the gate */
-    struct cfg_stream_gate gate;
-    uint32_t ask; /* number of the linearizable read that will tell gate.asked */
-    bool joined;
+    struct cfg_stream_wait *wait; /* NULL: joined */
 };
 
 struct cfg_streams_link {
@@ -35,7 +41,7 @@ struct cfg_streams {
     struct cfg_pipes *pipes;
     struct cfg_feed *feed;
     struct cfg_store_listener listener;
-    struct cfg_stream *waiting, *cursor;
+    struct cfg_stream_wait *waiting, *cursor;
     uint32_t ask; /* number of the newest read that was started */
     bool asking;
     struct cfg_timer *retry;

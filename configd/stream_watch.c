@@ -10,7 +10,6 @@ enum { NAMESPACES_MAX = 64 };
 struct watch_stream {
     struct cfg_stream stream; /* first */
     struct cfg_feed_reader reader;
-    struct cfg_rev have;
     size_t n; /* namespaces; 0: all */
     char namespaces[][CFG_LIMIT_NAME + 1];
 };
@@ -34,10 +33,10 @@ static bool reader_wants(const struct cfg_feed_reader *r, const char *ns)
     return w->n == 0;
 }
 
-static void watch_join(struct cfg_stream *s)
+static void watch_join(struct cfg_stream *s, struct cfg_rev have)
 {
     struct watch_stream *w = (struct watch_stream *)s;
-    cfg_feed_read(s->all->feed, &w->reader, w->have);
+    cfg_feed_read(s->all->feed, &w->reader, have);
 }
 
 static void watch_drained(struct cfg_stream *s)
@@ -52,7 +51,8 @@ static void watch_leave(struct cfg_stream *s)
 
 static const struct cfg_stream_kind watch_kind = {watch_join, watch_drained, watch_leave};
 
-static int read_watch(struct watch_stream **out, const struct cfg_call *c, struct cfg_error *err)
+static int read_watch(struct watch_stream **out, struct cfg_stream_gate *gate, const struct cfg_call *c,
+                      struct cfg_error *err)
 {
     const char *names[NAMESPACES_MAX];
     size_t n = cfg_call_query_all(c, "namespace", names, NAMESPACES_MAX);
@@ -74,7 +74,7 @@ static int read_watch(struct watch_stream **out, const struct cfg_call *c, struc
     for (size_t i = 0; i < n; i++)
         strcpy(w->namespaces[i], names[i]);
     w->n = n;
-    w->have = r.have;
+    *gate = (struct cfg_stream_gate){.has_token = !cfg_rev_is_none(r.have), .token = r.have};
     w->reader.send = reader_send;
     w->reader.wants = reader_wants;
     *out = w;
@@ -85,11 +85,11 @@ void cfg_stream_watch(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
     struct watch_stream *w = NULL;
-    if (read_watch(&w, c, &err) != 0) {
+    struct cfg_stream_gate gate = {0};
+    if (read_watch(&w, &gate, c, &err) != 0) {
         cfg_call_fail(c, &err, NULL);
         return;
     }
-    struct cfg_stream_gate gate = {.has_token = !cfg_rev_is_none(w->have), .token = w->have};
     w->stream.all = app->streams;
     cfg_stream_start(app->streams, &w->stream, &watch_kind, c, &gate);
 }

@@ -41,11 +41,16 @@ static bool wait_readable(int fd, unsigned timeout_ms)
 
 void daemon_start(struct daemon *d, const char *etcd, const char *const *more)
 {
+    daemon_start_with(d, etcd, "1", more);
+}
+
+void daemon_start_with(struct daemon *d, const char *etcd, const char *heartbeat_s, const char *const *more)
+{
     const char *build = getenv("CFG_BUILD_DIR");
     char *program = cfg_test_format("%s/configd/configd", build ? build : ".");
     *d = (struct daemon){.port = cfg_test_free_port()};
     char *listen = cfg_test_format("127.0.0.1:%d", d->port);
-    const char *argv[32] = {program, "--etcd", etcd, "--listen", listen, "--heartbeat-s", "1"};
+    const char *argv[32] = {program, "--etcd", etcd, "--listen", listen, "--heartbeat-s", heartbeat_s};
     for (size_t n = 7; more && *more && n < 31; n++)
         argv[n] = *more++;
     d->proc = cfg_test_proc_start(argv, NULL);

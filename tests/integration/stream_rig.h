@@ -14,6 +14,7 @@ struct daemon {
 };
 /* Started on `etcd` with a heartbeat of one second and `more` (NULL-terminated, may be NULL); ready when this returns.
  */
+void daemon_start_with(struct daemon *d, const char *etcd, const char *heartbeat_s, const char *const *more);
 void daemon_start(struct daemon *d, const char *etcd, const char *const *more);
 void daemon_free(struct daemon *d);
 

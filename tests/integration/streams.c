@@ -103,7 +103,9 @@ static char *large_patch(int i)
 Test(streams, a_reader_that_stops_reading_is_skipped_ahead)
 {
     enum { CHANGES = 120 };
-    struct stream *slow = stream_open(&d, BLUE, NULL), *quick = stream_open(&d, BLUE, NULL);
+    struct daemon patient; /* one that does not take it for stuck */
+    daemon_start_with(&patient, cfg_test_etcd_endpoint(etcd, 0), "30", NULL);
+    struct stream *slow = stream_open(&patient, BLUE, NULL), *quick = stream_open(&patient, BLUE, NULL);
     (void)stream_expect(slow, "view");
     (void)stream_expect(quick, "view");
     char rev[48];
@@ -126,6 +128,7 @@ Test(streams, a_reader_that_stops_reading_is_skipped_ahead)
     cr_assert_str_eq(slow->events[slow->n - 1].event, "patch", "and follows by patches again");
     stream_close(slow);
     stream_close(quick);
+    daemon_free(&patient);
 }
 
 Test(streams, a_stuck_reader_is_closed)
