@@ -56,7 +56,7 @@ int cfg_held_resume(struct cfg_held *h, const char *revision, const char *digest
     if (view == NULL || digest == NULL || revision == NULL)
         return 0;
     cJSON *tree = NULL;
-    if (cfg_json_parse(&tree, cfg_slice_str(view), 0, NULL) != 0)
+    if (cfg_json_parse(&tree, cfg_slice_str(view), CFG_LIMIT_DEPTH + 8, NULL) != 0)
         return 0;
     struct cfg_buf text;
     cfg_buf_init(&text, CFG_LIMIT_EVENT);
@@ -236,6 +236,8 @@ enum cfg_verdict cfg_held_mark(struct cfg_held *h, cJSON *event, struct cfg_erro
         verdict = CFG_VERDICT_BROKEN;
     else if (cfg_rev_cmp(rev, h->rev) < 0)
         verdict = behind(h, rev, err);
+    else if (digest[0] == '\0')
+        verdict = broken(err, "a mark without a digest");
     else if (strcmp(digest, h->digest) != 0) {
         cfg_fail(err, CFG_E_PROTOCOL, "a mark speaks of a view that is not held; asking for the whole view");
         verdict = CFG_VERDICT_FULL;

@@ -13,6 +13,7 @@ enum {
     REPLY_MAX = 1024 * 1024,
     PATH_MAX_BYTES = 4096,
     BACKOFF_DOUBLINGS = 20,
+    HELD_MS = 1000, /* a stream that lived so long was no mistake */
 };
 
 void cfg_machine_set_state(struct cfg_machine *m, enum cfg_session_state state, const struct cfg_error *why)
@@ -82,14 +83,6 @@ static void retry_slowly(struct cfg_machine *m)
     wait_for(m, half + m->transport.random(m->transport.arg) % (half + 1));
 }
 
-static void retry_soon(struct cfg_machine *m, bool elsewhere)
-{
-    uint64_t delay = m->transport.random(m->transport.arg) % ((uint64_t)m->backoff_min_ms + 1);
-    if (elsewhere)
-        next_server(m);
-    wait_for(m, delay);
-}
-
 static void end(struct cfg_machine *m, const struct cfg_error *why)
 {
     drop_requests(m);
@@ -103,6 +96,26 @@ static void lost(struct cfg_machine *m, const struct cfg_error *why)
     cfg_machine_set_state(m, CFG_SESSION_CONNECTING, why);
 }
 
+/* Told to go: at once, since nothing is wrong; but a server that sends everybody away again and again is. */
+static void part(struct cfg_machine *m, const struct cfg_error *why)
+{
+    if (m->phase != PHASE_FOLLOWING || m->now_ms - m->followed_at < HELD_MS) {
+        lost(m, why);
+        return;
+    }
+    next_server(m);
+    wait_for(m, m->transport.random(m->transport.arg) % ((uint64_t)m->backoff_min_ms + 1));
+}
+
+/* Not known (any more) to a server that was restarted or, behind a balancer, is not the one that took the registration.
+ * Registered anew, and backing off, since the next connection may end at the wrong one again. */
+static void register_anew(struct cfg_machine *m, const struct cfg_error *why)
+{
+    wait_for(m, backoff(m));
+    if (m->attempts > 1)
+        cfg_machine_set_state(m, CFG_SESSION_CONNECTING, why);
+}
+
 /* A refusal by a server that can be reached. */
 static void refused(struct cfg_machine *m, const struct cfg_error *why)
 {
@@ -112,7 +125,7 @@ static void refused(struct cfg_machine *m, const struct cfg_error *why)
         retry_slowly(m);
         cfg_machine_set_state(m, CFG_SESSION_FOREIGN, why);
     } else if (why->code == CFG_E_UNKNOWN_WORKER) {
-        retry_soon(m, false); /* configd was restarted between registration and stream */
+        register_anew(m, why);
     } else if (why->retryable || why->code == CFG_E_PROTOCOL) {
         lost(m, why);
     } else {
@@ -138,10 +151,10 @@ static void settle(struct cfg_machine *m)
         wait_for(m, backoff(m));
         break;
     case LEAVE_BYE:
-        retry_soon(m, true);
+        part(m, &why);
         break;
     case LEAVE_REGISTER:
-        retry_soon(m, false);
+        register_anew(m, &why);
         break;
     case LEAVE_END:
         end(m, &why);
@@ -205,6 +218,13 @@ static void registered(struct cfg_machine *m)
     cfg_machine_report_flush(m);
 }
 
+/* When the stream counts as dead. One that opens must come to its first event: a server that waits for what it will
+ * never see sends heartbeats all the same. */
+static uint64_t stream_deadline(const struct cfg_machine *m)
+{
+    return (m->phase == PHASE_OPENING ? m->opened_at : m->heard_at) + m->silence_ms;
+}
+
 void cfg_machine_tick(struct cfg_machine *m, uint64_t now_ms)
 {
     m->now_ms = now_ms;
@@ -213,7 +233,7 @@ void cfg_machine_tick(struct cfg_machine *m, uint64_t now_ms)
             send_registration(m);
         else
             open_stream(m);
-    } else if ((m->phase == PHASE_OPENING || m->phase == PHASE_FOLLOWING) && now_ms >= m->heard_at + m->silence_ms) {
+    } else if ((m->phase == PHASE_OPENING || m->phase == PHASE_FOLLOWING) && now_ms >= stream_deadline(m)) {
         struct cfg_error why;
         cfg_fail(&why, CFG_E_TIMEOUT, "configd has been silent for %u ms: the connection is dead", m->silence_ms);
         lost(m, &why);
@@ -228,7 +248,7 @@ uint64_t cfg_machine_deadline(const struct cfg_machine *m)
     if (m->phase == PHASE_WAITING)
         return m->wake_at;
     if (m->phase == PHASE_OPENING || m->phase == PHASE_FOLLOWING) {
-        at = m->heard_at + m->silence_ms;
+        at = stream_deadline(m);
         if (m->report && m->report_sent == NULL && m->report_at < at)
             at = m->report_at;
     }

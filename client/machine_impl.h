@@ -31,7 +31,8 @@ struct cfg_machine {
     uint64_t now_ms;      /* of the call being served */
     uint64_t wake_at;     /* WAITING: when to connect */
     uint64_t heard_at;    /* stream: last bytes */
-    uint64_t followed_at; /* when the present stream opened */
+    uint64_t opened_at;   /* OPENING: since when */
+    uint64_t followed_at; /* when the present stream gave its first event */
 
     struct cfg_buf reply[CFG_SLOTS]; /* bodies as they come (of the stream: only of a refusal) */
     struct cfg_buf path, body;       /* of what is being sent */

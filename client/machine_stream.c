@@ -20,7 +20,7 @@ void cfg_machine_open_stream(struct cfg_machine *m)
     cfg_sse_reader_finish(&m->reader);
     cfg_sse_reader_init(&m->reader, CFG_LIMIT_EVENT);
     cfg_buf_clear(&m->reply[CFG_SLOT_STREAM]);
-    m->heard_at = m->now_ms;
+    m->opened_at = m->heard_at = m->now_ms;
     if (cfg_buf_status(&m->path) != 0) {
         struct cfg_error why;
         cfg_fail(&why, CFG_E_NOMEM, "out of memory");

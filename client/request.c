@@ -151,7 +151,7 @@ static bool worth_another(long status)
 
 /* One round over the servers, and one attempt more when a reply was lost on the way: every attempt of a write carries
  * the same key, so that it happens once. Gives curl's last word; *reached tells whether any attempt may have been
- * heard. */
+ * heard without its answer having come back. */
 static int perform(struct cfg_client *c, const struct cfg_request *r, struct curl_slist *headers, struct reply *reply,
                    CURLcode *code, bool *reached, struct cfg_error *err)
 {
@@ -169,7 +169,7 @@ static int perform(struct cfg_client *c, const struct cfg_request *r, struct cur
         (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status); /* 0 stays when there is none */
         if (*code == CURLE_OK && !worth_another(status))
             return 0;
-        *reached |= cfg_http_reached(*code);
+        *reached |= *code != CURLE_OK && cfg_http_reached(*code);
         left--;
         if (left == 0 && *code != CURLE_OK && cfg_http_reached(*code) && extra) {
             extra = false;
@@ -208,6 +208,15 @@ static int judge(const struct cfg_client *c, long status, const struct reply *r,
     return err->code;
 }
 
+static int unknown_outcome(struct cfg_error *err)
+{
+    char detail[sizeof err->text];
+    memcpy(detail, err->text, sizeof detail);
+    cfg_fail(err, CFG_E_UNKNOWN_OUTCOME, "whether the change was made is unknown: %.300s", detail);
+    cfg_error_set_hint(err, "look with `cfgctl history` before doing it again");
+    return err->code;
+}
+
 /* The transfer failed. A write that may have been heard is not simply "not done". */
 static int judge_failure(const struct cfg_client *c, const struct cfg_request *r, CURLcode code, bool reached,
                          struct cfg_error *err)
@@ -215,11 +224,17 @@ static int judge_failure(const struct cfg_client *c, const struct cfg_request *r
     int rc = cfg_http_fail(err, code, c->errbuf, c->target.servers[c->server]);
     if (!is_write(r) || !reached || rc == CFG_E_PROTOCOL)
         return rc;
-    char detail[sizeof err->text];
-    memcpy(detail, err->text, sizeof detail);
-    cfg_fail(err, CFG_E_UNKNOWN_OUTCOME, "whether the change was made is unknown: %.300s", detail);
-    cfg_error_set_hint(err, "look with `cfgctl history` before doing it again");
-    return err->code;
+    return unknown_outcome(err);
+}
+
+/* The last answer refuses, but does not speak for the whole: an attempt before it was lost on the way, or a proxy lost
+ * this one behind itself. */
+static bool undecided(const struct cfg_client *c, const struct cfg_request *r, const struct reply *reply, bool reached)
+{
+    long status = 0;
+    (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status); /* 0 is no such answer */
+    return is_write(r) && worth_another(status) &&
+           (reached || (status != 503 && !type_is(reply, "application/problem+json")));
 }
 
 static int finish(struct cfg_client *c, struct cfg_response *out, struct reply *reply, char **raw_error,
@@ -249,6 +264,8 @@ int cfg_client_call(struct cfg_client *c, const struct cfg_request *r, struct cf
         err = &mine;
     if (r->method == NULL || r->path == NULL || r->path[0] != '/')
         return cfg_fail(err, CFG_E_INVALID, "a request needs a method and a path that starts with /");
+    if (raw_error)
+        *raw_error = NULL;
     char key[KEY_TEXT] = "";
     if (is_write(r) && r->idempotency_key == NULL)
         make_key(key);
@@ -264,6 +281,13 @@ int cfg_client_call(struct cfg_client *c, const struct cfg_request *r, struct cf
         rc = perform(c, r, headers, &reply, &code, &reached, err);
     if (rc == 0)
         rc = code == CURLE_OK ? finish(c, out, &reply, raw_error, err) : judge_failure(c, r, code, reached, err);
+    if (rc != 0 && code == CURLE_OK && undecided(c, r, &reply, reached)) {
+        rc = unknown_outcome(err);
+        if (raw_error) { /* it tells of the last attempt only */
+            free(*raw_error);
+            *raw_error = NULL;
+        }
+    }
     cfg_buf_finish(&reply.body);
     curl_slist_free_all(headers);
     return rc;

@@ -59,8 +59,8 @@ struct cfg_response {
 };
 /* Sends, and retries safely on the next server when one cannot be reached. A problem+json reply becomes the error.
  * CFG_E_CONNECT (no server: the hint says how to start one), CFG_E_TIMEOUT, CFG_E_PROTOCOL (a server that is no
- * configd), and any code the server sent. *out is filled on success only; raw_error (may be NULL) receives the problem
- * document's text, returned-owned (free). */
+ * configd), and any code the server sent. CFG_E_UNKNOWN_OUTCOME: a write that may have happened. *out is filled on
+ * success only; raw_error (may be NULL) receives the problem document's text, returned-owned (free), or NULL. */
 CFG_API CFG_MUST_CHECK int cfg_client_call(struct cfg_client *c, const struct cfg_request *r, struct cfg_response *out,
                                            char **raw_error, struct cfg_error *err);
 CFG_API void cfg_response_finish(struct cfg_response *r);

@@ -325,10 +325,99 @@ Test(machine, bye_moves_on_at_once_and_is_no_trouble)
     struct cfg_machine_options two = worker;
     two.servers = 2;
     follow(&t, &two, digest);
+    memory_tick(&t, 2000);
     memory_event(&t, "bye", "", "{\"reason\":\"age\"}");
     cr_assert_eq(t.state, CFG_SESSION_CONNECTED);
     memory_tick(&t, 100);
     cr_assert_eq(t.slots[CFG_SLOT_REGISTER].server, 1);
+    memory_finish(&t);
+}
+
+/* Eight connections that end at once by what `end` does; how long the machine waited between them. */
+static uint64_t waited_over(void (*end)(struct memory *))
+{
+    struct memory t;
+    char digest[CFG_DIGEST_TEXT], view[2048];
+    follow(&t, &worker, digest);
+    t.random = UINT64_MAX / 2;
+    uint64_t waited = 0;
+    for (int round = 0; round < 8; round++) {
+        end(&t);
+        uint64_t at = cfg_machine_deadline(t.machine);
+        waited += at - t.now_ms;
+        memory_tick(&t, at - t.now_ms);
+        memory_reply(&t, CFG_SLOT_REGISTER, 200, REGISTERED);
+        memory_view(view, sizeof view, NULL, "1-5", "S1", 1);
+        memory_event(&t, "view", "1-5", view);
+    }
+    memory_finish(&t);
+    return waited;
+}
+
+static void end_by_bye(struct memory *t)
+{
+    memory_event(t, "bye", "", "{\"reason\":\"shutdown\"}");
+}
+
+static void end_by_unknown_report(struct memory *t)
+{
+    struct cfg_error err;
+    if (!t->slots[CFG_SLOT_REPORT].active)
+        cr_assert_eq(cfg_machine_report(t->machine, "{}", &err), 0);
+    memory_reply(t, CFG_SLOT_REPORT, 404, "{\"status\":404,\"code\":\"unknown_worker\",\"detail\":\"who?\"}");
+}
+
+Test(machine, a_server_that_sends_us_away_at_once_is_asked_ever_more_slowly)
+{
+    cr_assert_gt(waited_over(end_by_bye), 1000);
+    cr_assert_gt(waited_over(end_by_unknown_report), 1000, "behind a balancer");
+}
+
+Test(machine, a_stream_for_an_unknown_worker_backs_off)
+{
+    struct memory t;
+    memory_start(&t, &worker);
+    t.random = UINT64_MAX / 2;
+    memory_tick(&t, 0);
+    uint64_t waited = 0;
+    for (int round = 0; round < 8; round++) {
+        memory_reply(&t, CFG_SLOT_REGISTER, 200, REGISTERED);
+        memory_reply(&t, CFG_SLOT_STREAM, 404, "{\"status\":404,\"code\":\"unknown_worker\",\"detail\":\"who?\"}");
+        uint64_t at = cfg_machine_deadline(t.machine);
+        waited += at - t.now_ms;
+        memory_tick(&t, at - t.now_ms);
+    }
+    cr_assert_gt(waited, 1000);
+    memory_finish(&t);
+}
+
+Test(machine, a_stream_of_heartbeats_alone_is_left)
+{
+    struct memory t;
+    struct cfg_machine_options two = worker;
+    two.servers = 2;
+    memory_start(&t, &two);
+    memory_tick(&t, 0);
+    memory_reply(&t, CFG_SLOT_REGISTER, 200, REGISTERED);
+    for (int i = 0; i < 3; i++) {
+        memory_stream(&t, ": hb\n\n");
+        memory_tick(&t, 15000);
+    }
+    cr_assert_not(t.slots[CFG_SLOT_STREAM].active, "it may wait for what never comes; another server has it");
+    memory_tick(&t, 10000);
+    cr_assert_eq(t.slots[CFG_SLOT_REGISTER].server, 1);
+    memory_finish(&t);
+}
+
+Test(machine, a_mark_needs_a_digest)
+{
+    struct memory t;
+    memory_start(&t, &worker);
+    memory_tick(&t, 0);
+    memory_reply(&t, CFG_SLOT_REGISTER, 200, REGISTERED);
+    memory_event(&t, "mark", "1-5", "{\"revision\":\"1-5\",\"digest\":\"\",\"stale\":false}");
+    cr_assert_eq(t.marks, 0U, "nothing is held that it could speak of");
+    cr_assert_neq(t.state, CFG_SESSION_CONNECTED);
     memory_finish(&t);
 }
 

@@ -217,6 +217,38 @@ Test(request, a_write_whose_reply_never_comes_is_of_unknown_outcome)
     responder_stop(&r);
 }
 
+Test(request, a_refusal_elsewhere_does_not_settle_a_lost_reply)
+{
+    struct script cut = {200, JSON, "{}", 99, 0, {"", ""}},
+                  away = {503, PROBLEM, "{\"status\":503,\"code\":\"not_ready\",\"detail\":\"no\"}", 0, 0, {"", ""}};
+    struct responder a, b;
+    responder_start(&a, play, &cut);
+    responder_start(&b, play, &away);
+    char both[160];
+    snprintf(both, sizeof both, "%s,%s", a.url, b.url);
+    struct cfg_response out;
+    struct cfg_error err;
+    cr_assert_eq(call(both, "PUT", &out, &err), CFG_E_UNKNOWN_OUTCOME, "%s", err.text);
+    cr_assert_eq(call(both, "GET", &out, &err), CFG_E_NOT_READY, "%s", err.text);
+    cr_assert_eq(call(b.url, "PUT", &out, &err), CFG_E_NOT_READY, "nobody else was asked: %s", err.text);
+    responder_stop(&a);
+    responder_stop(&b);
+}
+
+Test(request, a_proxy_that_lost_a_write_leaves_its_outcome_open)
+{
+    struct script s = {504, "text/html", "<html>", 0, 0, {"", ""}};
+    struct responder r;
+    responder_start(&r, play, &s);
+    struct cfg_response out;
+    struct cfg_error err;
+    cr_assert_eq(call(r.url, "PUT", &out, &err), CFG_E_UNKNOWN_OUTCOME, "%s", err.text);
+    cr_assert_eq(call(r.url, "GET", &out, &err), CFG_E_UNAVAILABLE, "%s", err.text);
+    s.status = 503;
+    cr_assert_eq(call(r.url, "PUT", &out, &err), CFG_E_UNAVAILABLE, "no server behind it took it: %s", err.text);
+    responder_stop(&r);
+}
+
 static bool never(int fd, const char *request, void *arg)
 {
     (void)fd;
