@@ -168,7 +168,7 @@ static void pipe_closed(struct cfg_pipe *p)
 static const struct cfg_pipe_ops pipe_ops = {pipe_drained, pipe_dead, pipe_closed};
 
 /* The reply's head and the reconnection time, in one piece. */
-static struct cfg_bytes *opening(const struct cfg_call *c)
+static struct cfg_bytes *opening(struct cfg_call *c)
 {
     struct cfg_buf out;
     cfg_buf_init(&out, HEAD_MAX);
