@@ -5,6 +5,7 @@
 #include "proto/patch.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ static bool find_taken(struct cfg_object *o, void *arg)
     bool alive = d ? d->after != NULL : !o->deleted;
     if (!alive || cfg_path_get(n->after, o->id.name) == NULL || cfg_path_get(n->before, o->id.name) != NULL)
         return true;
-    strcpy(n->taken, o->id.name);
+    (void)snprintf(n->taken, sizeof n->taken, "%s", o->id.name);
     return false;
 }
 
@@ -71,10 +72,9 @@ static int check_config_names(struct cfg_bench *b, const struct cfg_draft *d, co
 static int check_flag_name(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
 {
     struct cfg_draft *config;
-    struct cfg_object_id id = {.kind = CFG_KIND_CONFIG};
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, d->id.ns, NULL);
     if (d->before || d->after == NULL)
         return 0;
-    strcpy(id.ns, d->id.ns);
     int rc = cfg_bench_open(&config, b, &id, err);
     if (rc != 0)
         return rc;
@@ -233,10 +233,11 @@ static int check_rules(struct cfg_bench *b, const struct cfg_draft *d, const cJS
 
 static int finish_draft(struct cfg_decision *out, struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
 {
-    char digest[CFG_DIGEST_TEXT], label[CFG_DRAFT_LABEL];
+    char digest[CFG_DIGEST_TEXT] = "", label[CFG_DRAFT_LABEL];
     cJSON *changes = describe(d);
     int rc = changes ? check_rules(b, d, changes, err) : no_memory(err);
-    strcpy(digest, d->head ? d->head->digest : "");
+    if (d->head)
+        memcpy(digest, d->head->digest, sizeof digest);
     if (rc == 0 && cfg_draft_changed(d))
         rc = put(out, b, d, digest, err);
     if (rc == 0)

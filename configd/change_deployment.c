@@ -19,12 +19,9 @@ static int set_text(cJSON *object, const char *key, const char *text)
 
 static int open_config(struct cfg_draft **out, struct cfg_bench *b, const char *ns, struct cfg_error *err)
 {
-    struct cfg_object_id id = {.kind = CFG_KIND_CONFIG};
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, ns, NULL);
     int rc = cfg_check_name("namespace", cfg_slice_str(ns), err);
-    if (rc != 0)
-        return rc;
-    strcpy(id.ns, ns);
-    return cfg_bench_open(out, b, &id, err);
+    return rc == 0 ? cfg_bench_open(out, b, &id, err) : rc;
 }
 
 /* --- the parts of a record --- */
@@ -239,14 +236,13 @@ static int read_release(uint64_t *out, struct cfg_bench *b, const struct cfg_cha
                         struct cfg_error *err)
 {
     const cJSON *release = cfg_json_get(e->body, "release");
-    struct cfg_guard g = {.kind = CFG_GUARD_HISTORY, .id = {.kind = CFG_KIND_CONFIG}};
+    struct cfg_guard g = {.kind = CFG_GUARD_HISTORY, .id = cfg_object_id_of(CFG_KIND_CONFIG, ns, NULL)};
     if (!cJSON_IsObject(release) || release->child == NULL || release->child->next != NULL ||
         strcmp(release->child->string, ns) != 0)
         return cfg_fail(err, CFG_E_VALUE, "release must be an object with one member, \"%s\"", ns);
     int rc = cfg_json_need_u64(release, ns, &g.version, err);
     if (rc != 0)
         return rc;
-    strcpy(g.id.ns, ns);
     const struct cfg_object *o = b->heads->get(b->heads->arg, &g.id);
     if (o == NULL || o->version != g.version)
         o = e->source;

@@ -147,8 +147,7 @@ static bool take_newest(struct cfg_object *o, void *arg)
 
 int cfg_bench_guard_space(struct cfg_bench *b, enum cfg_kind kind, const char *ns, struct cfg_error *err)
 {
-    struct cfg_guard g = {.kind = CFG_GUARD_SPACE, .id = {.kind = kind}};
-    strcpy(g.id.ns, ns);
+    struct cfg_guard g = {.kind = CFG_GUARD_SPACE, .id = cfg_object_id_of(kind, ns, NULL)};
     b->heads->each(b->heads->arg, kind, ns[0] ? ns : NULL, take_newest, &g.mod_revision);
     return cfg_bench_guard(b, &g, err);
 }

@@ -67,8 +67,7 @@ static int parse_set(struct cfg_change_entry *e, const cJSON *item, struct cfg_e
     if (!cJSON_IsArray(set) || set->child == NULL)
         return cfg_fail(err, CFG_E_INVALID, "\"set\" must be an array of at least one item");
     e->op = CFG_CHANGE_SET;
-    e->id.kind = CFG_KIND_CONFIG;
-    strcpy(e->id.ns, ns);
+    e->id = cfg_object_id_of(CFG_KIND_CONFIG, ns, NULL);
     return copy_body(e, set, err);
 }
 

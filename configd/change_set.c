@@ -59,9 +59,7 @@ static int read_item(struct item *out, const cJSON *json, struct cfg_error *err)
 static int open_flag(struct cfg_draft **out, struct cfg_bench *b, const char *ns, const char *name,
                      struct cfg_error *err)
 {
-    struct cfg_object_id id = {.kind = CFG_KIND_FLAG};
-    strcpy(id.ns, ns);
-    strcpy(id.name, name);
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_FLAG, ns, name);
     return cfg_bench_open(out, b, &id, err);
 }
 
@@ -187,8 +185,8 @@ static void near_name(char out[CFG_LIMIT_PATH + 1], const struct cfg_bench *b, c
         b->heads->each(b->heads->arg, CFG_KIND_FLAG, config->id.ns, take_flag, names);
     const char *const *list = (const char *const *)names->items;
     const char *near = cfg_near_miss(name, list, names->n);
-    if (near && strlen(near) <= CFG_LIMIT_PATH)
-        strcpy(out, near);
+    if (near)
+        (void)snprintf(out, CFG_LIMIT_PATH + 1, "%s", near);
     for (size_t i = 0; i < names->n; i++)
         free(names->items[i]);
     free(names);

@@ -1,6 +1,7 @@
 /* A deployment's record, read into types. */
 #include "configd/view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ static int read_flags(struct cfg_deployment *d, const struct cfg_object *o, cons
     {
         if (!cJSON_IsString(item) || strlen(item->valuestring) > CFG_LIMIT_NAME)
             return broken(o, err, "flags");
-        strcpy(d->flags[d->n_flags++], item->valuestring);
+        (void)snprintf(d->flags[d->n_flags++], sizeof *d->flags, "%s", item->valuestring);
     }
     return 0;
 }
@@ -32,7 +33,7 @@ static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const s
 {
     if (strlen(item->string) > CFG_LIMIT_NAME)
         return broken(o, err, "arms");
-    strcpy(arm->name, item->string);
+    (void)snprintf(arm->name, sizeof arm->name, "%s", item->string);
     if (strcmp(cfg_json_get_str(item, "follows", "head"), "fixed") != 0)
         return 0;
     return cfg_json_need_u64(cfg_json_get(item, "release"), d->config, &arm->fixed, err);
@@ -61,8 +62,8 @@ static int read_fields(struct cfg_deployment *d, const struct cfg_object *o, cJS
     const char *config = cfg_json_get_str(tree, "config", "");
     if (config[0] == '\0' || strlen(config) > CFG_LIMIT_NAME)
         return broken(o, err, "config");
-    strcpy(d->name, o->id.ns);
-    strcpy(d->config, config);
+    (void)snprintf(d->name, sizeof d->name, "%s", o->id.ns);
+    (void)snprintf(d->config, sizeof d->config, "%s", config);
     d->hold = strcmp(cfg_json_get_str(tree, "track", "head"), "hold") == 0;
     int rc = cfg_json_need_u64(tree, "generation", &d->generation, err);
     if (rc == 0)

@@ -11,6 +11,18 @@ const char *cfg_kind_name(enum cfg_kind k)
     return kind_names[k];
 }
 
+struct cfg_object_id cfg_object_id_of(enum cfg_kind kind, const char *ns, const char *name)
+{
+    struct cfg_object_id id = {.kind = kind};
+    size_t ns_len = strlen(ns), name_len = name ? strlen(name) : 0;
+    if (ns_len >= sizeof id.ns || name_len >= sizeof id.name)
+        return (struct cfg_object_id){.kind = CFG_KIND_OTHER};
+    memcpy(id.ns, ns, ns_len);
+    if (name_len > 0)
+        memcpy(id.name, name, name_len);
+    return id;
+}
+
 bool cfg_object_id_eq(const struct cfg_object_id *a, const struct cfg_object_id *b)
 {
     return cfg_object_id_cmp(a, b) == 0;

@@ -14,6 +14,8 @@ struct cfg_object_id {
     char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's name lies here too */
     char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence; else "" */
 };
+/* name NULL: "". A name longer than an id takes gives an id that no object has. */
+struct cfg_object_id cfg_object_id_of(enum cfg_kind kind, const char *ns, const char *name);
 bool cfg_object_id_eq(const struct cfg_object_id *a, const struct cfg_object_id *b);
 int cfg_object_id_cmp(const struct cfg_object_id *a, const struct cfg_object_id *b); /* by kind, namespace, name */
 /* "live/config/chat" ↔ id (keys without the prefix); CFG_KIND_OTHER for a live key of another kind. */

@@ -390,20 +390,13 @@ struct cfg_object *cfg_store_get(const struct cfg_store *s, const struct cfg_obj
 
 struct cfg_object *cfg_store_find(const struct cfg_store *s, enum cfg_kind kind, const char *ns, const char *name)
 {
-    struct cfg_object_id id = {.kind = kind};
-    if (strlen(ns) >= sizeof id.ns || (name && strlen(name) >= sizeof id.name))
-        return NULL;
-    strcpy(id.ns, ns);
-    strcpy(id.name, name ? name : "");
+    const struct cfg_object_id id = cfg_object_id_of(kind, ns, name);
     return heads_get(&s->heads, &id);
 }
 
 void cfg_store_each(const struct cfg_store *s, enum cfg_kind kind, const char *ns, cfg_store_fn fn, void *arg)
 {
-    struct cfg_object_id from = {.kind = kind};
-    if (ns && strlen(ns) >= sizeof from.ns)
-        return;
-    strcpy(from.ns, ns ? ns : "");
+    const struct cfg_object_id from = cfg_object_id_of(kind, ns ? ns : "", NULL);
     for (size_t i = heads_place(&s->heads, &from); i < s->heads.n; i++) {
         struct cfg_object *o = s->heads.items[i];
         if (o->id.kind != kind || (ns && strcmp(o->id.ns, ns) != 0) || !fn(o, arg))

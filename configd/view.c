@@ -1,5 +1,6 @@
 #include "configd/view.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int no_memory(struct cfg_error *err)
@@ -13,9 +14,8 @@ static int remove_pruned(cJSON *doc, const char *path, struct cfg_error *err)
     char at[CFG_LIMIT_PATH + 1];
     if (cfg_path_get(doc, path) == NULL)
         return 0;
-    if (strlen(path) >= sizeof at)
+    if ((size_t)snprintf(at, sizeof at, "%s", path) >= sizeof at)
         return cfg_fail(err, CFG_E_ADDRESS, "the pinned path is longer than %d bytes", CFG_LIMIT_PATH);
-    strcpy(at, path);
     for (;;) {
         int rc = cfg_path_remove(doc, at, err);
         char *dot = strrchr(at, '.');

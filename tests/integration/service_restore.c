@@ -346,8 +346,7 @@ Test(restore, a_wiped_store_becomes_itself_again)
     open_node(&n);
     fill(&n);
     backup(&n, &s);
-    char id[40];
-    strcpy(id, cfg_store_identity(n.store)->store_id);
+    const struct cfg_store_identity id = *cfg_store_identity(n.store);
     cfg_test_etcd_wipe(etcd, 0);
     cr_assert(cfg_node_until(&n, is_foreign, &n, 30000));
     cr_assert_eq(cfg_node_try(&n, SET("ns1", "round", "3"), NULL, &err), CFG_E_FOREIGN_STORE);
@@ -356,7 +355,7 @@ Test(restore, a_wiped_store_becomes_itself_again)
     cr_assert(cfg_node_until(&n, restored_done, &r, 60000));
     cr_assert_eq(r.err.code, 0, "%s", r.err.text);
     cr_assert(cfg_node_until(&n, is_live_again, &n, 60000));
-    cr_assert_str_eq(cfg_store_identity(n.store)->store_id, id);
+    cr_assert_str_eq(cfg_store_identity(n.store)->store_id, id.store_id);
     cr_assert_eq(cfg_node_write(&n, SET("ns1", "round", "3")), 2);
     cfg_buf_finish(&s.text);
     cfg_node_close(&n);

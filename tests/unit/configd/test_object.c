@@ -96,7 +96,7 @@ static struct cfg_object *envelope(enum cfg_kind kind, const char *body, bool de
     struct cfg_error err = CFG_ERROR_INIT;
     cJSON *tree = NULL;
     if (kind == CFG_KIND_FLAG)
-        strcpy(id.name, "f");
+        id.name[0] = 'f';
     cr_assert_eq(cfg_json_parse(&tree, cfg_slice_str(body), 0, NULL), 0);
     cfg_buf_init(&out, CFG_LIMIT_CHANGE_BYTES);
     cr_assert_eq(cfg_envelope_print(&out, digest, kind, tree, &e, &err), 0, "%s", err.text);

@@ -15,7 +15,8 @@ struct fixture {
 static void note(struct fixture *f, const char *text)
 {
     cr_assert(strlen(f->log) + strlen(text) + 1 < sizeof f->log);
-    strcat(f->log, text);
+    size_t n = strlen(f->log);
+    (void)snprintf(f->log + n, sizeof f->log - n, "%s", text);
 }
 
 static void on_changed(void *arg, struct cfg_rev rev, const struct cfg_store_change *changes, size_t n, bool full)
@@ -67,9 +68,10 @@ static void feed(struct fixture *f, int64_t revision, const char *const *pairs, 
         (void)sscanf(pairs[n] + is_delete, "%299[^=]=%u@%u", keys[n], &version, &mod);
         (void)snprintf(values[n], sizeof values[n], "{\"version\":%u,\"document\":{},\"definition\":{}}", version);
         if (strcmp(keys[n], "meta/store") == 0)
-            strcpy(values[n], version ? "{\"restoring\":{\"id\":\"x\"}}" : "{\"epoch\":1}");
+            (void)snprintf(values[n], sizeof values[n], "%s",
+                           version ? "{\"restoring\":{\"id\":\"x\"}}" : "{\"epoch\":1}");
         else if (version == 666)
-            strcpy(values[n], "rubbish");
+            (void)snprintf(values[n], sizeof values[n], "rubbish");
         events[n] = (struct cfg_etcd_event){
             .is_delete = is_delete,
             .kv = {.key = cfg_slice_str(keys[n]), .value = cfg_slice_str(values[n]), .mod_revision = (int64_t)mod}};

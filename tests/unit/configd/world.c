@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,7 +142,7 @@ static const char *print_at(const cJSON *tree, const char *path)
     if (v)
         cfg_json_print(&out, v);
     cr_assert_eq(cfg_buf_status(&out), 0);
-    strcpy(text, out.data ? out.data : "");
+    (void)snprintf(text, sizeof text, "%s", out.data ? out.data : "");
     cfg_buf_finish(&out);
     return text;
 }
