@@ -155,6 +155,8 @@ enum cfg_verdict cfg_held_view(struct cfg_held *h, cJSON *event, struct cfg_erro
         verdict = CFG_VERDICT_BROKEN;
     else if (!is_view(cfg_json_get(event, "view")))
         verdict = broken(err, "a view event without a view");
+    else if (!same_store && h->bound)
+        verdict = broken(err, "a view of another store than the one that has registered us");
     else if (same_store && cfg_rev_cmp(rev, h->rev) < 0)
         verdict = behind(h, rev, err);
     else {

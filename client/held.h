@@ -20,6 +20,7 @@ struct cfg_held {
     cJSON *meta;                  /* owned: the last event without its view */
     struct cfg_buf text;          /* the view in canonical form */
     bool stale;                   /* the server said that it has lost etcd */
+    bool bound;                   /* only cfg_held_accept_store changes the store; else a view does too (observers) */
 };
 
 enum cfg_verdict {

@@ -344,6 +344,7 @@ static int fill(struct cfg_machine *m, const struct cfg_machine_options *o, stru
     m->deployment = strdup(o->deployment);
     if (m->deployment == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    m->held.bound = o->registration != NULL;
     int rc = o->registration ? read_registration(m, o->registration, err) : 0;
     if (rc == 0)
         rc = cfg_held_resume(&m->held, o->revision, o->digest, o->store, o->view, err);

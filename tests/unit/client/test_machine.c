@@ -494,6 +494,21 @@ Test(machine, an_adopted_store_starts_the_order_afresh)
     memory_finish(&t);
 }
 
+/* Two clusters behind one name: the stream may end at the one that has not registered us. */
+Test(machine, a_view_of_a_store_that_has_not_registered_us_is_foreign)
+{
+    struct memory t;
+    char digest[CFG_DIGEST_TEXT], view[2048];
+    follow(&t, &worker, digest);
+    memory_view(view, sizeof view, NULL, "1-90", "S2", 9);
+    memory_event(&t, "view", "1-90", view);
+    cr_assert_eq(t.views, 1U);
+    cr_assert_not(t.slots[CFG_SLOT_STREAM].active);
+    memory_tick(&t, 100);
+    cr_assert_not_null(strstr(t.slots[CFG_SLOT_REGISTER].body, "\"store\":\"S1\""), "asks again under its own");
+    memory_finish(&t);
+}
+
 Test(machine, resumes_from_a_cache)
 {
     struct memory t;
