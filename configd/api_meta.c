@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { LOG_DEFAULT = 50, LOG_MAX = 500 };
+enum { LOG_DEFAULT = 50, LOG_MAX = 200 };
 
 void cfg_api_health(struct cfg_app *app, struct cfg_call *c)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
+enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 200 };
 
 static enum cfg_kind kind_of(const struct cfg_call *c)
 {

@@ -59,6 +59,8 @@ static const struct cfg_route routes[] = {
     READ("/v1/watch", cfg_api_watch),
     READ("/v1/status", cfg_api_status),
     READ("/v1/log", cfg_api_log),
+    {"GET", "/v1/backup", CFG_ROLE_ADMIN, false, CFG_BODY_NONE, cfg_api_backup},
+    {"POST", "/v1/restore", CFG_ROLE_ADMIN, false, CFG_BODY_NDJSON, cfg_api_restore},
     READ("/metrics", cfg_api_metrics),
     OPEN("/healthz", cfg_api_health),
     OPEN("/readyz", cfg_api_ready),

@@ -91,6 +91,7 @@ static int make_http(struct cfg_app *app, struct cfg_error *err)
                                  .allowed_host = (const char *const *)s->allowed_host.items,
                                  .n_allowed_host = s->allowed_host.n,
                                  .advertise = s->advertise,
+                                 .limits = {.large_request = "POST /v1/restore ", .large_body = CFG_LIMIT_RESTORE},
                                  .decorate = cfg_api_decorate,
                                  .deployment_config = cfg_api_deployment_config};
     o.routes = cfg_api_routes(&o.n_routes);

@@ -45,6 +45,7 @@ struct cfg_conns {
         struct conn *first, *last;
         size_t n;
     } lists[N_STATES];
+    struct conn *large; /* the one whose request may be large */
     struct conn **by_fd;
     size_t by_fd_size;
     struct event *attend; /* looks at NEW and REFUSED before any other event can reach them */
@@ -154,6 +155,8 @@ static void forget(struct conn *k)
     struct cfg_conns *c = k->owner;
     if (k->fd >= 0 && (size_t)k->fd < c->by_fd_size && c->by_fd[k->fd] == k)
         c->by_fd[k->fd] = NULL;
+    if (c->large == k)
+        c->large = NULL;
     unlink_conn(k);
     free(k);
 }
@@ -166,19 +169,45 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
 
 /* --- bytes --- */
 
+/* Asks the bufferevent who its evhttp connection is: evhttp made itself the callbacks' argument. None: it failed to
+ * take the connection and has let go of the bufferevent, whose memory is still there until this turn's events have run.
+ */
+static struct evhttp_connection *find_evcon(struct bufferevent *bev)
+{
+    bufferevent_event_cb event_cb = NULL;
+    void *arg = NULL;
+    bufferevent_getcb(bev, NULL, NULL, &event_cb, &arg);
+    return event_cb ? arg : NULL;
+}
+
+static void allow_large(struct conn *k, struct evbuffer *input)
+{
+    enum { MOST = 64 };
+    struct cfg_conns *c = k->owner;
+    const char *start = c->limits.large_request;
+    size_t n = start ? strlen(start) : 0;
+    char head[MOST];
+    if (n == 0 || n > MOST || c->large || evbuffer_copyout(input, head, n) != (ev_ssize_t)n ||
+        memcmp(head, start, n) != 0)
+        return;
+    c->large = k;
+    evhttp_connection_set_max_body_size(find_evcon(k->bev), (ev_ssize_t)c->limits.large_body);
+}
+
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
-    (void)buffer;
     struct conn *k = arg;
     if (info->n_added == 0)
         return;
     if (k->state == SILENT || k->state == IDLE) {
         k->received = info->n_added;
         move(k, READING, now_ms(k->owner) + k->owner->limits.head_ms);
+        allow_large(k, buffer);
     } else if (k->state == READING) {
         k->received += info->n_added;
         k->deadline_ms += info->n_added / BYTES_PER_MS;
-        if (k->received > TOO_MUCH) /* evhttp would read to the end of what it is going to refuse */
+        if (k->received > TOO_MUCH &&
+            k != k->owner->large) /* evhttp would read to the end of what it is going to refuse */
             k->deadline_ms = 0;
     }
 }
@@ -223,17 +252,6 @@ static void rewrite_refusal(struct conn *k)
 }
 
 /* --- new connections --- */
-
-/* Asks the bufferevent who its evhttp connection is: evhttp made itself the callbacks' argument. None: it failed to
- * take the connection and has let go of the bufferevent, whose memory is still there until this turn's events have run.
- */
-static struct evhttp_connection *find_evcon(struct bufferevent *bev)
-{
-    bufferevent_event_cb event_cb = NULL;
-    void *arg = NULL;
-    bufferevent_getcb(bev, NULL, NULL, &event_cb, &arg);
-    return event_cb ? arg : NULL;
-}
 
 static bool index_conn(struct cfg_conns *c, struct conn *k)
 {
@@ -371,6 +389,10 @@ static void on_sent(struct evhttp_request *req, void *arg)
         return;
     bool more = evbuffer_get_length(bufferevent_get_input(k->bev)) > 0; /* pipelined */
     k->received = 0;
+    if (c->large == k) {
+        c->large = NULL;
+        evhttp_connection_set_max_body_size(evhttp_request_get_connection(req), CFG_LIMIT_BODY);
+    }
     move(k, more ? READING : IDLE, now_ms(c) + (more ? c->limits.head_ms : c->limits.idle_ms));
 }
 

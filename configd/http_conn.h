@@ -25,6 +25,10 @@ struct cfg_conns;
 struct cfg_conn_limits {
     unsigned silent_ms, head_ms, idle_ms, write_ms; /* 0: 10 s, 10 s, 120 s, 30 s */
     unsigned max_fds;                               /* 0: RLIMIT_NOFILE */
+    /* How requests begin whose body may be `large_body` bytes, one of them at a time ("POST /v1/restore "); NULL: none.
+     * evhttp must know the limit before it has read whose request it is. Borrowed. */
+    const char *large_request;
+    size_t large_body;
 };
 /* Installs itself at evhttp (bevcb) and at the listener (accept errors). All borrowed; tls: where the current context
  * lies, *tls NULL for plain HTTP. */

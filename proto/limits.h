@@ -13,6 +13,7 @@ enum {
     CFG_LIMIT_CHANGE_OBJECTS = 60,             /* objects in one change: 2 puts each, etcd takes 128 operations */
     CFG_LIMIT_CHANGE_BYTES = 1400 * 1024,      /* bytes of one transaction, etcd takes 1.5 MiB */
     CFG_LIMIT_BODY = 2 * 1024 * 1024,          /* bytes of an HTTP request body */
+    CFG_LIMIT_RESTORE = 256 * 1024 * 1024,     /* bytes of a backup that is restored, one at a time */
     CFG_LIMIT_HEADERS = 32 * 1024,             /* bytes of HTTP request headers */
     CFG_LIMIT_EVENT = 4 * 1024 * 1024,         /* bytes of one stream event a client accepts */
     CFG_LIMIT_GATEWAY_LINE = 64 * 1024 * 1024, /* bytes of one line of an etcd watch reply */
