@@ -270,7 +270,7 @@ static void send_report(struct cfg_worker *w, uint64_t now)
         .incarnation = w->identity.incarnation,
         .applied = applied,
         .step = atomic_load_explicit(&w->step, memory_order_relaxed),
-        .idle = w->was_idle,
+        .idle = atomic_load_explicit(&w->idle, memory_order_relaxed),
         .age_ms = status.age_ms,
         .contract = &w->contract,
         .local = &w->local,
@@ -292,18 +292,22 @@ static void send_report(struct cfg_worker *w, uint64_t now)
     w->next_report_ms = now + w->report_interval_ms;
 }
 
+/* Is there somebody who wants to hear from us? */
+static bool listened_to(const struct cfg_worker *w)
+{
+    return w->can_report && w->source->ops->report != NULL;
+}
+
+/* After an adoption at once, and whenever the interval has passed. Going idle and coming back is no reason of its own:
+ * a loop that idles between steps would report at every one of them. */
 static void report_if_due(struct cfg_worker *w)
 {
-    if (!w->can_report || w->source->ops->report == NULL) {
+    if (!listened_to(w)) {
         return;
     }
     uint64_t now = cfg_now_ms();
     const struct cfg_box *applied = atomic_load_explicit(&w->applied, memory_order_acquire);
-    bool idle = atomic_load_explicit(&w->idle, memory_order_relaxed);
-    bool due = w->report_due || idle != w->was_idle || now >= w->next_report_ms ||
-               (applied != NULL && applied->pub.serial != w->reported_serial);
-    w->was_idle = idle;
-    if (due) {
+    if (w->report_due || now >= w->next_report_ms || (applied != NULL && applied->pub.serial != w->reported_serial)) {
         send_report(w, now);
     }
 }
@@ -350,7 +354,7 @@ static int until(uint64_t when_ms)
 int cfg_engine_timeout_ms(struct cfg_worker *w)
 {
     int t = sooner(w->source->ops->timeout_ms(w->source), cfg_keep_timeout_ms(w));
-    if (w->can_report && w->source->ops->report != NULL) {
+    if (listened_to(w)) {
         t = sooner(t, until(w->next_report_ms));
     }
     if (phase_of(w) == CFG_PHASE_WAITING) {

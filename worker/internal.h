@@ -83,7 +83,7 @@ struct cfg_worker {
     struct cfg_rejects rejects;
     struct cfg_cache_state cache;
     char *last_metrics;
-    bool report_due, can_report, was_idle, metrics_warned;
+    bool report_due, can_report, metrics_warned;
     bool heard;   /* a view or mark since the source was last connected */
     bool refused; /* the newest view the source gave was refused: marks speak of that one, and confirm nothing */
     uint64_t next_report_ms, report_interval_ms;

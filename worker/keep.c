@@ -78,8 +78,8 @@ void cfg_keep_confirmation(struct cfg_worker *w)
 
 int cfg_keep_timeout_ms(const struct cfg_worker *w)
 {
-    if (!usable(w)) {
-        return -1;
+    if (!usable(w) || (!w->cache.dirty && w->source_state != CFG_SOURCE_CONNECTED)) {
+        return -1; /* while nobody confirms the view its time stands still */
     }
     uint64_t due = w->cache.since_ms + (w->cache.dirty ? QUIET_MS : REFRESH_MS);
     uint64_t now = cfg_now_ms();

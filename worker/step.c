@@ -44,13 +44,15 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
     atomic_store_explicit(&w->idle, false, memory_order_relaxed);
     (void)atomic_compare_exchange_strong_explicit(&w->mailbox, &unstepped, NULL, memory_order_acq_rel,
                                                   memory_order_acquire);
-    (void)take(w, step);
+    bool taken = take(w, step);
     if (atomic_load_explicit(&w->mailbox, memory_order_acquire) == &cfg_superseded_box) {
         return NULL;
     }
     /* From here on the step before is over: nobody reads its view any more. */
     atomic_store_explicit(&w->free_below, w->current->serial, memory_order_release);
-    cfg_event_signal(w->wake_fd);
+    if (taken) {
+        cfg_event_signal(w->wake_fd); /* to report it, and to free the one before */
+    }
     return w->current;
 }
 
@@ -89,9 +91,7 @@ static bool adopt_idle(struct cfg_worker *w)
 
 bool cfg_worker_idle(struct cfg_worker *w, unsigned max_wait_ms)
 {
-    if (!atomic_exchange_explicit(&w->idle, true, memory_order_relaxed)) {
-        cfg_event_signal(w->wake_fd); /* reported as idle */
-    }
+    atomic_store_explicit(&w->idle, true, memory_order_relaxed);
     uint64_t end = cfg_now_ms() + max_wait_ms;
     for (;;) {
         if (adopt_idle(w)) {

@@ -124,11 +124,36 @@ Test(follow, idle_adopts_between_steps_and_reports_it)
     char *report = rig_report_with(&r, "\"revision\":\"1-11\"");
     cr_assert_not_null(strstr(report, "\"step\":4,\"at\""), "it holds from the next step: %s", report);
     free(report);
-    report = rig_report_with(&r, "\"state\":\"idle\"");
-    free(report);
     cr_assert_str_eq(cfg_step_begin(r.w, 4)->revision, "1-11");
+}
+
+Test(follow, reports_say_whether_it_idles)
+{
+    cfg_memory_push_registered(r.source, 50);
+    (void)rig_until(&r, "1-10");
+    (void)cfg_worker_idle(r.w, 0);
+    char *report = rig_report_with(&r, "\"state\":\"idle\"");
+    free(report);
+    (void)cfg_step_begin(r.w, 1);
     report = rig_report_with(&r, "\"state\":\"running\"");
     free(report);
+}
+
+Test(follow, idling_between_steps_is_no_reason_to_report)
+{
+    (void)rig_until(&r, "1-10");
+    char *report = rig_report_with(&r, "1-10");
+    free(report);
+    unsigned n = cfg_memory_reports(r.source);
+    for (int i = 0; i < 50; i++) {
+        (void)rig_step(&r);
+        (void)cfg_worker_idle(r.w, 1);
+    }
+    rig_push(&r, "1-11", 1);
+    (void)rig_until(&r, "1-11");
+    report = rig_report_with(&r, "1-11");
+    free(report);
+    cr_assert_leq(cfg_memory_reports(r.source), n + 2);
 }
 
 Test(follow, wake_ends_idling)
