@@ -13,14 +13,26 @@ sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
 import lab as laboratory  # noqa: E402
 
 
+def start(lab, options=()):
+    """A configd that is ready, on a store of its own."""
+    configd = laboratory.Configd(lab, "configd", [lab.etcd()[0].url], options).start()
+
+    def ready():
+        try:
+            return configd.call("GET", "/readyz")
+        except laboratory.Problem:
+            return None
+
+    laboratory.wait_for("configd to be ready", ready)
+    return configd
+
+
 class Session(unittest.TestCase):
     def setUp(self):
         self.lab = laboratory.Lab()
         self.lab.__enter__()
         self.addCleanup(self.lab.__exit__, None, None, None)
-        etcd = self.lab.etcd()[0]
-        self.configd = laboratory.Configd(self.lab, "configd", [etcd.url]).start()
-        self.configd.wait_ready()
+        self.configd = start(self.lab)
 
     # --- helpers ---
 
@@ -112,7 +124,7 @@ class Session(unittest.TestCase):
         self.assertEqual(self.ok("get", "experiment/ab.flag"), "off\n")
         self.refused(3, "ab.flag", "flag", "on", "experiment/ab.flga")
         self.ok("flag", "delete", "experiment/ab.flag")
-        self.refused(3, "", "get", "experiment/ab.flag")
+        self.refused(3, ".", "get", "experiment/ab.flag")
 
     def test_fleet(self):
         self.fleet()
@@ -216,15 +228,15 @@ class Session(unittest.TestCase):
         self.refused(4, "exist", "set", "+chat/name=y")
         self.refused(4, "flag", "set", "e/f=3")
         self.refused(4, "version", "set", "chat/name=y", "--if-version", "1")
-        self.refused(4, "", "set", "chat/name=y", "--if-version", "0")
+        self.refused(4, ".", "set", "chat/name=y", "--if-version", "0")
         self.refused(5, "key|[.]", "set", "chat", "-f", "-", stdin='{"a.b": 1}')
         self.refused(5, "line 1 column", "set", "chat", "-f", "-", stdin='{"a": 1, "a": 2}')
-        self.refused(5, "", "set", "chat", "-f", "-", stdin='{"a": 9007199254740993}')
-        self.refused(5, "", "set", "chat", "-f", "-", stdin="[" * 65 + "]" * 65)
-        self.refused(5, "", "set", "chat", "-f", "-", stdin='{"a": "%s"}' % ("x" * 512 * 1024))
+        self.refused(5, ".", "set", "chat", "-f", "-", stdin='{"a": 9007199254740993}')
+        self.refused(5, ".", "set", "chat", "-f", "-", stdin="[" * 65 + "]" * 65)
+        self.refused(5, ".", "set", "chat", "-f", "-", stdin='{"a": "%s"}' % ("x" * 512 * 1024))
         self.refused(5, "KiB|long|message", "set", "chat/name=y", "-m", "m" * 4097)
         self.refused(3, "nope", "deployment", "create", "x", "--config", "nope")
-        self.refused(3, "", "status", "nope")
+        self.refused(3, ".", "status", "nope")
         self.refused(2, "unknown option", "set", "--forze", "chat/name=y")
         self.refused(2, "address", "set", "name=y")
 
@@ -257,9 +269,7 @@ class Tokens(Session):
         with open(path, "w") as f:
             json.dump({"tokens": entries}, f)
         os.chmod(path, 0o600)
-        etcd = self.lab.etcd()[0]
-        self.configd = laboratory.Configd(self.lab, "configd", [etcd.url], ["--tokens", path]).start()
-        self.configd.wait_ready()
+        self.configd = start(self.lab, ["--tokens", path])
 
     def code(self, who, *args):
         done = self.run_cfgctl(*args, env={"CONFIGD_TOKEN": self.tokens.get(who, who)})
