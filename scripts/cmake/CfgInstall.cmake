@@ -7,9 +7,7 @@ set_target_properties(cfgworker PROPERTIES INSTALL_RPATH "$ORIGIN")
 set_target_properties(cfgclient PROPERTIES EXPORT_NAME client)
 set_target_properties(cfgworker PROPERTIES EXPORT_NAME worker)
 
-if(TARGET configd) # TEMP
-  install(TARGETS configd)
-endif()
+install(TARGETS configd)
 install(EXPORT configd-targets NAMESPACE configd:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/configd)
 configure_package_config_file(scripts/cmake/configd-config.cmake.in ${PROJECT_BINARY_DIR}/configd-config.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/configd)
