@@ -2,6 +2,9 @@
 #include "client/cfgctl/cli.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+enum { READY_WAIT_MS = 5000, READY_PAUSE_MS = 50 };
 
 int cli_no_memory(struct cfg_error *err)
 {
@@ -39,6 +42,20 @@ static int parse_reply(const struct cfg_response *reply, cJSON **out, struct cfg
     return CFG_E_PROTOCOL;
 }
 
+/* A configd that has just been started takes a moment to read its store: worth waiting for, not for long. Nothing was
+ * done, so asking again is safe. */
+static int call_when_ready(struct cfg_client *client, const struct cfg_request *r, struct cfg_response *reply,
+                           struct cfg_error *err)
+{
+    static const struct timespec pause = {0, READY_PAUSE_MS * 1000000L};
+    int rc = cfg_client_call(client, r, reply, NULL, err);
+    for (int waited = 0; rc == CFG_E_NOT_READY && waited < READY_WAIT_MS; waited += READY_PAUSE_MS) {
+        (void)nanosleep(&pause, NULL); /* waking early is fine */
+        rc = cfg_client_call(client, r, reply, NULL, err);
+    }
+    return rc;
+}
+
 int cli_call(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type, cJSON **out,
              struct cfg_error *err)
 {
@@ -53,7 +70,7 @@ int cli_call(struct cli *c, const char *method, const char *path, const cJSON *b
     struct cfg_response reply = {0};
     const struct cfg_request r = {
         .method = method, .path = path, .body = body ? text.data : NULL, .body_len = text.len, .content_type = type};
-    rc = cfg_buf_status(&text) != 0 ? cli_no_memory(err) : cfg_client_call(client, &r, &reply, NULL, err);
+    rc = cfg_buf_status(&text) != 0 ? cli_no_memory(err) : call_when_ready(client, &r, &reply, err);
     if (rc == 0)
         rc = parse_reply(&reply, out, err);
     cfg_response_finish(&reply);

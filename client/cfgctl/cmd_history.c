@@ -20,8 +20,9 @@ static void print_versions(const struct cli *c, const cJSON *reply, bool log)
         char age[32], name[700];
         const char *time = cfg_json_get_str(o, "time", "-"), *flag = cfg_json_get_str(o, "name", "");
         if (log) {
-            (void)snprintf(name, sizeof name, "%s%s%s", cfg_json_get_str(o, "namespace", ""),
-                           flag[0] && cfg_json_get_str(o, "namespace", "")[0] ? "/" : "", flag);
+            bool deployment = strcmp(cfg_json_get_str(o, "kind", ""), "deployment") == 0;
+            (void)snprintf(name, sizeof name, "%s%s%s",
+                           deployment ? "deployment" : cfg_json_get_str(o, "namespace", "?"), flag[0] ? "/" : "", flag);
             table_add(&t, name);
         }
         table_add_number(&t, cfg_json_get_num(o, "version", 0));

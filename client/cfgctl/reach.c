@@ -154,6 +154,22 @@ static void put_kept(struct cfg_buf *out, const cJSON *result)
     }
 }
 
+static void put_nobody(struct cfg_buf *warnings, const cJSON *result)
+{
+    const char *ns = cfg_json_get_str(result, "namespace", "?");
+    bool flag = strcmp(cfg_json_get_str(result, "kind", ""), "flag") == 0;
+    if (cJSON_GetArraySize(cfg_json_get(cfg_json_get(result, "reach"), "deployments")) > 0)
+        cfg_buf_printf(warnings, "warning: no worker reads %s now\n",
+                       flag ? cfg_json_get_str(result, "name", "?") : "what was changed");
+    else if (flag)
+        cfg_buf_printf(warnings,
+                       "warning: no deployment sees the flags of %s; next: cfgctl deployment update NAME --flags %s\n",
+                       ns, ns);
+    else
+        cfg_buf_printf(warnings, "warning: no deployment runs %s; next: cfgctl deployment create NAME --config %s\n",
+                       ns, ns);
+}
+
 static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSON *result, bool dry_run)
 {
     bool unchanged = cfg_json_get_bool(result, "unchanged", false), reached = true;
@@ -168,11 +184,8 @@ static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSO
     put_held(out, result);
     put_kept(out, result);
     const char *hint = cfg_json_get_str(result, "hint", "");
-    if (!reached && !held && !kept) {
-        cfg_buf_puts(warnings, "warning: no worker reads ");
-        cli_put_text(warnings, cfg_json_get_str(result, "name", cfg_json_get_str(result, "namespace", "this")));
-        cfg_buf_puts(warnings, " now\n");
-    }
+    if (!reached && !held && !kept)
+        put_nobody(warnings, result);
     if (hint[0]) {
         cfg_buf_puts(warnings, "hint: ");
         cli_put_text(warnings, hint);

@@ -204,6 +204,28 @@ Test(cfgctl, refusals_end_with_their_code_path_and_hint)
     }
 }
 
+static bool starting(int fd, const char *request, void *arg)
+{
+    unsigned *seen = arg;
+    (void)request;
+    if (++*seen < 3)
+        responder_reply(fd, 503, PROBLEM, "{\"status\":503,\"code\":\"not_ready\",\"detail\":\"not yet\"}");
+    else
+        responder_reply(fd, 200, JSON, WRITTEN);
+    return true;
+}
+
+Test(cfgctl, a_configd_that_starts_is_waited_for)
+{
+    struct responder r;
+    unsigned seen = 0;
+    responder_start(&r, starting, &seen);
+    struct outcome o = run(r.url, "cfgctl set chat/t=2");
+    responder_stop(&r);
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    cr_assert_eq(seen, 3);
+}
+
 Test(cfgctl, no_server_and_no_configd)
 {
     char url[64];

@@ -261,7 +261,15 @@ Test(reach, nobody_is_a_warning_with_the_near_miss)
                        "temperature?\"," //
                        REACH(0, 0, 4, 0) "}"),
                  "chat v2: temprature=1 · live on 0 workers, pending restart on 0, read by nobody on 4\n",
-                 "warning: no worker reads chat now\nhint: did you mean temperature?\n");
+                 "warning: no worker reads what was changed now\nhint: did you mean temperature?\n");
+    expect_reach(REPLY("{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":\"chat\",\"version\":2,"
+                       "\"changes\":[{\"op\":\"add\",\"path\":\"t\",\"to\":1}],\"reach\":{\"deployments\":[]}}"),
+                 "chat v2: t=1 · live on 0 workers, pending restart on 0, read by nobody on 0\n",
+                 "warning: no deployment runs chat; next: cfgctl deployment create NAME --config chat\n");
+    expect_reach(REPLY("{\"object\":\"flag/e/f\",\"kind\":\"flag\",\"namespace\":\"e\",\"name\":\"f\",\"version\":1,"
+                       "\"created\":true,\"reach\":{\"deployments\":[]}}"),
+                 "e v1: created flag f=on · live on 0 workers, pending restart on 0, read by nobody on 0\n",
+                 "warning: no deployment sees the flags of e; next: cfgctl deployment update NAME --flags e\n");
 }
 
 Test(reach, nothing_new_dry_runs_and_invisible_writes)
