@@ -291,6 +291,40 @@ Test(streams, workers_are_known_connected_and_superseded)
     stream_close(old);
 }
 
+Test(streams, a_held_release_moves_only_when_told)
+{
+    char rev[48];
+    cr_assert_eq(daemon_call(NULL, &d, "POST", "/v1/deployments", NULL,
+                             "{\"name\":\"green\",\"config\":\"chat\",\"pin\":[],\"flags\":[],\"track\":\"hold\"}"),
+                 201);
+    struct stream *s = stream_open(&d, "/v1/deployments/green/stream", NULL);
+    (void)stream_expect(s, "view");
+    for (int i = 2; i <= 4; i++) {
+        char *patch = cfg_test_format("{\"a\":%d}", i);
+        daemon_patch(&d, "chat", patch, rev);
+        free(patch);
+    }
+    const struct stream_event *e = stream_expect(s, "mark"); /* seen, and not its own */
+    while (rev_cmp(e->id, rev) < 0)
+        e = stream_expect(s, "mark");
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(s->view, "parameters"), "a", 0), 1);
+    cr_assert_eq(daemon_call(NULL, &d, "PATCH", "/v1/deployments/green", "application/merge-patch+json",
+                             "{\"release\":{\"chat\":3}}"),
+                 200);
+    e = stream_expect(s, "patch");
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(e->data, "versions"), "chat", 0), 3);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(s->view, "parameters"), "a", 0), 3);
+    struct daemon other; /* has to fetch version 3 from history */
+    daemon_start(&other, cfg_test_etcd_endpoint(etcd, 0), NULL);
+    struct stream *late = stream_open(&other, "/v1/deployments/green/stream", NULL);
+    e = stream_expect(late, "view");
+    cr_assert_str_eq(late->digest, s->digest);
+    cr_assert_str_eq(e->id, s->events[s->n - 1].id, "both replicas label it alike");
+    stream_close(late);
+    stream_close(s);
+    daemon_free(&other);
+}
+
 /* Readers that come, go, lag and vanish under writes: none may disturb the others, and the daemon (under a sanitizer)
  * must end clean. */
 Test(streams, readers_come_and_go_under_writes)
@@ -338,6 +372,54 @@ Test(streams, refusals)
         cr_assert_eq(s->status, bad[i].status, "%s: %d", bad[i].path, s->status);
         stream_close(s);
     }
+}
+
+Test(streams, an_adopted_store_counts_for_nothing_but_is_let_in)
+{
+    cr_assert_eq(daemon_call(NULL, &d, "PATCH", "/v1/deployments/blue", "application/merge-patch+json",
+                             "{\"adopt_store\":\"another\"}"),
+                 200);
+    struct stream *here = stream_open(&d, BLUE, NULL);
+    (void)stream_expect(here, "view");
+    char *path = cfg_test_format("%s?store=another&digest=%s", BLUE, here->digest);
+    struct stream *s = stream_open(&d, path, "7-99999"); /* that store's clock */
+    cr_assert_eq(s->status, 200);
+    (void)stream_expect(s, "view");
+    stream_close(s);
+    stream_close(here);
+    free(path);
+}
+
+Test(streams, a_store_that_went_back_raises_the_epoch)
+{
+    char *dir = cfg_test_dir_new(), *file = cfg_test_format("%s/snapshot", dir), rev[48];
+    struct stream *s = stream_open(&d, BLUE, NULL);
+    (void)stream_expect(s, "view");
+    cfg_test_etcd_snapshot(etcd, file);
+    char *before = cfg_test_format("%s", s->digest);
+    for (int i = 2; i < 8; i++) {
+        char *patch = cfg_test_format("{\"a\":%d}", i);
+        daemon_patch(&d, "chat", patch, rev);
+        free(patch);
+    }
+    stream_reach(s, rev);
+    char *path = with_digest(s);
+    cfg_test_etcd_restore(etcd, file);
+    stream_reach(s, "2-1");
+    cr_assert_str_eq(s->digest, before, "the view of the backup");
+    struct stream *away =
+        stream_open(&d, path, rev); /* one that was away meanwhile: its token is of the epoch before */
+    const struct stream_event *e = stream_expect(away, "view");
+    cr_assert_geq(rev_cmp(e->id, "2-1"), 0);
+    daemon_patch(&d, "chat", "{\"a\":100}", rev);
+    stream_reach(s, rev);
+    stream_reach(away, rev);
+    stream_close(away);
+    stream_close(s);
+    free(path);
+    free(before);
+    free(file);
+    cfg_test_dir_remove(dir);
 }
 
 Test(streams, a_deleted_deployment_ends_its_streams)
