@@ -35,10 +35,9 @@ struct fleet_deployment *fleet_find_deployment(const struct cfg_fleet *f, const 
 
 struct fleet_worker *fleet_find_worker(const struct fleet_deployment *d, const char *worker)
 {
-    struct fleet_worker key;
-    if (d == NULL || strlen(worker) > FLEET_ID)
+    struct fleet_worker key = {.id = worker};
+    if (d == NULL)
         return NULL;
-    strcpy(key.id, worker);
     struct fleet_worker *const *found = tfind(&key, &d->workers, by_id);
     return found ? *found : NULL;
 }
@@ -56,11 +55,12 @@ struct fleet_deployment *fleet_add_deployment(struct cfg_fleet *f, const char *n
 
 struct fleet_worker *fleet_add_worker(struct cfg_fleet *f, struct fleet_deployment *d, const char *worker)
 {
-    struct fleet_worker *w = calloc(1, sizeof *w);
+    size_t id = strlen(worker) + 1;
+    struct fleet_worker *w = calloc(1, sizeof *w + id);
     if (w == NULL)
         return NULL;
     w->deployment = d;
-    (void)snprintf(w->id, sizeof w->id, "%s", worker);
+    w->id = memcpy(w->id_text, worker, id);
     if (tsearch(w, &d->workers, by_id) == NULL) {
         free(w);
         return NULL;
@@ -129,8 +129,8 @@ void fleet_disconnect(struct cfg_fleet *f, struct fleet_worker *w)
 static void free_worker(struct fleet_worker *w)
 {
     drop_contract(w);
-    cJSON_Delete(w->about);
-    cJSON_Delete(w->kept);
+    free(w->about);
+    free(w->kept);
     free(w->old);
     free(w);
 }

@@ -8,7 +8,6 @@
 
 enum {
     FLEET_INCARNATION = 64, /* bytes of one, at most */
-    FLEET_ID = 127,         /* bytes of a worker's id, as cfg_check_id has it */
     FLEET_OLD = 8,          /* superseded incarnations remembered per worker */
     FLEET_FLAPS = 4,
 };
@@ -20,13 +19,15 @@ struct fleet_contract {
     struct fleet_contract *next;
 };
 
+/* What is only shown is kept as JSON text, a tenth of a tree's size: there may be tens of thousands. */
 struct fleet_worker {
+    const char *id; /* in id_text */
     struct fleet_deployment *deployment;
-    char id[FLEET_ID + 1], incarnation[FLEET_INCARNATION + 1];
+    char incarnation[FLEET_INCARNATION + 1];
     char (*old)[FLEET_INCARNATION + 1]; /* superseded ones, newest last; owned */
     size_t n_old;
     uint64_t replaced_ms[FLEET_FLAPS]; /* when a live incarnation was superseded, newest last; 0: unused */
-    cJSON *about;                      /* host, pid, group, rank, world, labels; owned */
+    char *about;                       /* host, pid, group, rank, world, labels; owned */
     struct fleet_contract *contract;
     uint64_t registered_wall_ns, registered_ms, gone_ms; /* gone: when its stream closed; 0: never had one */
     /* The last report. */
@@ -36,10 +37,11 @@ struct fleet_worker {
     char state[16];
     struct cfg_rev applied;
     char digest[CFG_DIGEST_TEXT];
-    cJSON *kept; /* applied, pending, rejects, overrides, metrics as reported; owned, NULL: none */
+    char *kept; /* applied, pending, rejects, overrides, metrics as reported; owned, NULL: none */
     /* The stream. */
     cfg_fleet_superseded_fn superseded; /* NULL: not connected */
     void *stream;
+    char id_text[];
 };
 
 struct fleet_deployment {

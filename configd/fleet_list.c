@@ -41,6 +41,13 @@ static bool has_converged(const struct list *l, const struct fleet_worker *w)
            cfg_rev_cmp(w->applied, l->since) >= 0;
 }
 
+/* What was printed when it came; NULL when there is nothing. Returned-owned. */
+static cJSON *parse(const char *text)
+{
+    cJSON *v = NULL;
+    return text && cfg_json_parse(&v, cfg_slice_str(text), CFG_LIMIT_DEPTH + 8, NULL) == 0 ? v : NULL;
+}
+
 static void add_worker(struct fleet_worker *w, void *arg)
 {
     struct list *l = arg;
@@ -51,27 +58,28 @@ static void add_worker(struct fleet_worker *w, void *arg)
         return;
     }
     char registered[CFG_TIME_TEXT];
+    cJSON *about = parse(w->about), *kept = parse(w->kept);
     bool converged = has_converged(l, w);
     l->converged += converged;
     add(l, o, "worker", cJSON_CreateString(w->id));
     add(l, o, "incarnation", cJSON_CreateString(w->incarnation));
     add(l, o, "replica", cJSON_CreateString(l->f->replica_id));
-    add_member(l, o, "host", w->about, cJSON_CreateNull);
-    add_member(l, o, "pid", w->about, cJSON_CreateNull);
-    add_member(l, o, "group", w->about, cJSON_CreateNull);
-    add(l, o, "rank", cJSON_CreateNumber(cfg_json_get_num(w->about, "rank", 0)));
-    add(l, o, "world", cJSON_CreateNumber(cfg_json_get_num(w->about, "world", 1)));
-    add_member(l, o, "labels", w->about, cJSON_CreateObject);
+    add_member(l, o, "host", about, cJSON_CreateNull);
+    add_member(l, o, "pid", about, cJSON_CreateNull);
+    add_member(l, o, "group", about, cJSON_CreateNull);
+    add(l, o, "rank", cJSON_CreateNumber(cfg_json_get_num(about, "rank", 0)));
+    add(l, o, "world", cJSON_CreateNumber(cfg_json_get_num(about, "world", 1)));
+    add_member(l, o, "labels", about, cJSON_CreateObject);
     add(l, o, "connected", cJSON_CreateBool(w->superseded != NULL));
-    add_member(l, o, "applied", w->kept, cJSON_CreateNull);
+    add_member(l, o, "applied", kept, cJSON_CreateNull);
     add(l, o, "step", cJSON_CreateNumber(w->step));
     add(l, o, "state", cJSON_CreateString(w->reported ? w->state : "starting"));
     add(l, o, "converged", cJSON_CreateBool(converged));
     add(l, o, "age_ms", cJSON_CreateNumber((double)w->age_ms));
-    add_member(l, o, "pending", w->kept, cJSON_CreateArray);
-    add_member(l, o, "rejects", w->kept, cJSON_CreateArray);
-    add_member(l, o, "overrides", w->kept, cJSON_CreateArray);
-    add_member(l, o, "metrics", w->kept, cJSON_CreateObject);
+    add_member(l, o, "pending", kept, cJSON_CreateArray);
+    add_member(l, o, "rejects", kept, cJSON_CreateArray);
+    add_member(l, o, "overrides", kept, cJSON_CreateArray);
+    add_member(l, o, "metrics", kept, cJSON_CreateObject);
     add(l, o, "last_report_ms",
         w->reported ? cJSON_CreateNumber((double)(l->now_ms - w->report_ms)) : cJSON_CreateNull());
     add(l, o, "registered", cJSON_CreateString(cfg_time_format(w->registered_wall_ns, registered)));
@@ -79,6 +87,8 @@ static void add_worker(struct fleet_worker *w, void *arg)
         add(l, o, "error",
             cJSON_CreateString("two processes use this worker id and keep replacing each other; give each its own "
                                "(CONFIGD_WORKER)"));
+    cJSON_Delete(about);
+    cJSON_Delete(kept);
 }
 
 static cJSON *target_of(struct list *l, const char *deployment)

@@ -61,12 +61,23 @@ static int check_kind(const cJSON *body, const char *key, bool object, struct cf
 struct registration {
     const char *worker, *incarnation;
     struct cfg_contract *contract; /* owned */
-    cJSON *about;                  /* owned */
+    char *about;                   /* owned */
 };
 
 static const char *const about_keys[] = {"host", "pid", "group", "rank", "world", "labels"};
 
-static int read_about(cJSON **out, const cJSON *body, struct cfg_error *err)
+/* As compact text of exactly its size, returned-owned; NULL without memory or beyond the limit. */
+static char *print(const cJSON *v)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, KEPT_MAX);
+    cfg_json_print(&text, v);
+    char *copy = cfg_buf_status(&text) == 0 ? cfg_slice_dup(cfg_buf_slice(&text)) : NULL;
+    cfg_buf_finish(&text);
+    return copy;
+}
+
+static int read_about(char **out, const cJSON *body, struct cfg_error *err)
 {
     int rc = check_text(body, "host", err);
     rc = rc ? rc : check_text(body, "group", err);
@@ -82,11 +93,11 @@ static int read_about(cJSON **out, const cJSON *body, struct cfg_error *err)
         const cJSON *v = cfg_json_get(body, about_keys[i]);
         ok = v == NULL || cJSON_AddItemToObject(about, about_keys[i], cJSON_Duplicate(v, true));
     }
-    if (!ok) {
-        cJSON_Delete(about);
-        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
-    }
-    *out = about;
+    char *text = ok ? print(about) : NULL;
+    cJSON_Delete(about);
+    if (text == NULL)
+        return cfg_fail(err, CFG_E_LIMIT, "the worker's labels are larger than %d KiB", KEPT_MAX / 1024);
+    *out = text;
     return 0;
 }
 
@@ -186,7 +197,7 @@ static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_err
     fleet_disconnect(f, w);
     w->reported = false;
     w->gone_ms = 0;
-    cJSON_Delete(w->kept);
+    free(w->kept);
     w->kept = NULL;
     if (superseded)
         superseded(stream, true);
@@ -220,7 +231,7 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
         return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
     }
     (void)snprintf(w->incarnation, sizeof w->incarnation, "%s", r->incarnation);
-    cJSON_Delete(w->about);
+    free(w->about);
     w->about = r->about;
     r->about = NULL;
     w->registered_wall_ns = f->clock->wall_ns(f->clock->arg);
@@ -276,7 +287,7 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
     }
     cfg_deployment_finish(&d);
     (void)cfg_contract_unref(r.contract);
-    cJSON_Delete(r.about);
+    free(r.about);
     return rc;
 }
 
@@ -287,7 +298,7 @@ struct report {
     char digest[CFG_DIGEST_TEXT], state[16];
     double step;
     uint64_t age_ms;
-    cJSON *kept; /* owned */
+    char *kept; /* owned */
 };
 
 static int read_applied(struct report *r, const cJSON *body, struct cfg_error *err)
@@ -308,22 +319,21 @@ static int read_applied(struct report *r, const cJSON *body, struct cfg_error *e
 static int keep_lists(struct report *r, const cJSON *body, struct cfg_error *err)
 {
     static const char *const keys[] = {"applied", "pending", "rejects", "overrides", "metrics"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    cJSON *kept = NULL;
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof keys / sizeof keys[0]; i++) {
         const cJSON *v = cfg_json_get(body, keys[i]);
         if (v == NULL || v->child == NULL)
             continue;
-        if (r->kept == NULL)
-            r->kept = cJSON_CreateObject();
-        if (r->kept == NULL || !cJSON_AddItemToObject(r->kept, keys[i], cJSON_Duplicate(v, true)))
-            return cfg_fail(err, CFG_E_NOMEM, "out of memory for a report");
+        if (kept == NULL)
+            kept = cJSON_CreateObject();
+        ok = kept && cJSON_AddItemToObject(kept, keys[i], cJSON_Duplicate(v, true));
     }
-    struct cfg_buf text;
-    cfg_buf_init(&text, KEPT_MAX);
-    if (r->kept)
-        cfg_json_print(&text, r->kept);
-    int rc = cfg_buf_status(&text);
-    cfg_buf_finish(&text);
-    return rc ? cfg_fail(err, rc, "the report holds more than %d KiB of lists and metrics", KEPT_MAX / 1024) : 0;
+    r->kept = ok && kept ? print(kept) : NULL;
+    ok = ok && (kept == NULL || r->kept);
+    cJSON_Delete(kept);
+    return ok ? 0
+              : cfg_fail(err, CFG_E_LIMIT, "the report holds more than %d KiB of lists and metrics", KEPT_MAX / 1024);
 }
 
 static int read_report(struct report *r, const cJSON *body, struct cfg_error *err)
@@ -365,7 +375,7 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     struct report r = {0};
     int rc = read_report(&r, body, err);
     if (rc != 0) {
-        cJSON_Delete(r.kept);
+        free(r.kept);
         return rc;
     }
     w->reported = true;
@@ -375,7 +385,7 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     w->applied = r.applied;
     strcpy(w->state, r.state);
     strcpy(w->digest, r.digest);
-    cJSON_Delete(w->kept);
+    free(w->kept);
     w->kept = r.kept;
     return 0;
 }

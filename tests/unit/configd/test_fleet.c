@@ -263,6 +263,27 @@ Test(fleet, malformed_registrations_and_reports_change_nothing)
     cJSON_Delete(body);
 }
 
+Test(fleet, what_was_told_is_listed)
+{
+    cr_assert_eq(
+        enter("w0", A, "\"host\":\"gpu-7\",\"pid\":41,\"rank\":3,\"world\":8,\"labels\":{\"zone\":\"a\"}", NULL), 0);
+    cr_assert_eq(report("w0", A, cfg_topic_rev(blue()), cfg_topic_digest(blue())), 0);
+    now_ms += 250;
+    cJSON *list, *w = one_worker(&list);
+    cr_assert_str_eq(cfg_json_get_str(w, "host", ""), "gpu-7");
+    cr_assert_eq(cfg_json_get_num(w, "pid", 0), 41);
+    cr_assert_eq(cfg_json_get_num(w, "rank", 0), 3);
+    cr_assert_eq(cfg_json_get_num(w, "world", 0), 8);
+    cr_assert_str_eq(cfg_json_get_str(cfg_json_get(w, "labels"), "zone", ""), "a");
+    cr_assert(cJSON_IsNull(cfg_json_get(w, "group")));
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(w, "applied"), "step", 0), 3);
+    cr_assert_eq(cfg_json_get_num(w, "step", 0), 5);
+    cr_assert(cJSON_IsArray(cfg_json_get(w, "rejects")));
+    cr_assert_eq(cfg_json_get_num(w, "last_report_ms", 0), 250);
+    cr_assert(cJSON_IsFalse(cfg_json_get(w, "connected")));
+    cJSON_Delete(list);
+}
+
 Test(fleet, converged_is_the_target_digest_taken_since_it_is_the_target)
 {
     struct stream s = {0};
