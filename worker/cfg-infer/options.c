@@ -25,7 +25,7 @@ static const struct option {
     {"--listen", "HOST:PORT", TEXT, AT(listen), "serve POST /generate and GET /status; port 0 is any"},
     {"--load", "N", U32, AT(load), "keep N sequences of its own running (default 2; 0: idle until asked)"},
     {"--steps", "N", U64, AT(steps), "end after N steps"},
-    {"--step-ms", "N", U32, AT(step_ms), "a step takes at least this long (default 10; 0: as fast as it can)"},
+    {"--step-ms", "N", U32, AT(step_ms), "a step takes at least this long (default 5; 0: as fast as it can)"},
     {"--start-ms", "N", U32, AT(start_ms), "wait this long for the first view (default 10000)"},
     {"--tp", "N", I64, AT(tp), "built for distributed.tp = N: refused by a deployment that pins another"},
     {"--world-size", "N", I64, AT(world_size), "likewise for distributed.world_size"},
@@ -94,7 +94,7 @@ int cfg_infer_options_read(struct cfg_infer_options *out, int argc, char **argv,
 {
     struct cfg_infer_options o;
     memset(&o, 0, sizeof o);
-    o.step_ms = 10;
+    o.step_ms = 5;
     o.load = 2;
     o.start_ms = 10000;
     for (int i = 1; i < argc; i++) {

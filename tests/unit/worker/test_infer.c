@@ -366,7 +366,7 @@ Test(options, every_form)
     struct cfg_error err;
     cr_assert_eq(read_options(&o, &err, "--steps", "12"), 0);
     cr_assert_eq(o.steps, 12U);
-    cr_assert_eq(o.step_ms, 10U);
+    cr_assert_eq(o.step_ms, 5U);
     cr_assert_eq(read_options(&o, &err, "--listen=127.0.0.1:0", "--quiet"), 0);
     cr_assert_str_eq(o.listen, "127.0.0.1:0");
     cr_assert(o.quiet);
