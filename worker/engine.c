@@ -58,7 +58,7 @@ static void first_view_taken(struct cfg_worker *w)
     if (w->source->ops->rebind != NULL) {
         struct cfg_buf b;
         cfg_buf_init(&b, CFG_LIMIT_BODY);
-        cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->published->store);
+        cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->published, w->published->store);
         int rc = cfg_buf_status(&b);
         rc = rc == 0 ? w->source->ops->rebind(w->source, b.data, &err) : cfg_fail(&err, rc, "out of memory");
         cfg_buf_finish(&b);

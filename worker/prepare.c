@@ -20,6 +20,7 @@ void cfg_box_free(struct cfg_box *b)
     }
     free(b->owned);
     free(b->pending);
+    free(b->from_pin);
     (void)cfg_bytes_unref(b->text);
     free(b);
 }
@@ -32,7 +33,8 @@ static struct cfg_box *box_new(const struct cfg_contract *c)
     }
     b->owned = calloc(c->n + 1U, sizeof *b->owned);
     b->pending = calloc(c->n + 1U, sizeof *b->pending);
-    if (b->owned == NULL || b->pending == NULL) {
+    b->from_pin = calloc(c->n + 1U, sizeof *b->from_pin);
+    if (b->owned == NULL || b->pending == NULL || b->from_pin == NULL) {
         cfg_box_free(b);
         return NULL;
     }
@@ -75,22 +77,21 @@ static const cJSON *find_flag(const struct parts *p, const char *address)
     return cfg_json_get(cfg_json_get(p->flags, ns), slash + 1);
 }
 
-/* The value in the view, or NULL; *pinned tells where it lies. A key the deployment pins is pinned for every worker,
- * however the worker declares it: the stricter wins. */
-static const cJSON *find_parameter(bool *pinned, const struct parts *p, const struct cfg_decl *d)
+/* The value in the view, or NULL; *from_pin tells where it lies. */
+static const cJSON *find_parameter(bool *from_pin, const struct parts *p, const struct cfg_decl *d)
 {
     const cJSON *v = cfg_path_get(p->pinned, d->path);
-    *pinned = v != NULL || d->apply == CFG_PINNED;
+    *from_pin = v != NULL;
     return v != NULL ? v : cfg_path_get(p->parameters, d->path);
 }
 
 /* The value that parameter i would have if this process started now. */
-static int resolve(struct cfg_box *b, bool *pinned, uint32_t i, const struct cfg_contract *c, const struct cfg_local *l,
+static int resolve(struct cfg_box *b, uint32_t i, const struct cfg_contract *c, const struct cfg_local *l,
                    const struct parts *p, struct cfg_error *err)
 {
     const struct cfg_decl *d = &c->items[i];
     union cfg_value value = d->def;
-    const cJSON *v = d->type == CFG_FLAG ? find_flag(p, d->path) : find_parameter(pinned, p, d);
+    const cJSON *v = d->type == CFG_FLAG ? find_flag(p, d->path) : find_parameter(&b->from_pin[i], p, d);
     if (v != NULL) {
         int rc = d->type == CFG_FLAG ? cfg_extract_flag(&value, d, v, err) : cfg_extract(&value, d, v, err);
         if (rc != 0) {
@@ -101,7 +102,7 @@ static int resolve(struct cfg_box *b, bool *pinned, uint32_t i, const struct cfg
             b->owned[b->n_owned++] = text;
         }
     }
-    if (l->set[i] && !*pinned) {
+    if (l->set[i] && !b->from_pin[i]) {
         value = l->values[i];
     }
     b->values[i] = value;
@@ -112,12 +113,12 @@ static int fill(struct cfg_box *b, const struct cfg_contract *c, const struct cf
                 const struct parts *p, struct cfg_error *err)
 {
     for (uint32_t i = 0; i < c->n; i++) {
-        bool pinned = false;
-        int rc = resolve(b, &pinned, i, c, l, p, err);
+        int rc = resolve(b, i, c, l, p, err);
         if (rc != 0) {
             return rc;
         }
-        bool kept = pinned || c->items[i].apply == CFG_RESTART;
+        /* What the deployment pins is pinned for every worker, however the worker declares it: the stricter wins. */
+        bool kept = b->from_pin[i] || c->items[i].apply >= CFG_RESTART;
         if (boot != NULL && kept) {
             if (!cfg_value_same(c->items[i].type, &b->values[i], &boot->values[i])) {
                 b->pending[b->n_pending++] = i;

@@ -33,6 +33,7 @@ struct cfg_box {
     struct cfg_bytes *text; /* the view's JSON, for the cache; NULL for the code's defaults */
     char **owned;           /* texts of this view's STRING and JSON values */
     uint32_t n_owned;
+    bool *from_pin;    /* by index: the value lies in the view's pinned part */
     uint32_t *pending; /* indices of parameters whose new value waits for a restart */
     uint32_t n_pending;
     uint64_t hooks; /* bit i: hook i has prepared this view */

@@ -113,18 +113,16 @@ void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r)
 }
 
 /* The structural value this process is bound to, or NULL when the deployment's word decides. */
-static const union cfg_value *bound_value(const struct cfg_contract *c, uint32_t i, const struct cfg_box *boot)
+static const union cfg_value *bound_value(const struct cfg_contract *c, uint32_t i, const struct cfg_box *boot,
+                                          const struct cfg_box *view)
 {
     const struct cfg_decl *d = &c->items[i];
-    if (d->apply != CFG_PINNED) {
-        return NULL;
-    }
-    if (boot != NULL) {
+    if (view != NULL && view->from_pin[i]) {
         return &boot->values[i];
     }
     bool single =
         (d->type == CFG_I64 && d->min.i64 == d->max.i64) || (d->type == CFG_F64 && !(d->min.f64 < d->max.f64));
-    return single ? &d->def : NULL;
+    return d->apply == CFG_PINNED && single ? &d->def : NULL;
 }
 
 /* Sets one path of the pin. CFG_E_NOMEM; a way that is blocked by another declared parameter is left out: that one's
@@ -142,12 +140,13 @@ static int add_bound(cJSON *pin, const struct cfg_decl *d, const union cfg_value
     return rc == CFG_E_VALUE ? 0 : rc;
 }
 
-static void print_pin(struct cfg_buf *out, const struct cfg_contract *c, const struct cfg_box *boot)
+static void print_pin(struct cfg_buf *out, const struct cfg_contract *c, const struct cfg_box *boot,
+                      const struct cfg_box *view)
 {
     cJSON *pin = cJSON_CreateObject();
     int rc = pin != NULL ? 0 : CFG_E_NOMEM;
     for (uint32_t i = 0; rc == 0 && i < c->n; i++) {
-        const union cfg_value *v = bound_value(c, i, boot);
+        const union cfg_value *v = bound_value(c, i, boot, view);
         rc = v != NULL ? add_bound(pin, &c->items[i], v) : 0;
     }
     cfg_buf_puts(out, ",\"pin\":");
@@ -160,7 +159,7 @@ static void print_pin(struct cfg_buf *out, const struct cfg_contract *c, const s
 }
 
 void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,
-                            const struct cfg_box *boot, const char *store)
+                            const struct cfg_box *boot, const struct cfg_box *view, const char *store)
 {
     cfg_buf_putc(out, '{');
     put_member(out, "worker", id->worker);
@@ -174,7 +173,7 @@ void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, 
     put_member(out, "host", id->host);
     cfg_buf_printf(out, ",\"pid\":%d,\"rank\":%u,\"world\":%u,\"labels\":%s", id->pid, id->rank, id->world,
                    id->labels != NULL ? id->labels : "{}");
-    print_pin(out, c, boot);
+    print_pin(out, c, boot, view);
     cfg_buf_puts(out, ",\"contract\":");
     cfg_contract_print(out, c);
     cfg_buf_putc(out, '}');

@@ -38,10 +38,11 @@ struct cfg_report {
 /* The report's JSON. */
 void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r);
 
-/* The registration's JSON: identity, contract and what is structural already before the first view: a pinned parameter
- * whose declared range is one value. boot (may be NULL) adds the pinned values this process runs on. */
+/* The registration's JSON: identity, contract and what is structural: a pinned parameter whose declared range is one
+ * value, and, once there is a view, this process's value (boot's) of whatever the view says is pinned. Its own defaults
+ * are nobody's pin. boot and view are both NULL before the first view. */
 void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,
-                            const struct cfg_box *boot, const char *store);
+                            const struct cfg_box *boot, const struct cfg_box *view, const char *store);
 
 /* RFC 3339 in UTC with microseconds: "2026-11-22T18:01:41.000123Z". */
 enum { CFG_TIME_TEXT = 40 };

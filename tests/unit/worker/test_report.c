@@ -86,7 +86,7 @@ Test(report, registration_carries_what_is_structural)
     const struct cfg_identity id = {"blue", "w0", "cafe", "node7", 42, 1, 2, NULL};
     cfg_buf_init(&out, 8192);
     cr_assert_eq(cfg_local_parse(&l, &c, NULL, NULL), 0);
-    cfg_registration_print(&out, &id, &c, NULL, "");
+    cfg_registration_print(&out, &id, &c, NULL, NULL, "");
     static const char head[] = "{\"worker\":\"w0\",\"incarnation\":\"cafe\",\"host\":\"node7\",\"pid\":42,\"rank\":1,"
                                "\"world\":2,\"labels\":{},\"pin\":{\"distributed\":{\"tp\":4}},\"contract\":{\"path\":";
     cr_assert_eq(strncmp(out.data, head, sizeof head - 1), 0, "%s", out.data);
@@ -95,7 +95,7 @@ Test(report, registration_carries_what_is_structural)
         CFG_SLICE_LIT("{\"parameters\":{},\"pinned\":{\"distributed\":{\"dtype\":\"fp8\"}},\"flags\":{}}")};
     cr_assert_eq(cfg_prepare(&boot, &c, &l, NULL, &in, NULL), 0);
     cfg_buf_clear(&out);
-    cfg_registration_print(&out, &id, &c, boot, "S");
+    cfg_registration_print(&out, &id, &c, boot, boot, "S");
     cr_assert_not_null(strstr(out.data, "\"pin\":{\"distributed\":{\"tp\":4,\"dtype\":\"fp8\"}}"), "%s", out.data);
     cr_assert_not_null(strstr(out.data, "\"store\":\"S\""));
     cfg_box_free(boot);
