@@ -440,7 +440,7 @@ static bool refuse_one(struct cfg_object *o, void *arg)
     if (o->deleted || (draft && draft->after == NULL) || cfg_deployment_read(&d, o, NULL) != 0)
         return true;
     if (strcmp(d.config, s->config->id.ns) == 0) {
-        s->rc = cfg_fail(s->err, CFG_E_IN_USE, "namespace %s is what deployment %s runs", s->config->id.ns, d.name);
+        s->rc = cfg_fail(s->err, CFG_E_IN_USE, "it is what deployment %s runs", d.name);
         cfg_error_set_hint(s->err, "delete the deployment first");
     }
     cfg_deployment_finish(&d);

@@ -270,6 +270,8 @@ static void on_snapshot_end(void *arg, uint64_t revision)
 
     bool same_epoch = s->ready && s->identity.epoch == s->next_identity.epoch;
     uint64_t newest = same_epoch ? s->revision : 0; /* keys that vanished have moved it, too */
+    if (newest < s->next_identity.mod_revision)
+        newest = s->next_identity.mod_revision;
     for (size_t i = 0; i < s->heads.n; i++)
         if (s->heads.items[i]->mod_revision > newest)
             newest = s->heads.items[i]->mod_revision;
