@@ -223,6 +223,20 @@ static void add_envelope(struct cfg_app *app, cJSON *out, cJSON *tree, const str
     (void)cJSON_AddBoolToObject(out, "deleted", o->deleted);
 }
 
+/* What an arm that follows the head runs now is part of the answer, though not of the record. */
+static void add_releases(struct cfg_app *app, cJSON *out)
+{
+    const char *config = cfg_json_get_str(out, "config", "");
+    struct cfg_object *head = cfg_store_find(app->store, CFG_KIND_CONFIG, config, "");
+    cJSON *arm;
+    cJSON_ArrayForEach(arm, cfg_json_get(out, "arms"))
+    {
+        cJSON *release = cfg_json_get(arm, "release") ? NULL : cJSON_AddObjectToObject(arm, "release");
+        if (release && head && !head->deleted)
+            (void)cJSON_AddNumberToObject(release, config, (double)head->version);
+    }
+}
+
 /* A deployment's newest view, when it has one in memory. */
 static void add_view(struct cfg_app *app, cJSON *out, const struct cfg_object *o)
 {
@@ -251,17 +265,22 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
         return NULL;
     }
     bool is_deployment = o->id.kind == CFG_KIND_DEPLOYMENT;
+    if (o->deleted && !is_deployment && !brief) /* a tombstone has no content: that shows */
+        (void)cJSON_AddNullToObject(out, o->id.kind == CFG_KIND_FLAG ? "definition" : "document");
     (void)cJSON_AddStringToObject(out, is_deployment ? "name" : "namespace", o->id.ns);
     if (o->id.kind == CFG_KIND_FLAG)
         (void)cJSON_AddStringToObject(out, "name", o->id.name);
     (void)cJSON_AddNumberToObject(out, "version", (double)o->version);
     (void)cJSON_AddStringToObject(out, "digest", o->digest);
     if (o->id.kind == CFG_KIND_FLAG) {
-        if (!o->deleted)
+        if (o->deleted)
+            (void)cJSON_AddFalseToObject(out, "enabled");
+        else
             (void)cJSON_AddItemToObject(out, "value", cfg_api_flag_value(tree));
         move_members(out, tree, flag, brief ? 2 : 3);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
+        add_releases(app, out);
         add_view(app, out, o);
     } else {
         move_members(out, tree, config, brief ? 1 : 2);

@@ -83,6 +83,10 @@ static void on_hangup(evutil_socket_t signal, short what, void *app)
 
 static int run(struct cfg_app *app)
 {
+    /* What holds again once the loop has ended: nothing may interrupt taking the daemon apart. */
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
     struct event_base *base = cfg_loop_base(app->loop);
     struct event *events[] = {evsignal_new(base, SIGTERM, on_stop, app), evsignal_new(base, SIGINT, on_stop, app),
                               evsignal_new(base, SIGHUP, on_hangup, app)};

@@ -1,0 +1,182 @@
+"""Every operation of proto/openapi.yaml against a real configd: each reply must be as described, and none is left out."""
+import json
+
+from daemon import Daemon, Spec, finish
+
+MERGE = {"Content-Type": "application/merge-patch+json"}
+PATCH = {"Content-Type": "application/json-patch+json"}
+
+
+def configs(d):
+    d.expect(200, "GET", "/v1/config")
+    d.expect(201, "PUT", "/v1/config/chat?message=first", {"sampling": {"temperature": 0.7}, "distributed": {"tp": 4}},
+             {"If-None-Match": "*", "Configd-User": "alice@desk"})
+    r = d.expect(200, "GET", "/v1/config/chat")
+    assert r.headers["ETag"] == '"1"' and r.json["author"] == "alice@desk (unverified)" and r.json["message"] == "first", r
+    assert "Configd-Revision" in r.headers and "Configd-Store" in r.headers
+    d.expect(304, "GET", "/v1/config/chat", headers={"If-None-Match": '"1"'})
+    head = d.expect(200, "HEAD", "/v1/config/chat")
+    assert head.body == b"" and head.headers["Content-Length"] == r.headers["Content-Length"]
+    d.expect(200, "PUT", "/v1/config/chat", {"sampling": {"temperature": 0.5}, "distributed": {"tp": 4}}, {"If-Match": '"1"'})
+    r = d.expect(200, "PATCH", "/v1/config/chat", {"sampling": {"temperature": 0.2}}, MERGE)
+    assert r.json["visible"] is True and r.headers["Configd-Visible"] == "true" and r.json["results"][0]["version"] == 3, r
+    r = d.expect(200, "PATCH", "/v1/config/chat?dry_run=true", [{"op": "add", "path": "/inference", "value": {"batch_size": 8}}], PATCH)
+    assert r.json["dry_run"] is True
+    r = d.expect(200, "PATCH", "/v1/config/chat", [{"op": "add", "path": "/inference", "value": {"batch_size": 8}}], PATCH)
+    revision = r.json["revision"]
+    assert d.expect(200, "GET", f"/v1/config/chat?min_revision={revision}").json["version"] == 4
+    r = d.expect(200, "PATCH", "/v1/config/chat", {"inference": {"batch_size": 8}}, MERGE)
+    assert r.json["results"][0]["unchanged"] is True and r.json["results"][0]["version"] == 4, r
+    once = {"Idempotency-Key": "k1", **MERGE}
+    a = d.expect(200, "PATCH", "/v1/config/chat", {"n": 1}, once)
+    b = d.expect(200, "PATCH", "/v1/config/chat", {"n": 1}, once)
+    assert a.json["results"][0]["version"] == b.json["results"][0]["version"] == 5, (a, b)
+    assert d.expect(200, "GET", "/v1/config/chat?version=1").json["document"]["sampling"]["temperature"] == 0.7
+    r = d.expect(200, "GET", "/v1/config/chat/versions?limit=2")
+    assert [v["version"] for v in r.json["items"]] == [5, 4] and r.json["next"] == 4, r
+    r = d.expect(200, "GET", "/v1/config/chat/versions?before=4")
+    assert [v["version"] for v in r.json["items"]] == [3, 2, 1] and r.json["next"] is None, r
+    d.expect(200, "GET", "/v1/config/chat/versions/2")
+    r = d.expect(200, "GET", "/v1/config/chat/diff?from=1&to=3")
+    assert r.json["changes"] == [{"op": "replace", "path": "sampling.temperature", "from": 0.7, "to": 0.2}], r
+    assert d.expect(200, "GET", "/v1/config/chat/diff").json["from"] == 4
+    assert d.expect(200, "GET", "/v1/config/chat/diff?to=1").json["from"] == 0
+    r = d.expect(200, "POST", "/v1/config/chat/rollback", {"to": 1})
+    assert r.json["results"][0]["version"] == 6, r
+    d.expect(201, "PUT", "/v1/config/gone", {"a": 1}, {"If-None-Match": "*"})
+    d.expect(200, "DELETE", "/v1/config/gone?message=bye", headers={"If-Match": '"1"'})
+    d.expect(404, "GET", "/v1/config/gone", code="not_found", says="deleted at version 2 .*rollback gone 1")
+    assert d.expect(200, "GET", "/v1/config/gone/versions/2").json["deleted"] is True
+    d.expect(201, "POST", "/v1/config/gone/rollback", {"to": 1})
+    d.expect(200, "DELETE", "/v1/config/gone")
+
+
+def flags(d):
+    flag = {"enabled": True, "off_variant": "off",
+            "definition": {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}}
+    d.expect(201, "PUT", "/v1/flags/experiment/ab.flag", flag, {"If-None-Match": "*"})
+    r = d.expect(200, "GET", "/v1/flags/experiment/ab.flag")
+    assert r.json["value"] is True and r.headers["ETag"] == '"1"', r
+    d.expect(200, "PATCH", "/v1/flags/experiment/ab.flag", {"enabled": False}, MERGE)
+    assert d.expect(200, "GET", "/v1/flags/experiment/ab.flag").json["value"] is False
+    d.expect(200, "GET", "/v1/flags")
+    assert "ab.flag" in d.expect(200, "GET", "/v1/flags/experiment").json["flags"]
+    d.expect(200, "GET", "/v1/flags/experiment/ab.flag/versions")
+    d.expect(200, "GET", "/v1/flags/experiment/ab.flag/versions/1")
+    d.expect(200, "POST", "/v1/flags/experiment/ab.flag/rollback", {"to": 1})
+    d.expect(201, "PUT", "/v1/flags/experiment/gone", flag, {"If-None-Match": "*"})
+    d.expect(200, "DELETE", "/v1/flags/experiment/gone")
+    d.expect(404, "GET", "/v1/flags/experiment/ab.flg", code="not_found", says="ab\\.flag")
+    d.expect(404, "GET", "/v1/flags/experiment/gone", code="not_found")
+    d.expect(200, "GET", "/v1/flags/experiment/gone/versions/2")
+
+
+def changes(d):
+    r = d.expect(200, "POST", "/v1/changes?message=two", [
+        {"namespace": "chat", "set": [{"name": "sampling.temperature", "value": 0.3}, {"name": "sampling.top_k", "value": 40}]},
+        {"object": "flag/experiment/ab.flag", "patch": {"enabled": False}}])
+    assert [x["object"] for x in r.json["results"]] == ["config/chat", "flag/experiment/ab.flag"], r
+    r = d.expect(200, "POST", "/v1/changes", [{"namespace": "experiment", "set": [{"name": "new.flag", "on_off": "on", "value": True}]}])
+    assert r.json["results"][0]["created"] is True, r
+
+
+def deployments(d):
+    new = {"name": "chat-blue", "config": "chat", "pin": ["distributed"], "flags": ["experiment"], "track": "head"}
+    d.expect(201, "POST", "/v1/deployments", new)
+    d.expect(409, "POST", "/v1/deployments", new, code="exists")
+    r = d.expect(200, "GET", "/v1/deployments/chat-blue")
+    assert r.json["pin"] == {"distributed": {"tp": 4}} and r.json["arms"]["base"]["follows"] == "head", r
+    d.expect(200, "GET", "/v1/deployments")
+    d.expect(200, "PATCH", "/v1/deployments/chat-blue", {"track": "hold"}, MERGE)
+    r = d.expect(200, "PATCH", "/v1/config/chat", {"sampling": {"temperature": 0.9}}, MERGE)
+    assert r.json["results"][0]["held"][0]["deployment"] == "chat-blue", r
+    d.expect(200, "PATCH", "/v1/deployments/chat-blue", {"track": "head"}, MERGE)
+    d.expect(200, "GET", "/v1/deployments/chat-blue/versions")
+    d.expect(200, "GET", "/v1/deployments/chat-blue/versions/1")
+    view = d.expect(200, "GET", "/v1/deployments/chat-blue/view").json
+    before = view["revision"]
+    r = d.expect(200, "PATCH", "/v1/config/chat", {"distributed": {"tp": 8}}, MERGE)
+    assert r.json["results"][0]["kept"] == [{"deployment": "chat-blue", "path": "distributed.tp", "value": 4}], r
+    old = d.expect(200, "GET", f"/v1/deployments/chat-blue/view?revision={before}").json
+    assert old["digest"] == view["digest"], (old, view)
+    workers(d)
+    d.expect(201, "POST", "/v1/deployments", {"name": "chat-gone", "config": "chat"})
+    d.expect(200, "DELETE", "/v1/deployments/chat-gone")
+    d.expect(404, "GET", "/v1/deployments/chat-gone", code="not_found")
+
+
+def workers(d):
+    registration = {"worker": "w0", "incarnation": "00112233445566778899aabbccddeeff", "host": "desk", "pid": 7, "rank": 0, "world": 1,
+                    "labels": {}, "pin": {"distributed": {"tp": 4}},
+                    "contract": {"sampling.temperature": {"type": "f64", "class": "live", "min": 0, "max": 2, "default": 1.0}}}
+    r = d.expect(200, "POST", "/v1/deployments/chat-blue/workers", registration)
+    d.expect(200, "GET", "/v1/deployments/chat-blue/workers")
+    report = {"incarnation": registration["incarnation"], "step": 3, "state": "running", "age_ms": 0, "pending": [], "rejects": [],
+              "overrides": [], "metrics": {},
+              "applied": {"revision": r.json["revision"], "digest": "sha256:" + "0" * 64, "step": 2, "at": "2026-01-01T00:00:00.000000Z"}}
+    d.expect(204, "POST", "/v1/deployments/chat-blue/workers/w0/report", report)
+    d.expect(404, "POST", "/v1/deployments/chat-blue/workers/w9/report", report, code="unknown_worker")
+    d.expect(200, "GET", "/v1/deployments/chat-blue/workers")
+    other = {**registration, "worker": "w1", "pin": {"distributed": {"tp": 2}}}
+    r = d.expect(409, "POST", "/v1/deployments/chat-blue/workers", other, code="pin_mismatch")
+    assert r.json["differences"] == [{"path": "distributed.tp", "deployment": 4, "worker": 2}], r
+    d.expect(404, "POST", "/v1/deployments/chat-bleu/workers", registration, code="not_found", says="chat-blue")
+
+
+def check_events(d, text, schemas):
+    """Each event's data against its schema in the description."""
+    seen = set()
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))
+        if fields.get("event") in schemas:
+            seen.add(fields["event"])
+            for wrong in d.spec.schema_errors({"$ref": f"#/components/schemas/{schemas[fields['event']]}"}, json.loads(fields["data"])):
+                d.failures.append(f"event {fields['event']}: {wrong}: {fields['data'][:300]}")
+    return seen
+
+
+def streams(d):
+    head, text = d.stream("/v1/deployments/chat-blue/stream", "data: ")
+    assert "Configd-Revision:" in head and "text/event-stream" in head, head
+    assert check_events(d, text, {"view": "View"}) == {"view"}, text
+    d.spec.used.add(("streamDeployment", 200))
+    head, text = d.stream("/v1/watch?namespace=chat", "event: change", {"Last-Event-ID": "1-1"})
+    d.spec.used.add(("watch", 200))
+    check_events(d, text, {"change": "ChangeEvent", "mark": "MarkEvent"})
+
+
+def meta(d):
+    d.expect(200, "GET", "/healthz")
+    d.expect(200, "GET", "/readyz")
+    assert d.expect(200, "GET", "/v1/status").json["state"] == "live"
+    r = d.expect(200, "GET", "/v1/log?limit=3")
+    assert len(r.json["items"]) == 3, r
+    assert all(i["namespace"] == "experiment" for i in d.expect(200, "GET", "/v1/log?namespace=experiment").json["items"])
+    assert json.loads(d.expect(200, "GET", "/openapi.json").body) == json.loads(json.dumps(d.spec.document, default=str))
+    text = d.expect(200, "GET", "/metrics").body.decode()
+    for name in ("configd_http_requests_total", "configd_replica_state", "configd_streams", "configd_objects", "configd_revision"):
+        assert f"\n{name}" in text, f"no {name} in /metrics"
+    backup = d.expect(200, "GET", "/v1/backup").body
+    r = d.expect(200, "POST", "/v1/restore", raw=backup, headers={"Content-Type": "application/x-ndjson"})
+    assert r.json["epoch"] == 2, r
+    d.expect(200, "GET", "/v1/config/chat")
+
+
+def main():
+    spec = Spec()
+    with Daemon(spec=spec) as d:
+        for part in (configs, flags, changes, deployments, streams, meta):
+            try:
+                part(d)
+            except AssertionError as e:
+                d.failures.append(f"{part.__name__}: line {e.__traceback__.tb_lineno} … {e}")
+    used = {operation for operation, _ in spec.used}
+    for template, item in spec.document["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters" and operation["operationId"] not in used:
+                d.failures.append(f"{method.upper()} {template} was never asked")
+    finish("openapi", d.failures, len(spec.used))
+
+
+if __name__ == "__main__":
+    main()
