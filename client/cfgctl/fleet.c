@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { PEER_TIMEOUT_MS = 2000 };
+enum { PEER_TIMEOUT_MS = 500 };
 
 static bool has_worker(const cJSON *workers, const char *key, const char *value)
 {

@@ -187,7 +187,7 @@ static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t
                   cJSON **outcome, struct cfg_error *err)
 {
     int64_t end = monotonic_ms() + (int64_t)seconds * 1000;
-    bool bar = isatty(STDERR_FILENO);
+    bool bar = isatty(STDERR_FILENO), last = false; /* one look after the end: the one before may have been slow */
     int shown = -1, rc;
     for (long wait = FIRST_PAUSE_MS;; wait = wait * 3 / 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : wait * 3 / 2) {
         rc = look_at_all(c, names, rev, sent_us, outcome, err);
@@ -198,11 +198,13 @@ static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t
         show_progress(done, total, bar, &shown);
         if (done == total)
             break;
-        if (monotonic_ms() >= end) {
+        if (last) {
             rc = stragglers(*outcome, seconds, err);
             break;
         }
-        pause_ms(wait);
+        last = monotonic_ms() >= end;
+        if (!last)
+            pause_ms(wait);
     }
     if (bar)
         (void)fputc('\n', stderr);

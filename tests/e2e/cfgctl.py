@@ -13,9 +13,9 @@ sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
 import lab as laboratory  # noqa: E402
 
 
-def start(lab, options=()):
-    """A configd that is ready, on a store of its own."""
-    configd = laboratory.Configd(lab, "configd", [lab.etcd()[0].url], options).start()
+def start(lab, options=(), name="configd", etcd=None):
+    """A configd that is ready, on a store of its own unless one is given."""
+    configd = laboratory.Configd(lab, name, [etcd or lab.etcd()[0].url], options).start()
 
     def ready():
         try:
@@ -155,6 +155,28 @@ class Session(unittest.TestCase):
         self.assertIn("w1: applied", late.stdout)
         for w in self.workers:
             self.assertEqual(w.stop(), 0)
+
+    def test_two_configd(self):
+        """What is asked of one configd is answered for the workers of both."""
+        etcd = next(p for p in self.lab.processes if isinstance(p, laboratory.Etcd))
+        second = start(self.lab, name="second", etcd=etcd.url)
+        self.fleet(1)
+        other = laboratory.Worker(self.lab, "w9", [second.url]).start()
+        laboratory.wait_for("the worker of the other one", lambda: self.json("status", "blue")["total"] == 2)
+        out = self.ok("set", "chat/counter.w0=5", "--wait")
+        self.assertRegex(out, r"w0: applied [0-9.]+ ms")
+        self.assertRegex(out, r"w9: applied [0-9.]+ ms")
+        other.signal(19)  # SIGSTOP
+        late = self.run_cfgctl("set", "chat/counter.w0=6", "--wait", "--timeout", "1")
+        other.signal(18)
+        self.assertEqual(late.returncode, 8, late.stdout + late.stderr)
+        self.assertIn("w9", late.stderr)
+        second.signal(19)  # a configd that does not answer: its workers are not taken for converged
+        late = self.run_cfgctl("set", "chat/counter.w0=7", "--wait", "--timeout", "1")
+        second.signal(18)
+        self.assertEqual(late.returncode, 8, late.stdout + late.stderr)
+        self.assertIn("could not be asked", late.stderr)
+        self.assertIn("w0: applied", late.stdout)
 
     def test_held_deployments(self):
         self.ok("set", "chat/a=1")
