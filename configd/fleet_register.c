@@ -177,7 +177,7 @@ static int remember_old(struct fleet_worker *w)
         memmove(w->old, w->old + 1, (FLEET_OLD - 1) * sizeof *w->old);
         w->n_old--;
     }
-    strcpy(w->old[w->n_old++], w->incarnation);
+    memcpy(w->old[w->n_old++], w->incarnation, sizeof w->incarnation);
     return 0;
 }
 
@@ -311,7 +311,7 @@ static int read_applied(struct report *r, const cJSON *body, struct cfg_error *e
         return invalid(err, "applied.revision", "an epoch and a revision, like 1-42");
     if (strncmp(digest, "sha256:", 7) != 0 || strlen(digest) != CFG_DIGEST_TEXT - 1)
         return invalid(err, "applied.digest", "sha256: and 64 hexadecimal digits");
-    strcpy(r->digest, digest);
+    memcpy(r->digest, digest, sizeof r->digest);
     return 0;
 }
 
@@ -343,7 +343,7 @@ static int read_report(struct report *r, const cJSON *body, struct cfg_error *er
     const char *state = cfg_json_get_str(body, "state", "running");
     if (strcmp(state, "running") != 0 && strcmp(state, "idle") != 0)
         return invalid(err, "state", "running or idle");
-    strcpy(r->state, state);
+    (void)snprintf(r->state, sizeof r->state, "%s", state);
     int rc = check_count(body, "step", err);
     rc = rc ? rc : check_count(body, "age_ms", err);
     rc = rc ? rc : check_kind(body, "pending", false, err);
@@ -383,8 +383,8 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     w->age_ms = r.age_ms;
     w->step = r.step;
     w->applied = r.applied;
-    strcpy(w->state, r.state);
-    strcpy(w->digest, r.digest);
+    memcpy(w->state, r.state, sizeof w->state);
+    memcpy(w->digest, r.digest, sizeof w->digest);
     free(w->kept);
     w->kept = r.kept;
     return 0;

@@ -72,7 +72,7 @@ static int read_watch(struct watch_stream **out, struct cfg_stream_gate *gate, c
     if (w == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory for a stream");
     for (size_t i = 0; i < n; i++)
-        strcpy(w->namespaces[i], names[i]);
+        memcpy(w->namespaces[i], names[i], strlen(names[i])); /* a checked name, zeroes behind it */
     w->n = n;
     *gate = (struct cfg_stream_gate){.has_token = !cfg_rev_is_none(r.have), .token = r.have};
     w->reader.send = reader_send;

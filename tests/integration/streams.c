@@ -96,7 +96,7 @@ static char *large_patch(int i)
     cr_assert_not_null(text);
     int n = snprintf(text, 64, "{\"a\":%d,\"text\":\"%d ", i, i);
     memset(text + n, 'a' + i % 26, N);
-    strcpy(text + n + N, "\"}");
+    memcpy(text + n + N, "\"}", 3);
     return text;
 }
 

@@ -123,8 +123,8 @@ uint64_t fixture_put(struct fixture *f, enum cfg_kind kind, const char *ns, cons
     cfg_buf_init(&key, 1024);
     cr_assert_eq(cfg_envelope_print(&json, digest, kind, tree, &e, &err), 0, "%s", err.text);
     struct cfg_object_id id = {.kind = kind};
-    strcpy(id.ns, ns);
-    strcpy(id.name, name);
+    (void)snprintf(id.ns, sizeof id.ns, "%s", ns);
+    (void)snprintf(id.name, sizeof id.name, "%s", name);
     cfg_object_key(&key, &id);
     f->revision++;
     struct cfg_etcd_event ev = {
