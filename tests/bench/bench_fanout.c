@@ -46,7 +46,7 @@ static size_t frame_len;
 
 static void fail(const char *what)
 {
-    fprintf(stderr, "bench: %s: %m\n", what);
+    perror(what);
     exit(1);
 }
 
