@@ -59,7 +59,8 @@ class Status(ctypes.Structure):
 
 
 def _candidates():
-    """CONFIGD_LIB (a file or a folder), beside this package, the builds of the source tree, the system."""
+    """CONFIGD_LIB (a file or a folder), beside this package, the builds of the source tree, the prefix that this
+    package was installed to, the system."""
     given = os.environ.get("CONFIGD_LIB")
     if given:
         path = Path(given)
@@ -72,6 +73,9 @@ def _candidates():
         # Sanitizer builds want their runtime loaded before Python itself, so only these:
         for preset in ("release", "dev"):
             yield here.parents[2] / "build" / preset / "worker" / "libcfgworker.so"
+        # PREFIX/share/configd/python/configd, with the library under PREFIX/lib or PREFIX/lib/TRIPLET
+        if here.parents[2].name == "share":
+            yield from sorted(here.parents[3].glob("lib*/" + SONAME)) + sorted(here.parents[3].glob("lib/*/" + SONAME))
     yield SONAME
     yield ctypes.util.find_library("cfgworker")
 
