@@ -40,7 +40,7 @@ def wait_for(what, condition, timeout=30.0):
             last = condition()
             if last:
                 return last
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        except (OSError, http.client.HTTPException, Problem, ValueError, KeyError) as error:
             last = error
         time.sleep(0.02)
     raise AssertionError(f"waited {timeout} s for {what}; last: {last!r}")

@@ -203,7 +203,7 @@ class ScenarioTest(unittest.TestCase):
             seen = len(worker.views())
             log = len(worker.output())
             worker.start()
-            laboratory.wait_for("a word about the broken cache", lambda: "cache" in worker.output()[log:])
+            laboratory.wait_for("a word about the broken cache", lambda: "saved view is ignored" in worker.output()[log:])
             self.assertEqual(len(worker.views()), seen, "a broken cache was taken for a view")
         self.etcd.start().wait_ready()
         self.configd.start().wait_ready()
@@ -232,7 +232,7 @@ class ScenarioTest(unittest.TestCase):
                 pass
         laboratory.set_value(self.configd.url, {"counter.w0": 2, "ballast": "x" * 20000})
         self.value_at_workers(2)
-        laboratory.wait_for("a warning", lambda: "cache" in worker.output())
+        laboratory.wait_for("a warning", lambda: "could not be saved" in worker.output())
         self.assertTrue(worker.alive())
         self.configd.kill()
         self.etcd.kill()
