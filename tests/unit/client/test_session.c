@@ -177,7 +177,7 @@ Test(session, finds_the_server_that_lives)
     struct heard h = {.views = 0};
     char servers[128];
     server_start(&s, &r);
-    snprintf(servers, sizeof servers, "http://127.0.0.1:%d,%s", responder_free_port(), r.url);
+    snprintf(servers, sizeof servers, "http://127.0.0.1:%d,http://localhost:%d", responder_free_port(), r.port);
     struct cfg_session *session = open_session(servers, &h);
     run_until(session, &h.registered, 1);
     cfg_session_free(session);
