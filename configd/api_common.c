@@ -3,6 +3,7 @@
 #include "configd/http_auth.h"
 #include "flags/flag.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ const char *cfg_api_deployment_config(struct cfg_app *app, const char *deploymen
     const char *config = cfg_json_get_str(tree, "config", NULL);
     bool fits = config && strlen(config) <= CFG_LIMIT_NAME;
     if (fits)
-        strcpy(buf, config);
+        memcpy(buf, config, strlen(config) + 1);
     cJSON_Delete(tree);
     return fits ? buf : NULL;
 }
@@ -103,9 +104,9 @@ int cfg_api_id(struct cfg_object_id *out, enum cfg_kind kind, const struct cfg_c
         rc = cfg_check_flag_name(cfg_slice_str(name), err);
     if (rc != 0)
         return rc;
-    strcpy(id.ns, ns); /* both were just measured */
+    (void)snprintf(id.ns, sizeof id.ns, "%s", ns); /* both were just measured */
     if (kind == CFG_KIND_FLAG)
-        strcpy(id.name, name);
+        (void)snprintf(id.name, sizeof id.name, "%s", name);
     *out = id;
     return 0;
 }

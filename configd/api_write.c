@@ -270,7 +270,7 @@ void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c)
     const char *name = cfg_json_get_str(e.body, "name", "");
     rc = rc ? rc : cfg_check_name("deployment", cfg_slice_str(name), &err);
     if (rc == 0)
-        strcpy(e.id.ns, name);
+        (void)snprintf(e.id.ns, sizeof e.id.ns, "%s", name);
     rc = rc ? rc : check_entry(app, cfg_call_principal(c), &e, &err);
     if (rc != 0) {
         cJSON_Delete(e.body);

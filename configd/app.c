@@ -21,7 +21,7 @@ static int read_password(char **out, const char *path, struct cfg_error *err)
     char line[1024];
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return cfg_fail(err, CFG_E_IO, "cannot read --etcd-password-file %s: %s", path, strerror(errno));
+        return cfg_fail(err, CFG_E_IO, "cannot read --etcd-password-file %s: %s", path, strerrordesc_np(errno));
     bool read = fgets(line, sizeof line, f) != NULL;
     (void)fclose(f); /* only read from */
     line[read ? strcspn(line, "\r\n") : 0] = '\0';

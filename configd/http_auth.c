@@ -151,7 +151,7 @@ int cfg_tokens_load(struct cfg_tokens **out, const char *path, struct cfg_error 
 {
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return cfg_fail(err, CFG_E_IO, "cannot read the token file %s: %s", path, strerror(errno));
+        return cfg_fail(err, CFG_E_IO, "cannot read the token file %s: %s", path, strerrordesc_np(errno));
     struct cfg_buf text;
     cfg_buf_init(&text, MAX_TOKENS_FILE);
     char chunk[4096];
@@ -160,7 +160,7 @@ int cfg_tokens_load(struct cfg_tokens **out, const char *path, struct cfg_error 
         cfg_buf_put(&text, chunk, n);
     int rc = 0;
     if (ferror(f))
-        rc = cfg_fail(err, CFG_E_IO, "cannot read the token file %s: %s", path, strerror(errno));
+        rc = cfg_fail(err, CFG_E_IO, "cannot read the token file %s: %s", path, strerrordesc_np(errno));
     else if (cfg_buf_status(&text) != 0)
         rc = cfg_fail(err, cfg_buf_status(&text), "the token file %s is larger than %d bytes", path, MAX_TOKENS_FILE);
     if (rc == 0) {
@@ -205,9 +205,11 @@ static void name_anonymous(struct cfg_principal *p, const char *user)
     *p = (struct cfg_principal){.role = CFG_ROLE_ADMIN};
     char clean[SHOWN + 1];
     size_t n = 0;
-    for (; user && *user && n < SHOWN; user++) /* it is shown on terminals: no control bytes, whatever is claimed */
-        if ((unsigned char)*user > 0x20 && *user != 0x7f)
-            clean[n++] = *user;
+    for (; user && *user && n < SHOWN; user++) { /* it is shown on terminals and kept for good: plain text only */
+        unsigned char u = (unsigned char)*user;
+        if (u > 0x20 && u != 0x7f)
+            clean[n++] = u < 0x80 ? *user : '?';
+    }
     clean[n] = '\0';
     (void)snprintf(p->subject, sizeof p->subject, "%s (unverified)", n ? clean : "anonymous");
 }

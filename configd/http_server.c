@@ -55,7 +55,7 @@ static int open_socket(int *out, const struct cfg_listen *l, struct cfg_error *e
     freeaddrinfo(list);
     if (rc == 0)
         return 0;
-    (void)cfg_fail(err, CFG_E_IO, "cannot listen on %s port %u: %s", l->host, l->port, strerror(saved));
+    (void)cfg_fail(err, CFG_E_IO, "cannot listen on %s port %u: %s", l->host, l->port, strerrordesc_np(saved));
     if (saved == EADDRINUSE)
         cfg_error_set_hint(err, "another configd may be running; choose a port with --listen %s:0", l->host);
     return CFG_E_IO;

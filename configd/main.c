@@ -62,7 +62,7 @@ static void raise_limits(struct cfg_log *log)
         return;
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) != 0)
-        cfg_log(log, CFG_LOG_WARN, "cannot raise the limit of open files: %s", strerror(errno));
+        cfg_log(log, CFG_LOG_WARN, "cannot raise the limit of open files: %s", strerrordesc_np(errno));
     else
         cfg_log(log, CFG_LOG_DEBUG, "up to %llu open files", (unsigned long long)files.rlim_cur);
 }
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
     struct cfg_log log;
     struct cfg_app *app = NULL;
 
-    if (cfg_settings_read(&settings, argc - 1, argv + 1, environ, &err) != 0)
+    if (cfg_settings_read(&settings, argc - 1, (const char *const *)argv + 1, (const char *const *)environ, &err) != 0)
         return complain(&err);
     int rc = EXIT_SUCCESS;
     if (settings.help) {

@@ -187,7 +187,8 @@ static const struct option *find(const char *arg)
     return NULL;
 }
 
-static int read_flags(struct cfg_settings *s, bool given[OPTIONS], int argc, char *const *argv, struct cfg_error *err)
+static int read_flags(struct cfg_settings *s, bool given[OPTIONS], int argc, const char *const *argv,
+                      struct cfg_error *err)
 {
     for (int i = 0; i < argc; i++) {
         const struct option *o = find(argv[i]);
@@ -216,13 +217,13 @@ static void env_name(char out[MAX_NAME], const struct option *o)
         out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
 
-static int read_env(struct cfg_settings *s, bool given[OPTIONS], char *const *env, struct cfg_error *err)
+static int read_env(struct cfg_settings *s, bool given[OPTIONS], const char *const *env, struct cfg_error *err)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
         char name[MAX_NAME];
         env_name(name, &options[i]);
         size_t n = strlen(name);
-        for (char *const *e = env; !given[i] && *e; e++) {
+        for (const char *const *e = env; !given[i] && *e; e++) {
             if (strncmp(*e, name, n) != 0 || (*e)[n] != '=' || (*e)[n + 1] == '\0')
                 continue;
             int rc = set(s, &options[i], *e + n + 1, err);
@@ -250,7 +251,8 @@ static int check(const struct cfg_settings *s, struct cfg_error *err)
     return 0;
 }
 
-int cfg_settings_read(struct cfg_settings *out, int argc, char *const *argv, char *const *env, struct cfg_error *err)
+int cfg_settings_read(struct cfg_settings *out, int argc, const char *const *argv, const char *const *env,
+                      struct cfg_error *err)
 {
     struct cfg_settings s = {0};
     bool given[OPTIONS] = {false};

@@ -28,8 +28,8 @@ struct cfg_settings {
 /* Reads argv (without the program's name) and env ("NAME=value", NULL-terminated; CONFIGD_<NAME> for --name). A flag
  * wins over the environment, that over the default. "--name value" and "--name=value"; lists take commas and
  * repetition. CFG_E_INVALID with the option's name, and the nearest known one for an unknown option. */
-CFG_MUST_CHECK int cfg_settings_read(struct cfg_settings *out, int argc, char *const *argv, char *const *env,
-                                     struct cfg_error *err);
+CFG_MUST_CHECK int cfg_settings_read(struct cfg_settings *out, int argc, const char *const *argv,
+                                     const char *const *env, struct cfg_error *err);
 void cfg_settings_finish(struct cfg_settings *s); /* takes a zeroed struct */
 
 void cfg_settings_help(struct cfg_buf *out);     /* --help */

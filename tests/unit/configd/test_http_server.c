@@ -289,16 +289,17 @@ Test(http_server, keeps_connections)
 Test(http_server, explains_what_it_cannot_read)
 {
     start((struct cfg_http_options){0});
-    char *big = malloc(3 * 1024 * 1024 + 200);
+    const size_t size = 3 * 1024 * 1024 + 200;
+    char *big = malloc(size);
     cr_assert_not_null(big);
-    int n = sprintf(big, "GET /hello/a HTTP/1.1\r\n" HOST "X-Long: ");
+    int n = snprintf(big, size, "GET /hello/a HTTP/1.1\r\n" HOST "X-Long: ");
     memset(big + n, 'x', 40000);
-    (void)sprintf(big + n + 40000, "\r\n\r\n");
+    (void)snprintf(big + n + 40000, 5, "\r\n\r\n");
     char *r = ask(big);
     expect(r, "HTTP/1.1 431 ");
     expect(r, "Content-Type: application/problem+json");
     expect(r, "\"code\":\"headers_too_large\"");
-    n = sprintf(big, "PUT /echo HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nContent-Length: 3145728\r\n\r\n");
+    n = snprintf(big, size, "PUT /echo HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nContent-Length: 3145728\r\n\r\n");
     memset(big + n, ' ', 3145728);
     big[n + 3145728] = '\0';
     r = ask(big);
