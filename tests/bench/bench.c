@@ -19,7 +19,8 @@
 
 enum { MAX_PROCESSES = 16, WAIT_MS = 20000 };
 
-static struct bench_process *running[MAX_PROCESSES];
+/* By value: the callers' structs lie on main's stack, which is gone when atexit runs. */
+static struct bench_process running[MAX_PROCESSES]; /* pid 0: free */
 
 static void die(const char *format, ...)
 {
@@ -116,8 +117,8 @@ static void spawn(struct bench_process *p, int core, char *const *argv)
         _exit(127);
     }
     for (size_t i = 0; i < MAX_PROCESSES; i++)
-        if (running[i] == NULL) {
-            running[i] = p;
+        if (running[i].pid == 0) {
+            running[i] = *p;
             return;
         }
     die("too many processes");
@@ -175,27 +176,31 @@ void bench_configd(struct bench_process *out, const struct bench_process *etcd, 
     wait_serving(out, "/readyz", NULL);
 }
 
+/* Ends the process and removes its folder, which only make_dir's pattern may name. */
+static void end_process(struct bench_process *p)
+{
+    char command[sizeof p->dir + 16];
+    (void)kill(p->pid, SIGTERM);
+    (void)waitpid(p->pid, NULL, 0);
+    p->pid = 0;
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", p->dir);
+    if (strstr(p->dir, "/configd-bench.") == NULL || system(command) != 0)
+        (void)fprintf(stderr, "bench: %s is left behind\n", p->dir);
+}
+
 void bench_stop(struct bench_process *p)
 {
-    if (p->pid > 0) {
-        (void)kill(p->pid, SIGTERM);
-        (void)waitpid(p->pid, NULL, 0);
-        p->pid = 0;
-        char command[sizeof p->dir + 16];
-        (void)snprintf(command, sizeof command, "rm -rf '%s'", p->dir);
-        if (system(command) != 0)
-            (void)fprintf(stderr, "bench: %s is left behind\n", p->dir);
-    }
     for (size_t i = 0; i < MAX_PROCESSES; i++)
-        if (running[i] == p)
-            running[i] = NULL;
+        if (p->pid > 0 && running[i].pid == p->pid)
+            end_process(&running[i]);
+    p->pid = 0;
 }
 
 void bench_stop_all(void)
 {
     for (size_t i = MAX_PROCESSES; i-- > 0;)
-        if (running[i])
-            bench_stop(running[i]);
+        if (running[i].pid > 0)
+            end_process(&running[i]);
 }
 
 uint64_t bench_cpu_ns(pid_t pid)
