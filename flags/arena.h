@@ -4,13 +4,18 @@
 #ifndef CFG_FLAGS_ARENA_H
 #define CFG_FLAGS_ARENA_H
 
-#include "proto/json.h"
+#include "flags/value.h"
 
 struct arena_chunk;
 
-/* An interned string, NUL-terminated. `hash` is cfg_flag_name_hash. */
+struct logic_path;
+
+/* A string, NUL-terminated. `hash` is cfg_flag_name_hash. Whatever rules make of an interned one they make once: flags
+ * that ask for the same attributes read the same few cache lines. */
 struct arena_string {
     uint32_t hash, len;
+    const struct logic_path *path; /* the string as a path of attributes; NULL until it is one */
+    struct cfg_flag_value value;   /* the string as a literal; its kind is 0 until it is one */
     char bytes[];
 };
 

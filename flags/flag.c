@@ -120,17 +120,20 @@ static struct decision apply_rule(const struct cfg_flag_program *p, struct logic
     return variant ? (struct decision){CFG_REASON_TARGETING_MATCH, variant, NULL} : failed("GENERAL");
 }
 
-/* What a flag answers whoever asks, before or without rules. The kill switch is outermost: it holds whatever the
- * definition's own state says. */
+/* The kill switch is outermost: it holds whatever the definition's own state says. */
+void cfg_flag_settle(struct cfg_flag_program *p)
+{
+    p->depends = (p->rule || p->extras) && p->enabled && p->state && !p->broken;
+    p->answer = !p->enabled ? p->off : p->state && !p->broken ? p->standard : NULL;
+    p->answer_reason = p->broken                  ? CFG_REASON_ERROR
+                       : !p->enabled || !p->state ? CFG_REASON_DISABLED
+                       : p->standard              ? CFG_REASON_STATIC
+                                                  : CFG_REASON_DEFAULT;
+}
+
 static struct decision constant(const struct cfg_flag_program *p)
 {
-    if (p->broken)
-        return failed(p->broken);
-    if (!p->enabled)
-        return (struct decision){CFG_REASON_DISABLED, p->off, NULL};
-    if (!p->state)
-        return (struct decision){CFG_REASON_DISABLED, NULL, NULL};
-    return (struct decision){p->standard ? CFG_REASON_STATIC : CFG_REASON_DEFAULT, p->standard, NULL};
+    return (struct decision){(enum cfg_flag_reason)p->answer_reason, p->answer, p->broken};
 }
 
 static struct decision decide(const struct cfg_flag_program *p, struct logic_run *r)
@@ -138,7 +141,7 @@ static struct decision decide(const struct cfg_flag_program *p, struct logic_run
     struct cfg_flag_note killed = {.kind = CFG_NOTE_KILLED};
     if (!p->enabled && !p->broken)
         note(r, &killed);
-    if (!cfg_flag_has_targeting(p))
+    if (!p->depends)
         return constant(p);
     if (p->extras && !(passes_shares(p->extras, r) && passes_requirements(p->extras, r)))
         return r->error ? failed("GENERAL") : (struct decision){CFG_REASON_DISABLED, p->off, NULL};
@@ -159,7 +162,7 @@ const char *cfg_flag_name_of(const struct cfg_flag_program *p)
 
 bool cfg_flag_has_targeting(const struct cfg_flag_program *p)
 {
-    return (p->rule || p->extras) && p->enabled && p->state && !p->broken;
+    return p->depends;
 }
 
 static bool type_fits(const struct cfg_flag_program *p, enum cfg_flag_type want)
@@ -167,20 +170,13 @@ static bool type_fits(const struct cfg_flag_program *p, enum cfg_flag_type want)
     return want == p->type || want == CFG_FLAG_ANY || (want == CFG_FLAG_INTEGER && p->type == CFG_FLAG_NUMBER);
 }
 
-static struct cfg_flag_result result_of(const struct cfg_flag_program *p, const struct decision *d,
-                                        enum cfg_flag_type want)
+static inline struct cfg_flag_result result_of(const struct cfg_flag_program *p, const struct decision *d,
+                                               enum cfg_flag_type want)
 {
-    struct cfg_flag_result result = {.reason = d->reason, .error = d->error, .metadata = p->metadata};
-    if (d->variant == NULL)
-        return result;
-    if (want == CFG_FLAG_INTEGER && d->variant->value->valuedouble != floor(d->variant->value->valuedouble)) {
-        result.reason = CFG_REASON_ERROR; /* asking for a whole number never rounds one */
-        result.error = "TYPE_MISMATCH";
-        return result;
-    }
-    result.variant = d->variant->text;
-    result.value = d->variant->value;
-    return result;
+    const struct flag_variant *v = d->variant;
+    if (v && want == CFG_FLAG_INTEGER && v->value->valuedouble != floor(v->value->valuedouble))
+        return (struct cfg_flag_result){CFG_REASON_ERROR, NULL, NULL, "TYPE_MISMATCH", p->metadata}; /* never rounded */
+    return (struct cfg_flag_result){d->reason, v ? v->text : NULL, v ? v->value : NULL, d->error, p->metadata};
 }
 
 /* With a context and rules: what only they need is set up here, out of the way of static flags. */
@@ -213,22 +209,51 @@ static struct decision run(const struct cfg_flag_program *p, const struct cfg_fl
     return decide(p, &r);
 }
 
-struct cfg_flag_result cfg_flag_eval_with(const struct cfg_flag_program *p, enum cfg_flag_type want,
-                                          const struct cfg_flag_context *context)
+static inline struct cfg_flag_result evaluate(const struct cfg_flag_program *p, enum cfg_flag_type want,
+                                              const struct cfg_flag_context *context)
 {
     struct decision d;
-    if (p->broken == NULL && !type_fits(p, want))
+    if (want != (enum cfg_flag_type)p->type && p->broken == NULL && !type_fits(p, want))
         d = failed("TYPE_MISMATCH");
-    else if (cfg_flag_has_targeting(p) || (context && context->explain))
+    else if (p->depends || (context && context->explain))
         d = run(p, context);
     else
         d = constant(p);
     return result_of(p, &d, want);
 }
 
+struct cfg_flag_result cfg_flag_eval_with(const struct cfg_flag_program *p, enum cfg_flag_type want,
+                                          const struct cfg_flag_context *context)
+{
+    return evaluate(p, want, context);
+}
+
 struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_flag_type want)
 {
-    return cfg_flag_eval_with(p, want, NULL);
+    return evaluate(p, want, NULL);
+}
+
+static inline const struct cfg_flag_program *find(const struct cfg_flag_set *set, const char *name, size_t len)
+{
+    uint32_t hash = cfg_flag_name_hash(name, len), at = hash & set->mask;
+    for (const struct set_slot *s; (s = &set->slots[at])->flag != NULL; at = (at + 1) & set->mask)
+        if (s->hash == hash && s->len == len && same_bytes(s->flag->name->bytes, name, len))
+            return s->flag;
+    return NULL;
+}
+
+const struct cfg_flag_program *cfg_flag_set_find(const struct cfg_flag_set *set, const char *name, size_t len)
+{
+    return find(set, name, len);
+}
+
+struct cfg_flag_result cfg_flag_set_eval(const struct cfg_flag_set *set, const char *name, size_t len,
+                                         enum cfg_flag_type want, const struct cfg_flag_context *context)
+{
+    const struct cfg_flag_program *p = find(set, name, len);
+    if (p == NULL)
+        return (struct cfg_flag_result){CFG_REASON_ERROR, NULL, NULL, "FLAG_NOT_FOUND", set->metadata};
+    return evaluate(p, want, context);
 }
 
 const char *cfg_flag_reason_name(enum cfg_flag_reason r)

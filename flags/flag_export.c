@@ -77,7 +77,8 @@ static bool add_share(cJSON *conditions, const cJSON *share, bool group)
     cJSON *inside = rule(&fractional, "fractional", seed);
     bool good = inside && add_entry(fractional, false, from) && add_entry(fractional, group, to - from) &&
                 add_entry(fractional, !group, 10000 - to);
-    return add(conditions, is_named) & add(conditions, inside) & good;
+    bool added = add(conditions, is_named);
+    return add(conditions, inside) && added && good;
 }
 
 /* {"if": [{"and": conditions}, the definition's own targeting or null, off or null]} */

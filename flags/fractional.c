@@ -16,9 +16,13 @@ enum { HASH_AT_ONCE = 128 };
 static const struct cfg_flag_value *targeting_key(const struct logic_run *r)
 {
     static const char name[] = "targetingKey";
-    const struct cfg_flag_value *v =
-        cfg_logic_member(&r->scope->data, name, sizeof name - 1, cfg_flag_name_hash(name, sizeof name - 1));
-    return v && v->kind == CFG_VALUE_STRING ? v : NULL;
+    const struct cfg_flag_value *data = &r->scope->data;
+    for (uint32_t i = 0; data->kind == CFG_VALUE_OBJECT && i < data->len; i++) {
+        const struct cfg_flag_member *m = &data->as.members[i];
+        if (m->name_len == sizeof name - 1 && same_bytes(m->name, name, sizeof name - 1))
+            return m->value.kind == CFG_VALUE_STRING ? &m->value : NULL;
+    }
+    return NULL;
 }
 
 static uint32_t hash_pair(struct cfg_slice a, struct cfg_slice b)

@@ -15,7 +15,25 @@
 #include "flags/arena.h"
 #include "flags/value.h"
 
+#include <string.h>
+
 /* --- values --- */
+
+/* Names and short texts are compared without a call. */
+static inline bool same_bytes(const char *a, const char *b, size_t n)
+{
+    uint64_t x, y;
+    for (; n >= 8; n -= 8, a += 8, b += 8) {
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        if (x != y)
+            return false;
+    }
+    for (; n > 0; n--)
+        if (*a++ != *b++)
+            return false;
+    return true;
+}
 
 static inline struct cfg_flag_value value_null(void)
 {
@@ -53,6 +71,7 @@ int cfg_flag_member_order(const void *a, const void *b);
 
 enum logic_op {
     OP_LITERAL,
+    OP_TEST,  /* an attribute against a literal: the node's bits are the operator */
     OP_ARRAY, /* a literal array that holds operators */
     OP_VAR,
     OP_VAR_DYNAMIC, /* its path, or that there is a path at all, is only known when it runs */
@@ -126,6 +145,7 @@ struct logic_set { /* the strings of a literal array, by open addressing; empty 
 
 struct logic_var;
 struct logic_in_set;
+struct logic_test;
 
 struct logic_node {
     uint8_t op, bits;
@@ -136,12 +156,19 @@ struct logic_node {
         const struct cfg_flag_value *literal;
         const struct logic_var *var;
         const struct logic_in_set *in_set;
+        const struct logic_test *test;
     } as;
 };
 
 struct logic_var {
     const struct logic_path *path;
     const struct logic_node *otherwise; /* NULL: null */
+};
+
+struct logic_test {
+    const struct logic_path *path;
+    uint32_t hash, len; /* of the only name of the path; len UINT32_MAX when it has more */
+    struct cfg_flag_value literal;
 };
 
 struct logic_in_set {
@@ -171,9 +198,15 @@ struct logic_compiler {
     size_t n_evaluators;
     const char *root; /* of paths in errors: "definition.targeting" */
     struct cfg_error *err;
-    char path[160]; /* where compiling is */
-    size_t path_len;
+    const struct logic_place *place; /* where compiling is */
     unsigned depth, deepest;
+};
+
+/* One step of the way to a rule, on the stack of whoever compiles it: spelt out only when something is refused. */
+struct logic_place {
+    const struct logic_place *up;
+    const char *name; /* NULL: index */
+    long index;
 };
 
 /* Compiles a rule into *out. CFG_E_VALUE (with path), CFG_E_UNSUPPORTED (an unknown operator), CFG_E_LIMIT,
@@ -188,8 +221,9 @@ CFG_MUST_CHECK int cfg_logic_compile_var(struct logic_node *out, struct logic_co
 CFG_MUST_CHECK int cfg_logic_literal(struct logic_node *out, struct logic_compiler *c, const cJSON *v);
 int cfg_logic_refuse(struct logic_compiler *c, int code, const char *why, const char *hint);
 int cfg_logic_no_memory(struct logic_compiler *c);
-size_t cfg_logic_enter(struct logic_compiler *c, const char *name, long index); /* returns what cfg_logic_leave takes */
-void cfg_logic_leave(struct logic_compiler *c, size_t mark);
+/* *place must live until cfg_logic_leave. */
+void cfg_logic_enter(struct logic_compiler *c, struct logic_place *place, const char *name, long index);
+void cfg_logic_leave(struct logic_compiler *c);
 
 /* --- evaluating --- */
 
@@ -260,6 +294,9 @@ struct logic_args {
 struct logic_args cfg_logic_args(struct logic_run *r, const struct logic_node *node);
 struct cfg_flag_value cfg_logic_arg(struct logic_run *r, const struct logic_args *a, uint32_t i);
 
+/* One comparison. What cannot be compared fails, or is just not so. */
+bool cfg_logic_holds(struct logic_run *r, enum logic_op op, const struct cfg_flag_value *a,
+                     const struct cfg_flag_value *b);
 struct cfg_flag_value cfg_logic_compare(struct logic_run *r, const struct logic_node *node);
 struct cfg_flag_value cfg_logic_arithmetic(struct logic_run *r, const struct logic_node *node);
 struct cfg_flag_value cfg_logic_string(struct logic_run *r, const struct logic_node *node);

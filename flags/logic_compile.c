@@ -6,10 +6,21 @@
 
 /* --- errors, with where they are --- */
 
+static size_t put_place(char *out, size_t size, const struct logic_place *place)
+{
+    size_t at = place->up ? put_place(out, size, place->up) : 0;
+    int n = place->name ? snprintf(out + at, size - at, ".%s", place->name)
+                        : snprintf(out + at, size - at, "[%ld]", place->index);
+    return n > 0 && (size_t)n < size - at ? at + (size_t)n : size - 1;
+}
+
 int cfg_logic_refuse(struct logic_compiler *c, int code, const char *why, const char *hint)
 {
-    (void)cfg_fail(c->err, code, "%s%s: %s", c->root, c->path, why);
-    cfg_error_set_path(c->err, "%s%s", c->root, c->path);
+    char path[160] = "";
+    if (c->place)
+        (void)put_place(path, sizeof path, c->place);
+    (void)cfg_fail(c->err, code, "%s%s: %s", c->root, path, why);
+    cfg_error_set_path(c->err, "%s%s", c->root, path);
     if (hint)
         cfg_error_set_hint(c->err, "%s", hint);
     return code;
@@ -20,19 +31,15 @@ int cfg_logic_no_memory(struct logic_compiler *c)
     return cfg_fail(c->err, CFG_E_NOMEM, "no memory for a flag's rules");
 }
 
-size_t cfg_logic_enter(struct logic_compiler *c, const char *name, long index)
+void cfg_logic_enter(struct logic_compiler *c, struct logic_place *place, const char *name, long index)
 {
-    size_t mark = c->path_len, room = sizeof c->path - mark;
-    int n = name ? snprintf(c->path + mark, room, ".%s", name) : snprintf(c->path + mark, room, "[%ld]", index);
-    if (n > 0)
-        c->path_len += (size_t)n < room ? (size_t)n : room - 1;
-    return mark;
+    *place = (struct logic_place){c->place, name, index};
+    c->place = place;
 }
 
-void cfg_logic_leave(struct logic_compiler *c, size_t mark)
+void cfg_logic_leave(struct logic_compiler *c)
 {
-    c->path[mark] = '\0';
-    c->path_len = mark;
+    c->place = c->place->up;
 }
 
 /* --- literals --- */
@@ -97,8 +104,28 @@ static int literal_value(struct cfg_flag_value *out, struct logic_compiler *c, c
     return 0;
 }
 
+/* A string's value lies with the string. */
+static int string_literal(struct logic_node *out, struct logic_compiler *c, const char *text)
+{
+    struct arena_string *s = (struct arena_string *)(uintptr_t)cfg_arena_intern_tree(c->arena, text);
+    if (s == NULL)
+        return cfg_logic_no_memory(c);
+    s->value = value_string(s->bytes, s->len);
+    *out = (struct logic_node){.op = OP_LITERAL, .as = {.literal = &s->value}};
+    return 0;
+}
+
 int cfg_logic_literal(struct logic_node *out, struct logic_compiler *c, const cJSON *v)
 {
+    static const struct cfg_flag_value constants[] = {{CFG_VALUE_NULL, 0, {.number = 0}},
+                                                      {CFG_VALUE_BOOL, 0, {.boolean = false}},
+                                                      {CFG_VALUE_BOOL, 0, {.boolean = true}}};
+    if (cJSON_IsString(v))
+        return string_literal(out, c, v->valuestring);
+    *out =
+        (struct logic_node){.op = OP_LITERAL, .as = {.literal = &constants[cJSON_IsBool(v) ? 1 + cJSON_IsTrue(v) : 0]}};
+    if (cJSON_IsNull(v) || cJSON_IsBool(v))
+        return 0;
     struct cfg_flag_value *value = cfg_arena_take(c->arena, sizeof *value);
     if (value == NULL)
         return cfg_logic_no_memory(c);
@@ -122,14 +149,16 @@ static uint32_t as_index(const char *s, size_t n)
 }
 
 /* NULL without memory. The empty text is the path of no segments: the data itself. */
-static const struct logic_path *make_path(struct arena *a, const char *text, size_t len)
+static const struct logic_path *path_of(struct arena *a, const struct arena_string *whole)
 {
+    const char *text = whole->bytes;
+    size_t len = whole->len;
     uint32_t n = len > 0;
     for (size_t i = 0; i < len; i++)
         n += text[i] == '.';
-    struct logic_path *path = cfg_arena_take(a, sizeof *path + n * sizeof path->segments[0]);
+    struct logic_path *path = whole->path ? NULL : cfg_arena_take(a, sizeof *path + n * sizeof path->segments[0]);
     if (path == NULL)
-        return NULL;
+        return whole->path;
     path->n = n;
     for (uint32_t i = 0; i < n; i++) {
         const char *dot = memchr(text, '.', len);
@@ -141,6 +170,7 @@ static const struct logic_path *make_path(struct arena *a, const char *text, siz
         text += m + (dot != NULL);
         len -= m + (dot != NULL);
     }
+    ((struct arena_string *)(uintptr_t)whole)->path = path; /* still being built */
     return path;
 }
 
@@ -160,16 +190,10 @@ static int fixed_var(struct logic_node *out, struct logic_compiler *c, const cJS
     struct logic_var *var = cfg_arena_take(c->arena, sizeof *var);
     if (var == NULL)
         return cfg_logic_no_memory(c);
-    const char *text = "";
-    size_t len = 0;
-    if (cJSON_IsString(path)) {
-        const struct arena_string *s = cfg_arena_intern_tree(c->arena, path->valuestring);
-        if (s == NULL)
-            return cfg_logic_no_memory(c);
-        text = s->bytes;
-        len = s->len;
-    }
-    var->path = make_path(c->arena, text, len);
+    const struct arena_string *s = cfg_arena_intern_tree(c->arena, cJSON_IsString(path) ? path->valuestring : "");
+    if (s == NULL)
+        return cfg_logic_no_memory(c);
+    var->path = path_of(c->arena, s);
     if (var->path == NULL)
         return cfg_logic_no_memory(c);
     *out = (struct logic_node){.op = OP_VAR, .as = {.var = var}};
@@ -266,9 +290,10 @@ static int compile_array(struct logic_node *out, struct logic_compiler *c, const
         return cfg_logic_refuse(c, CFG_E_LIMIT, "an array has more than 65535 items", NULL);
     int rc = 0;
     for (const cJSON *k = v->child; rc == 0 && k != NULL; k = k->next, i++) {
-        size_t mark = cfg_logic_enter(c, NULL, (long)i);
+        struct logic_place place;
+        cfg_logic_enter(c, &place, NULL, (long)i);
         rc = cfg_logic_compile_node(&kids[i], c, k);
-        cfg_logic_leave(c, mark);
+        cfg_logic_leave(c);
     }
     *out = (struct logic_node){.op = OP_ARRAY, .n = (uint16_t)n, .as = {.kids = kids}};
     return rc;
@@ -282,11 +307,12 @@ static int compile_object(struct logic_node *out, struct logic_compiler *c, cons
         return cfg_logic_refuse(c, CFG_E_VALUE, "a rule has one operator, this object has several members", NULL);
     if (v->child->next != NULL)
         return cfg_logic_literal(out, c, v);
-    size_t mark = cfg_logic_enter(c, v->child->string, 0);
+    struct logic_place place;
+    cfg_logic_enter(c, &place, v->child->string, 0);
     int rc = c->rules == CFG_RULES_FLAGD && strcmp(v->child->string, "$ref") == 0
                  ? compile_ref(out, c, v->child)
                  : cfg_logic_compile_operator(out, c, v->child);
-    cfg_logic_leave(c, mark);
+    cfg_logic_leave(c);
     return rc;
 }
 
@@ -306,7 +332,6 @@ int cfg_logic_compile_node(struct logic_node *out, struct logic_compiler *c, con
 int cfg_logic_compile(struct logic_node *out, struct logic_compiler *c, const cJSON *rule)
 {
     c->depth = c->deepest = 0;
-    c->path_len = 0;
-    c->path[0] = '\0';
+    c->place = NULL;
     return cfg_logic_compile_node(out, c, rule);
 }

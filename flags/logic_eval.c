@@ -56,27 +56,38 @@ struct cfg_flag_value cfg_logic_arg(struct logic_run *r, const struct logic_args
 
 /* --- the context --- */
 
-const struct cfg_flag_value *cfg_logic_member(const struct cfg_flag_value *v, const char *name, size_t len,
-                                              uint32_t hash)
+static inline const struct cfg_flag_value *member(const struct cfg_flag_value *v, const char *name, size_t len,
+                                                  uint32_t hash)
 {
     if (v->kind != CFG_VALUE_OBJECT)
         return NULL;
     for (const struct cfg_flag_member *m = v->as.members, *end = m + v->len; m < end; m++)
-        if (m->hash == hash && m->name_len == len && memcmp(m->name, name, len) == 0)
+        if (m->hash == hash && m->name_len == len && same_bytes(m->name, name, len))
             return &m->value;
     return NULL;
 }
 
-const struct cfg_flag_value *cfg_logic_find(const struct cfg_flag_value *data, const struct logic_path *path)
+const struct cfg_flag_value *cfg_logic_member(const struct cfg_flag_value *v, const char *name, size_t len,
+                                              uint32_t hash)
+{
+    return member(v, name, len, hash);
+}
+
+static inline const struct cfg_flag_value *find(const struct cfg_flag_value *data, const struct logic_path *path)
 {
     for (uint32_t i = 0; data != NULL && i < path->n; i++) {
         const struct logic_segment *s = &path->segments[i];
         if (data->kind == CFG_VALUE_ARRAY)
             data = s->index < data->len ? &data->as.items[s->index] : NULL;
         else
-            data = cfg_logic_member(data, s->name->bytes, s->name->len, s->name->hash);
+            data = member(data, s->name->bytes, s->name->len, s->name->hash);
     }
     return data;
+}
+
+const struct cfg_flag_value *cfg_logic_find(const struct cfg_flag_value *data, const struct logic_path *path)
+{
+    return find(data, path);
 }
 
 static const struct cfg_flag_value *child(const struct cfg_flag_value *data, const char *name, size_t len)
@@ -112,15 +123,13 @@ static struct cfg_flag_value eval_var(struct logic_run *r, const struct logic_va
 {
     if (r->scope->data.len > LARGE && !cfg_logic_charge(r, r->scope->data.len / LARGE))
         return value_null();
-    const struct cfg_flag_value *found = cfg_logic_find(&r->scope->data, var->path);
+    const struct cfg_flag_value *found = find(&r->scope->data, var->path);
     if (found != NULL)
         return *found;
     return var->otherwise ? cfg_logic_eval(r, var->otherwise) : value_null();
 }
 
-/* --- control --- */
-
-static bool truthy(const struct cfg_flag_value *v)
+static inline bool truthy(const struct cfg_flag_value *v)
 {
     switch (v->kind) {
     case CFG_VALUE_BOOL:
@@ -150,23 +159,110 @@ static void note_branch(struct logic_run *r, uint32_t index)
         r->explain->fn(r->explain->user, &note);
 }
 
-static struct cfg_flag_value eval_if(struct logic_run *r, const struct logic_node *node)
+/* --- tests --- */
+
+static bool same_text(const struct cfg_flag_value *a, const struct cfg_flag_value *b)
+{
+    return a->len == b->len && same_bytes(a->as.string, b->as.string, a->len);
+}
+
+static bool is_one_of(const struct cfg_flag_value *v, const struct cfg_flag_value *list)
+{
+    for (uint32_t i = 0; v->kind == CFG_VALUE_STRING && i < list->len; i++)
+        if (same_text(v, &list->as.items[i]))
+            return true;
+    return false;
+}
+
+static inline bool compare_numbers(enum logic_op op, double x, double y)
+{
+    return op == OP_LT ? x < y : op == OP_LE ? x <= y : op == OP_GT ? x > y : x >= y;
+}
+
+static inline const struct cfg_flag_value *find_tested(const struct cfg_flag_value *data, const struct logic_test *t)
+{
+    static const struct cfg_flag_value null = {CFG_VALUE_NULL, 0, {.number = 0}};
+    const struct cfg_flag_value *found = NULL;
+    if (t->len == UINT32_MAX || data->kind != CFG_VALUE_OBJECT)
+        found = find(data, t->path);
+    else
+        found = member(data, t->path->segments[0].name->bytes, t->len, t->hash);
+    return found ? found : &null;
+}
+
+/* The same answers as the operators themselves give; each falls back to them where types differ. */
+static inline struct cfg_flag_value eval_test(struct logic_run *r, const struct logic_node *node)
+{
+    const struct logic_test *t = node->as.test;
+    const struct cfg_flag_value *found, *literal = &t->literal;
+    enum logic_op op = (enum logic_op)node->bits;
+    if (r->scope->data.len > LARGE && !cfg_logic_charge(r, r->scope->data.len / LARGE))
+        return value_null();
+    found = find_tested(&r->scope->data, t);
+    bool texts = found->kind == CFG_VALUE_STRING && literal->kind == CFG_VALUE_STRING;
+    switch (op) {
+    case OP_EQ:
+    case OP_SAME:
+        return value_bool(texts ? same_text(found, literal) : cfg_logic_holds(r, op, found, literal));
+    case OP_NE:
+    case OP_NOT_SAME:
+        return value_bool(texts ? !same_text(found, literal) : cfg_logic_holds(r, op, found, literal));
+    case OP_IN:
+        return value_bool(is_one_of(found, literal));
+    case OP_STARTS_WITH:
+    case OP_ENDS_WITH:
+        break;
+    default:
+        if (found->kind == CFG_VALUE_NUMBER && literal->kind == CFG_VALUE_NUMBER)
+            return value_bool(compare_numbers(op, found->as.number, literal->as.number));
+        return value_bool(cfg_logic_holds(r, op, found, literal));
+    }
+    if (!texts)
+        return value_null();
+    if (literal->len > found->len)
+        return value_bool(false);
+    size_t at = op == OP_STARTS_WITH ? 0 : found->len - literal->len;
+    return value_bool(same_bytes(found->as.string + at, literal->as.string, literal->len));
+}
+
+static inline struct cfg_flag_value eval_condition(struct logic_run *r, const struct logic_node *node)
+{
+    return node->op == OP_TEST ? eval_test(r, node) : cfg_logic_eval(r, node);
+}
+
+/* --- control --- */
+
+/* {"if": x} with x no array: an error by the tables, else the same as {"if": [x]}, spread when it gives an array. */
+static struct cfg_flag_value eval_bare_if(struct logic_run *r, const struct logic_node *node)
 {
     struct logic_args a = cfg_logic_args(r, node);
     if (a.bare && r->rules == CFG_RULES_JSONLOGIC)
         return cfg_logic_fail(r, LOGIC_BAD_ARGUMENTS);
-    uint32_t i = 0;
-    for (; i + 1 < a.n; i += 2) {
+    for (uint32_t i = 0; i + 1 < a.n; i += 2) {
         struct cfg_flag_value condition = cfg_logic_arg(r, &a, i);
+        if (truthy(&condition))
+            return cfg_logic_arg(r, &a, i + 1);
+    }
+    return cfg_logic_arg(r, &a, a.n & ~1U);
+}
+
+static struct cfg_flag_value eval_if(struct logic_run *r, const struct logic_node *node)
+{
+    const struct logic_node *kids = node->as.kids;
+    uint32_t i = 0, n = node->n;
+    if (node->bits & NODE_BARE)
+        return eval_bare_if(r, node);
+    for (; i + 1 < n; i += 2) {
+        struct cfg_flag_value condition = eval_condition(r, &kids[i]);
         if (r->error)
             return value_null();
         if (truthy(&condition)) {
             note_branch(r, i / 2);
-            return cfg_logic_arg(r, &a, i + 1);
+            return cfg_logic_eval(r, &kids[i + 1]);
         }
     }
     note_branch(r, i / 2);
-    return cfg_logic_arg(r, &a, i);
+    return i < n ? cfg_logic_eval(r, &kids[i]) : value_null();
 }
 
 /* The first operand that decides, else the last one; false of none. */
@@ -292,6 +388,7 @@ static struct cfg_flag_value eval_operator(struct logic_run *r, const struct log
     case OP_MISSING_SOME:
         return cfg_logic_data(r, node);
     case OP_LITERAL:
+    case OP_TEST:
     case OP_VAR:
     case OP_FLAG_KEY:
     case OP_TIMESTAMP:
@@ -305,6 +402,8 @@ struct cfg_flag_value cfg_logic_eval(struct logic_run *r, const struct logic_nod
     switch (node->op) {
     case OP_LITERAL:
         return *node->as.literal;
+    case OP_TEST:
+        return eval_test(r, node);
     case OP_VAR:
         return eval_var(r, node->as.var);
     case OP_FLAG_KEY:

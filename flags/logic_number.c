@@ -137,8 +137,8 @@ static bool equal_without_numbers(bool *out, const struct logic_run *r, const st
     return false;
 }
 
-/* One step of a chain. What cannot be compared fails, or is just not so. */
-static bool holds(struct logic_run *r, enum logic_op op, const struct cfg_flag_value *a, const struct cfg_flag_value *b)
+bool cfg_logic_holds(struct logic_run *r, enum logic_op op, const struct cfg_flag_value *a,
+                     const struct cfg_flag_value *b)
 {
     double x, y;
     bool equal;
@@ -174,7 +174,7 @@ struct cfg_flag_value cfg_logic_compare(struct logic_run *r, const struct logic_
     enum logic_op op = (enum logic_op)node->op;
     if (node->n == 2 && (node->bits & NODE_BARE) == 0) { /* nearly all of them */
         struct cfg_flag_value a = cfg_logic_eval(r, &node->as.kids[0]), b = cfg_logic_eval(r, &node->as.kids[1]);
-        return value_bool(holds(r, op, &a, &b));
+        return value_bool(cfg_logic_holds(r, op, &a, &b));
     }
     struct logic_args args = cfg_logic_args(r, node);
     if (args.n < 2) {
@@ -184,7 +184,7 @@ struct cfg_flag_value cfg_logic_compare(struct logic_run *r, const struct logic_
     struct cfg_flag_value before = cfg_logic_arg(r, &args, 0);
     for (uint32_t i = 1; i < args.n; i++) {
         struct cfg_flag_value v = cfg_logic_arg(r, &args, i);
-        if (r->error || !holds(r, op, &before, &v))
+        if (r->error || !cfg_logic_holds(r, op, &before, &v))
             return value_bool(false);
         before = v;
     }

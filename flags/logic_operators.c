@@ -118,9 +118,10 @@ static int compile_operands(struct logic_node *out, struct logic_compiler *c, co
     int rc = 0;
     long i = 0;
     for (const cJSON *k = args->child; rc == 0 && k != NULL; k = k->next, i++) {
-        size_t mark = cfg_logic_enter(c, NULL, i);
+        struct logic_place place;
+        cfg_logic_enter(c, &place, NULL, i);
         rc = cfg_logic_compile_node(&kids[i], c, k);
-        cfg_logic_leave(c, mark);
+        cfg_logic_leave(c);
     }
     return rc;
 }
@@ -276,10 +277,11 @@ static int compile_fractional(struct logic_node *out, struct logic_compiler *c, 
     int rc = has_key ? cfg_logic_compile_node(kids, c, args->child) : 0;
     long i = 0;
     for (const cJSON *e = first; rc == 0 && e != NULL; e = e->next, i++) {
-        size_t mark = cfg_logic_enter(c, NULL, i + has_key);
+        struct logic_place place;
+        cfg_logic_enter(c, &place, NULL, i + has_key);
         const char *bad = bad_entry(e);
         rc = bad ? refuse_fractional(out, c, bad) : compile_entry(&kids[1 + 2 * i], c, e);
-        cfg_logic_leave(c, mark);
+        cfg_logic_leave(c);
         if (bad)
             return rc;
     }
@@ -293,6 +295,53 @@ static int compile_fractional(struct logic_node *out, struct logic_compiler *c, 
                                .n = (uint16_t)n,
                                .weight_total = (uint32_t)total,
                                .as = {.kids = kids}};
+    return 0;
+}
+
+/* --- tests: what most conditions are --- */
+
+static bool is_fixed_var(const struct logic_node *node)
+{
+    return node->op == OP_VAR && node->as.var->otherwise == NULL;
+}
+
+static bool is_test_literal(const struct logic_node *node, enum logic_op op)
+{
+    if (node->op != OP_LITERAL)
+        return false;
+    const struct cfg_flag_value *v = node->as.literal;
+    if (op != OP_IN)
+        return v->kind == CFG_VALUE_STRING ||
+               (v->kind == CFG_VALUE_NUMBER && op != OP_STARTS_WITH && op != OP_ENDS_WITH);
+    bool strings = v->kind == CFG_VALUE_ARRAY;
+    for (uint32_t i = 0; strings && i < v->len; i++)
+        strings = v->as.items[i].kind == CFG_VALUE_STRING;
+    return strings;
+}
+
+/* An attribute against a literal becomes one node. */
+static int make_test(struct logic_node *node, struct logic_compiler *c, enum logic_op op)
+{
+    bool symmetric = op >= OP_EQ && op <= OP_NOT_SAME;
+    bool testable =
+        symmetric || (op >= OP_LT && op <= OP_GE) || op == OP_IN || op == OP_STARTS_WITH || op == OP_ENDS_WITH;
+    if (!testable || node->n != 2 || (node->bits & NODE_BARE))
+        return 0;
+    const struct logic_node *a = &node->as.kids[0], *b = &node->as.kids[1];
+    if (symmetric && is_fixed_var(b)) {
+        const struct logic_node *swap = a;
+        a = b;
+        b = swap;
+    }
+    if (!is_fixed_var(a) || !is_test_literal(b, op))
+        return 0;
+    struct logic_test *test = cfg_arena_take(c->arena, sizeof *test);
+    if (test == NULL)
+        return cfg_logic_no_memory(c);
+    const struct logic_path *path = a->as.var->path;
+    const struct arena_string *name = path->n == 1 ? path->segments[0].name : NULL;
+    *test = (struct logic_test){path, name ? name->hash : 0, name ? name->len : UINT32_MAX, *b->as.literal};
+    *node = (struct logic_node){.op = OP_TEST, .bits = (uint8_t)op, .as = {.test = test}};
     return 0;
 }
 
@@ -332,7 +381,9 @@ static int compile_list(struct logic_node *out, struct logic_compiler *c, const 
     if (rc == 0 && c->rules == CFG_RULES_FLAGD && o->folds && all_literals(out))
         return fold(out, c);
     if (rc == 0 && o->op == OP_IN)
-        return make_set(out, c);
+        rc = make_set(out, c);
+    if (rc == 0 && c->rules == CFG_RULES_FLAGD && out->op == o->op)
+        rc = make_test(out, c, o->op);
     return rc;
 }
 

@@ -39,28 +39,32 @@ struct flag_extras {
     struct flag_share group;
 };
 
+/* What every evaluation reads comes first, in one cache line; the name lies right behind the struct. */
 struct cfg_flag_program {
-    struct cfg_flag_set *set;
-    const struct arena_string *name;
-    const struct flag_variant *variants;
-    const struct flag_variant *standard, *off; /* NULL when none is named */
-    const struct logic_node *rule;             /* NULL without targeting */
-    const struct flag_extras *extras;          /* NULL: nothing beyond flagd and the kill switch */
+    const struct flag_variant *answer; /* of whoever asks, without targeting; NULL: the caller's default */
+    const struct logic_node *rule;     /* NULL without targeting */
+    const struct flag_extras *extras;  /* NULL: nothing beyond flagd and the kill switch */
     const cJSON *metadata;
     const char *broken; /* an OpenFeature error code that is its only answer */
+    const struct flag_variant *variants;
     uint32_t n_variants;
-    uint8_t type, hash_version;
+    uint8_t type, hash_version, answer_reason;
+    bool depends; /* on the context: answer is not all there is to say */
     bool enabled, state;
-    uint8_t visit; /* while prerequisites are checked, see set_check.c */
+    uint8_t visit;                             /* while prerequisites are checked, see set_check.c */
+    const struct flag_variant *standard, *off; /* NULL when none is named */
+    struct cfg_flag_set *set;
+    const struct arena_string *name;
 };
 
 struct set_slot {
-    uint32_t hash, index; /* of the flag, from 1; 0 is empty */
+    uint32_t hash, len;                  /* of the name */
+    const struct cfg_flag_program *flag; /* NULL: empty */
 };
 
 struct cfg_flag_set {
     struct arena arena;
-    struct cfg_flag_program *flags;
+    struct cfg_flag_program **flags; /* in the order of the source */
     struct set_slot *slots;
     size_t n_flags;
     uint32_t mask;
@@ -84,6 +88,8 @@ const cJSON *cfg_flag_copy_tree(struct arena *a, const cJSON *v);
 /* Resolves prerequisites and checks them and the groups across the set (set_check.c). */
 CFG_MUST_CHECK int cfg_flag_set_check(struct cfg_flag_set *set, bool keep_broken, struct cfg_error *err);
 
+/* Fills in what the flag answers without targeting, once everything else is known. */
+void cfg_flag_settle(struct cfg_flag_program *p);
 /* The variant of that name, or NULL. */
 const struct flag_variant *cfg_flag_find_variant(const struct cfg_flag_program *p, const char *name, size_t len);
 

@@ -43,12 +43,29 @@ static struct cfg_flag_set *new_set(size_t n, size_t expected_bytes)
     return set;
 }
 
-static void add_slot(struct cfg_flag_set *set, uint32_t index)
+static void add_slot(struct cfg_flag_set *set, const struct cfg_flag_program *p)
 {
-    uint32_t hash = set->flags[index].name->hash, at = hash & set->mask;
-    while (set->slots[at].index != 0)
+    uint32_t at = p->name->hash & set->mask;
+    while (set->slots[at].flag != NULL)
         at = (at + 1) & set->mask;
-    set->slots[at] = (struct set_slot){hash, index + 1};
+    set->slots[at] = (struct set_slot){p->name->hash, p->name->len, p};
+}
+
+/* A flag with its name right behind it; NULL without memory. */
+static struct cfg_flag_program *add_flag(struct cfg_flag_set *set, size_t index, const char *name)
+{
+    size_t len = strlen(name);
+    struct cfg_flag_program *p = cfg_arena_take(&set->arena, sizeof *p + sizeof(struct arena_string) + len + 1);
+    if (p == NULL || len >= UINT32_MAX)
+        return NULL;
+    struct arena_string *s = (struct arena_string *)(p + 1);
+    s->hash = cfg_flag_name_hash(name, len);
+    s->len = (uint32_t)len;
+    memcpy(s->bytes, name, len);
+    p->set = set;
+    p->name = s;
+    set->flags[index] = p;
+    return p;
 }
 
 /* The evaluators' records live only while compiling; their nodes are the arena's. NULL without memory. */
@@ -92,17 +109,15 @@ static int compile_flags(struct cfg_flag_set *set, struct flag_compiler *c, cons
 {
     uint32_t i = 0;
     for (const cJSON *f = source->flags->child; f != NULL; f = f->next, i++) {
-        struct cfg_flag_program *p = &set->flags[i];
-        p->set = set;
-        p->name = cfg_arena_intern(&set->arena, f->string, strlen(f->string));
-        if (p->name == NULL)
+        struct cfg_flag_program *p = add_flag(set, i, f->string);
+        if (p == NULL)
             return cfg_logic_no_memory(&c->logic);
         int rc = cfg_flag_parse(p, c, source->plain ? NULL : f, source->plain ? f : NULL);
         if (rc != 0 && (!source->keep_broken || rc == CFG_E_NOMEM))
             return name_flag(c->logic.err, f->string, rc);
         if (rc != 0)
             keep_as_broken(p);
-        add_slot(set, i);
+        add_slot(set, p);
     }
     return 0;
 }
@@ -163,6 +178,8 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
         rc = compile_unused(&c);
     if (rc == 0)
         rc = cfg_flag_set_check(set, source->keep_broken, err);
+    for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
+        cfg_flag_settle(set->flags[i]);
     cfg_arena_seal(&set->arena);
     cJSON_free(evaluators);
     return rc;
@@ -209,9 +226,10 @@ int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, cons
     int rc = CFG_E_NOMEM;
     if (list != NULL) {
         c.logic.arena = &set->arena;
-        set->flags->set = set;
-        set->flags->name = cfg_arena_intern(&set->arena, name, strlen(name));
-        rc = set->flags->name ? cfg_flag_parse(set->flags, &c, envelope, NULL) : CFG_E_NOMEM;
+        struct cfg_flag_program *p = add_flag(set, 0, name);
+        rc = p ? cfg_flag_parse(p, &c, envelope, NULL) : CFG_E_NOMEM;
+        if (rc == 0)
+            cfg_flag_settle(p);
         cfg_arena_seal(&set->arena);
     }
     cJSON_free(list);
@@ -221,7 +239,7 @@ int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, cons
         cfg_flag_set_free(set);
         return rc;
     }
-    *out = set->flags;
+    *out = set->flags[0];
     return 0;
 }
 
@@ -236,28 +254,7 @@ void cfg_flag_free(struct cfg_flag_program *p)
         cfg_flag_set_free(p->set);
 }
 
-/* --- finding --- */
-
-const struct cfg_flag_program *cfg_flag_set_find(const struct cfg_flag_set *set, const char *name, size_t len)
-{
-    uint32_t hash = cfg_flag_name_hash(name, len), at = hash & set->mask;
-    for (const struct set_slot *s; (s = &set->slots[at])->index != 0; at = (at + 1) & set->mask) {
-        const struct cfg_flag_program *p = &set->flags[s->index - 1];
-        if (s->hash == hash && p->name->len == len && memcmp(p->name->bytes, name, len) == 0)
-            return p;
-    }
-    return NULL;
-}
-
-struct cfg_flag_result cfg_flag_set_eval(const struct cfg_flag_set *set, const char *name, size_t len,
-                                         enum cfg_flag_type want, const struct cfg_flag_context *context)
-{
-    const struct cfg_flag_program *p = cfg_flag_set_find(set, name, len);
-    if (p == NULL)
-        return (struct cfg_flag_result){
-            .reason = CFG_REASON_ERROR, .error = "FLAG_NOT_FOUND", .metadata = set->metadata};
-    return cfg_flag_eval_with(p, want, context);
-}
+/* --- reading it --- */
 
 size_t cfg_flag_set_count(const struct cfg_flag_set *set)
 {
@@ -266,7 +263,7 @@ size_t cfg_flag_set_count(const struct cfg_flag_set *set)
 
 const struct cfg_flag_program *cfg_flag_set_at(const struct cfg_flag_set *set, size_t index)
 {
-    return index < set->n_flags ? &set->flags[index] : NULL;
+    return index < set->n_flags ? set->flags[index] : NULL;
 }
 
 size_t cfg_flag_set_bytes(const struct cfg_flag_set *set)
