@@ -104,25 +104,36 @@ static struct decision failed(const char *error)
     return (struct decision){CFG_REASON_ERROR, NULL, error};
 }
 
+static void note_variant(const struct logic_run *r, struct cfg_slice name, bool holds)
+{
+    struct cfg_flag_note n = {.kind = CFG_NOTE_VARIANT, .name = name, .holds = holds};
+    note(r, &n);
+}
+
 static struct decision apply_rule(const struct cfg_flag_program *p, struct logic_run *r)
 {
     r->flag_key = slice_of(p->name);
+    r->seed = p->seed;
     r->hash_version = p->hash_version;
     struct cfg_flag_value v = cfg_logic_eval(r, p->rule);
     if (r->error || v.kind >= CFG_VALUE_ARRAY)
         return failed("GENERAL");
     if (v.kind == CFG_VALUE_NULL)
         return (struct decision){CFG_REASON_DEFAULT, p->standard, NULL};
-    struct cfg_slice text = cfg_logic_text(r, &v);
+    struct cfg_slice text = {v.as.string, v.len};
+    if (v.kind != CFG_VALUE_STRING)
+        text = cfg_logic_text(r, &v);
     const struct flag_variant *variant = r->error ? NULL : cfg_flag_find_variant(p, text.ptr, text.len);
-    struct cfg_flag_note n = {.kind = CFG_NOTE_VARIANT, .name = text, .holds = variant != NULL};
-    note(r, &n);
+    if (r->explain)
+        note_variant(r, text, variant != NULL);
     return variant ? (struct decision){CFG_REASON_TARGETING_MATCH, variant, NULL} : failed("GENERAL");
 }
 
 /* The kill switch is outermost: it holds whatever the definition's own state says. */
 void cfg_flag_settle(struct cfg_flag_program *p)
 {
+    cfg_murmur3_init(&p->seed);
+    cfg_murmur3_add(&p->seed, p->name->bytes, p->name->len);
     p->depends = (p->rule || p->extras) && p->enabled && p->state && !p->broken;
     p->answer = !p->enabled ? p->off : p->state && !p->broken ? p->standard : NULL;
     p->answer_reason = p->broken                  ? CFG_REASON_ERROR
@@ -138,11 +149,12 @@ static struct decision constant(const struct cfg_flag_program *p)
 
 static struct decision decide(const struct cfg_flag_program *p, struct logic_run *r)
 {
-    struct cfg_flag_note killed = {.kind = CFG_NOTE_KILLED};
-    if (!p->enabled && !p->broken)
-        note(r, &killed);
-    if (!p->depends)
+    if (!p->depends) {
+        struct cfg_flag_note killed = {.kind = CFG_NOTE_KILLED};
+        if (!p->enabled && !p->broken)
+            note(r, &killed);
         return constant(p);
+    }
     if (p->extras && !(passes_shares(p->extras, r) && passes_requirements(p->extras, r)))
         return r->error ? failed("GENERAL") : (struct decision){CFG_REASON_DISABLED, p->off, NULL};
     return p->rule ? apply_rule(p, r) : constant(p);
@@ -194,6 +206,7 @@ static struct decision run(const struct cfg_flag_program *p, const struct cfg_fl
     r.size = sizeof stack;
     r.work = LOGIC_WORK;
     r.hash_version = 2;
+    cfg_murmur3_init(&r.seed);
     r.rules = CFG_RULES_FLAGD;
     r.error = LOGIC_OK;
     if (context) {

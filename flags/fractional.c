@@ -11,8 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { HASH_AT_ONCE = 128 };
-
 static const struct cfg_flag_value *targeting_key(const struct logic_run *r)
 {
     static const char name[] = "targetingKey";
@@ -23,23 +21,6 @@ static const struct cfg_flag_value *targeting_key(const struct logic_run *r)
             return m->value.kind == CFG_VALUE_STRING ? &m->value : NULL;
     }
     return NULL;
-}
-
-static uint32_t hash_pair(struct cfg_slice a, struct cfg_slice b)
-{
-    char both[HASH_AT_ONCE];
-    if (a.len + b.len <= sizeof both) { /* in one go: nearly always */
-        if (a.len > 0)
-            memcpy(both, a.ptr, a.len);
-        if (b.len > 0)
-            memcpy(both + a.len, b.ptr, b.len);
-        return cfg_murmur3(both, a.len + b.len);
-    }
-    struct cfg_murmur3 h;
-    cfg_murmur3_init(&h);
-    cfg_murmur3_add(&h, a.ptr, a.len);
-    cfg_murmur3_add(&h, b.ptr, b.len);
-    return cfg_murmur3_end(&h);
 }
 
 /* Of the flag's name and the targeting key. */
@@ -53,8 +34,10 @@ static bool hash_implicit(uint32_t *out, struct logic_run *r)
         const struct cfg_flag_value array = value_array(pair, 2);
         return cfg_cbor_hash(out, r, &array);
     }
-    *out = hash_pair(r->flag_key, (struct cfg_slice){key->as.string, key->len});
-    return true;
+    struct cfg_murmur3 h = r->seed;
+    cfg_murmur3_add(&h, key->as.string, key->len);
+    *out = cfg_murmur3_end(&h);
+    return cfg_logic_charge(r, key->len / 64);
 }
 
 static bool hash_operand(uint32_t *out, struct logic_run *r, const struct logic_node *operand)
@@ -119,9 +102,10 @@ static bool is_reached(const struct logic_run *r, uint32_t hash, uint64_t bucket
 
 static void note_bucket(struct logic_run *r, uint32_t index, uint64_t bucket, uint64_t total)
 {
+    if (r->explain == NULL)
+        return;
     struct cfg_flag_note note = {.kind = CFG_NOTE_BUCKET, .index = index, .bucket = bucket, .total = total};
-    if (r->explain)
-        r->explain->fn(r->explain->user, &note);
+    r->explain->fn(r->explain->user, &note);
 }
 
 struct cfg_flag_value cfg_logic_fractional(struct logic_run *r, const struct logic_node *node)

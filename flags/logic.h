@@ -13,26 +13,41 @@
 #define CFG_FLAGS_LOGIC_H
 
 #include "flags/arena.h"
+#include "flags/murmur3.h"
 #include "flags/value.h"
 
 #include <string.h>
 
 /* --- values --- */
 
-/* Names and short texts are compared without a call. */
+/* Names and short texts are compared without a call, eight bytes at a time and the last ones overlapping. */
 static inline bool same_bytes(const char *a, const char *b, size_t n)
 {
     uint64_t x, y;
-    for (; n >= 8; n -= 8, a += 8, b += 8) {
-        memcpy(&x, a, 8);
-        memcpy(&y, b, 8);
+    uint32_t v, w;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
         if (x != y)
             return false;
     }
-    for (; n > 0; n--)
-        if (*a++ != *b++)
-            return false;
-    return true;
+    if (i == n)
+        return true;
+    if (n >= 8) {
+        memcpy(&x, a + n - 8, 8);
+        memcpy(&y, b + n - 8, 8);
+        return x == y;
+    }
+    if (n < 4)
+        return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
+    memcpy(&v, a, 4);
+    memcpy(&w, b, 4);
+    if (v != w)
+        return false;
+    memcpy(&v, a + n - 4, 4);
+    memcpy(&w, b + n - 4, 4);
+    return v == w;
 }
 
 static inline struct cfg_flag_value value_null(void)
@@ -246,6 +261,7 @@ struct logic_run {
     const struct logic_scope *scope;
     const struct cfg_flag_explain *explain;
     struct cfg_slice flag_key; /* $flagd.flagKey; ptr NULL outside of flags */
+    struct cfg_murmur3 seed;   /* of flag_key, for `fractional` without a value of its own */
     int64_t timestamp;
     char *scratch;
     size_t used, size;

@@ -61,7 +61,8 @@ static inline const struct cfg_flag_value *member(const struct cfg_flag_value *v
 {
     if (v->kind != CFG_VALUE_OBJECT)
         return NULL;
-    for (const struct cfg_flag_member *m = v->as.members, *end = m + v->len; m < end; m++)
+    const struct cfg_flag_member *m = v->as.members;
+    for (uint32_t n = v->len; n > 0; n--, m++)
         if (m->hash == hash && m->name_len == len && same_bytes(m->name, name, len))
             return &m->value;
     return NULL;
@@ -154,9 +155,10 @@ bool cfg_logic_truthy(const struct cfg_flag_value *v)
 
 static void note_branch(struct logic_run *r, uint32_t index)
 {
+    if (r->explain == NULL)
+        return;
     struct cfg_flag_note note = {.kind = CFG_NOTE_RULE, .index = index};
-    if (r->explain)
-        r->explain->fn(r->explain->user, &note);
+    r->explain->fn(r->explain->user, &note);
 }
 
 /* --- tests --- */

@@ -23,12 +23,9 @@ static uint32_t load(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static uint32_t finish(uint32_t h, const uint8_t *tail, unsigned n, uint32_t total)
+static uint32_t finish(uint32_t h, uint32_t tail, uint32_t total)
 {
-    uint32_t k = 0;
-    for (unsigned i = n; i > 0; i--)
-        k = k << 8 | tail[i - 1];
-    h ^= scramble(k) ^ total;
+    h ^= scramble(tail) ^ total;
     h = (h ^ h >> 16) * 0x85ebca6bU;
     h = (h ^ h >> 13) * 0xc2b2ae35U;
     return h ^ h >> 16;
@@ -41,7 +38,10 @@ uint32_t cfg_murmur3(const void *bytes, size_t n)
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
         h = mix(h, load(p + i));
-    return finish(h, p + i, (unsigned)(n - i), (uint32_t)n);
+    uint32_t tail = 0;
+    for (size_t k = n; k > i; k--)
+        tail = tail << 8 | p[k - 1];
+    return finish(h, tail, (uint32_t)n);
 }
 
 void cfg_murmur3_init(struct cfg_murmur3 *m)
@@ -49,24 +49,34 @@ void cfg_murmur3_init(struct cfg_murmur3 *m)
     memset(m, 0, sizeof *m);
 }
 
+/* Bytes that complete no block wait in `tail`, the first in the lowest bits; every block is shifted by as many. */
 void cfg_murmur3_add(struct cfg_murmur3 *m, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes, *end = p + n;
-    m->total += (uint32_t)n;
-    while (p < end && (m->n_tail > 0 || end - p < 4)) {
-        m->tail[m->n_tail++] = *p++;
-        if (m->n_tail == 4) {
-            m->h = mix(m->h, load(m->tail));
-            m->n_tail = 0;
+    uint64_t pending = m->tail;
+    unsigned bits = m->n_tail * 8;
+    uint32_t h = m->h;
+    for (; end - p >= 4; p += 4) {
+        pending |= (uint64_t)load(p) << bits;
+        h = mix(h, (uint32_t)pending);
+        pending >>= 32;
+    }
+    for (; p < end; p++) {
+        pending |= (uint64_t)*p << bits;
+        bits += 8;
+        if (bits == 32) {
+            h = mix(h, (uint32_t)pending);
+            pending = 0;
+            bits = 0;
         }
     }
-    for (; end - p >= 4; p += 4)
-        m->h = mix(m->h, load(p));
-    while (p < end)
-        m->tail[m->n_tail++] = *p++;
+    m->h = h;
+    m->tail = (uint32_t)pending;
+    m->n_tail = bits / 8;
+    m->total += (uint32_t)n;
 }
 
 uint32_t cfg_murmur3_end(const struct cfg_murmur3 *m)
 {
-    return finish(m->h, m->tail, m->n_tail, m->total);
+    return finish(m->h, m->tail, m->total);
 }

@@ -8,9 +8,8 @@
 uint32_t cfg_murmur3(const void *bytes, size_t n);
 
 struct cfg_murmur3 {
-    uint32_t h, total;
-    uint8_t tail[4];
-    unsigned n_tail;
+    uint32_t h, total, tail;
+    uint32_t n_tail; /* bytes in tail, below 4 */
 };
 
 void cfg_murmur3_init(struct cfg_murmur3 *m);

@@ -55,6 +55,7 @@ struct cfg_flag_program {
     const struct flag_variant *standard, *off; /* NULL when none is named */
     struct cfg_flag_set *set;
     const struct arena_string *name;
+    struct cfg_murmur3 seed; /* of the name */
 };
 
 struct set_slot {
