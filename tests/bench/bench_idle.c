@@ -66,13 +66,13 @@ int main(int argc, char **argv)
     struct cfg_buf reply;
     cfg_buf_init(&reply, 1 << 20);
     for (int i = 0; i < NAMESPACES; i++) {
-        char path[64], body[400];
-        (void)snprintf(path, sizeof path, "/v1/config/ns-%d", i);
+        char body[500];
         (void)snprintf(
             body, sizeof body,
-            "{\"sampling\":{\"temperature\":0.7,\"top_k\":40},\"inference\":{\"batch_size\":%d},\"text\":\"%0250d\"}",
-            i, i);
-        if (bench_call(fd, "PATCH", path, "application/merge-patch+json", body, &reply) / 100 != 2)
+            "[{\"object\":\"config/ns-%d\",\"put\":{\"sampling\":{\"temperature\":0.7,\"top_k\":40},\"inference\":{"
+            "\"batch_size\":%d},\"text\":\"%0250d\"}}]",
+            i, i, i);
+        if (bench_call(fd, "POST", "/v1/changes", NULL, body, &reply) / 100 != 2)
             return 1;
     }
     close(fd);

@@ -172,10 +172,10 @@ int main(void)
     open_writers(ours, configd.host_port);
     for (int i = 0; i < WRITERS; i++) {
         struct cfg_buf reply;
-        char path[64];
+        char entries[sizeof document + 100];
         cfg_buf_init(&reply, 1 << 20);
-        (void)snprintf(path, sizeof path, "/v1/config/ns%d", i);
-        if (bench_call(ours[i].fd, "PATCH", path, "application/merge-patch+json", document, &reply) / 100 != 2)
+        (void)snprintf(entries, sizeof entries, "[{\"object\":\"config/ns%d\",\"put\":%s}]", i, document);
+        if (bench_call(ours[i].fd, "POST", "/v1/changes", NULL, entries, &reply) / 100 != 2)
             exit(1);
         cfg_buf_finish(&reply);
         ours[i].version = 1;
