@@ -299,7 +299,8 @@ Test(http_server, explains_what_it_cannot_read)
     expect(r, "HTTP/1.1 431 ");
     expect(r, "Content-Type: application/problem+json");
     expect(r, "\"code\":\"headers_too_large\"");
-    n = snprintf(big, size, "PUT /echo HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nContent-Length: 3145728\r\n\r\n");
+    n = snprintf(big, size,
+                 "PUT /echo HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nContent-Length: 3145728\r\n\r\n");
     memset(big + n, ' ', 3145728);
     big[n + 3145728] = '\0';
     r = ask(big);
