@@ -214,6 +214,17 @@ void cfg_hub_free(struct cfg_hub *h)
     free(h);
 }
 
+void cfg_hub_stats(const struct cfg_hub *h, struct cfg_hub_stats *out)
+{
+    *out = (struct cfg_hub_stats){0};
+    for (const struct cfg_topic *t = h->topics; t; t = t->next) {
+        out->views += t->stats.views;
+        out->frames += t->stats.frames;
+        out->bytes += t->stats.bytes;
+        out->skipped += t->stats.skipped;
+    }
+}
+
 static struct cfg_topic *find_topic(const struct cfg_hub *h, const char *deployment, const char *arm)
 {
     struct cfg_topic *t = h->topics;

@@ -71,6 +71,14 @@ void cfg_hub_unsubscribe(struct cfg_hub *h, struct cfg_subscriber *s); /* idempo
 void cfg_hub_drained(struct cfg_hub *h, struct cfg_subscriber *s);
 size_t cfg_topic_subscribers(const struct cfg_topic *t);
 size_t cfg_hub_subscribers(const struct cfg_hub *h);
+/* Counters for /metrics. */
+struct cfg_hub_stats {
+    uint64_t views;   /* composed that differed from the one before */
+    uint64_t frames;  /* given to streams: views, patches, marks */
+    uint64_t bytes;   /* of those */
+    uint64_t skipped; /* times a slow reader was given the newest view instead of every one between */
+};
+void cfg_hub_stats(const struct cfg_hub *h, struct cfg_hub_stats *out);
 bool cfg_hub_stale(const struct cfg_hub *h);
 
 /* The view of (deployment, arm) as it was at `at`, rebuilt from history: the `view` event's data as JSON text (borrowed

@@ -162,7 +162,9 @@ static void give(struct cfg_topic *t, struct cfg_subscriber *s, struct cfg_bytes
     s->rev = later(s->rev, rev);
     if (f == t->view_frame || f == t->mark_frame)
         s->stale = t->stale; /* the only frames that tell it */
-    (void)cfg_bytes_ref(f);  /* whatever send does to the topic, the bytes stay */
+    t->stats.frames++;
+    t->stats.bytes += f->len;
+    (void)cfg_bytes_ref(f); /* whatever send does to the topic, the bytes stay */
     if (!s->send(s, f))
         s->behind = true;
     (void)cfg_bytes_unref(f);
@@ -173,6 +175,7 @@ static void give_view(struct cfg_topic *t, struct cfg_subscriber *s)
     bool follows = s->view_serial != 0 && s->view_serial + 1 == t->serial && t->patch_frame != NULL;
     if (s->rev.epoch > t->label.epoch)
         s->rev = (struct cfg_rev){0, 0};
+    t->stats.skipped += s->view_serial != 0 && s->view_serial + 1 < t->serial;
     give(t, s, follows ? t->patch_frame : view_frame(t), t->label);
 }
 
@@ -270,6 +273,7 @@ enum cfg_topic_effect cfg_topic_adopt(struct cfg_topic *t, struct cfg_view_out *
     t->label = t->since = label;
     t->seen = same_epoch ? later(t->seen, label) : label;
     t->serial++;
+    t->stats.views++;
     if (same_epoch && same_pin && t->n > 0)
         make_patch(t, &before);
     cfg_view_finish(&before);

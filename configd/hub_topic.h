@@ -35,6 +35,7 @@ struct cfg_topic {
     struct cfg_slice view_json; /* inside view_frame */
     struct cfg_subscriber *first, *cursor;
     size_t n;
+    struct cfg_hub_stats stats;
 };
 
 struct cfg_topic *cfg_topic_new(const char *deployment, const char *arm); /* returned-owned; NULL without memory */

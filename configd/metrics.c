@@ -145,6 +145,23 @@ static void put_process(struct cfg_buf *out, struct cfg_app *app)
     cfg_buf_printf(out, "configd_build_info{version=\"%s\"} 1\n", CFG_VERSION);
 }
 
+static void put_streams(struct cfg_buf *out, struct cfg_app *app)
+{
+    struct cfg_hub_stats s;
+    cfg_hub_stats(app->hub, &s);
+    single(out, "configd_streams", "gauge", "Open event streams.",
+           app->streams ? (double)cfg_streams_count(app->streams) : 0);
+    single(out, "configd_workers", "gauge", "Workers connected to this replica.",
+           (double)cfg_fleet_connected(app->fleet, NULL));
+    single(out, "configd_subscribers", "gauge", "Streams that follow a deployment.",
+           (double)cfg_hub_subscribers(app->hub));
+    single(out, "configd_views_total", "counter", "Views built, once per deployment, arm and change.", (double)s.views);
+    single(out, "configd_frames_total", "counter", "Events given to the streams of deployments.", (double)s.frames);
+    single(out, "configd_frame_bytes_total", "counter", "Bytes of those events.", (double)s.bytes);
+    single(out, "configd_skipped_total", "counter", "Times a slow reader was given the newest view at once.",
+           (double)s.skipped);
+}
+
 void cfg_api_metrics(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_buf out;
@@ -152,12 +169,7 @@ void cfg_api_metrics(struct cfg_app *app, struct cfg_call *c)
     put_http(&out, app->http);
     put_etcd(&out, app);
     put_replica(&out, app);
-    single(&out, "configd_streams", "gauge", "Open event streams.",
-           app->streams ? (double)cfg_streams_count(app->streams) : 0);
-    single(&out, "configd_workers", "gauge", "Workers connected to this replica.",
-           (double)cfg_fleet_connected(app->fleet, NULL));
-    single(&out, "configd_subscribers", "gauge", "Streams that follow a deployment.",
-           (double)cfg_hub_subscribers(app->hub));
+    put_streams(&out, app);
     put_process(&out, app);
     cfg_call_reply_bytes(c, 200, "text/plain; version=0.0.4", cfg_buf_slice(&out));
     cfg_buf_finish(&out);

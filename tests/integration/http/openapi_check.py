@@ -154,7 +154,8 @@ def meta(d):
     assert all(i["namespace"] == "experiment" for i in d.expect(200, "GET", "/v1/log?namespace=experiment").json["items"])
     assert json.loads(d.expect(200, "GET", "/openapi.json").body) == json.loads(json.dumps(d.spec.document, default=str))
     text = d.expect(200, "GET", "/metrics").body.decode()
-    for name in ("configd_http_requests_total", "configd_replica_state", "configd_streams", "configd_objects", "configd_revision"):
+    for name in ("configd_http_requests_total", "configd_replica_state", "configd_streams", "configd_objects", "configd_revision",
+                 "configd_views_total", "configd_frames_total", "configd_frame_bytes_total", "configd_skipped_total", "configd_etcd_requests_total"):
         assert f"\n{name}" in text, f"no {name} in /metrics"
     backup = d.expect(200, "GET", "/v1/backup").body
     r = d.expect(200, "POST", "/v1/restore", raw=backup, headers={"Content-Type": "application/x-ndjson"})
