@@ -44,9 +44,13 @@ static size_t streams = 10000;
 static char frame[4096]; /* as configd sends it; the others send as many bytes */
 static size_t frame_len;
 
+static bool is_child; /* a forked one: what atexit cleans up is its parent's */
+
 static void fail(const char *what)
 {
     perror(what);
+    if (is_child)
+        _exit(1);
     exit(1);
 }
 
@@ -127,6 +131,7 @@ static pid_t child(int core)
     if (pid < 0)
         fail("fork");
     if (pid == 0) {
+        is_child = true;
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         bench_pin(core);
     }
@@ -234,6 +239,17 @@ static void cause(struct system *s, int which, unsigned event)
 
 /* --- clients --- */
 
+/* As bench_connect, which ends a program by exit: not for a child. */
+static int dial(const char *host_port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    a.sin_port = htons((uint16_t)strtoul(strrchr(host_port, ':') + 1, NULL, 10));
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
+        fail("connect");
+    return fd;
+}
+
 static const char *request_of(int which)
 {
     return which == 2 ? "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n"
@@ -264,7 +280,7 @@ static _Noreturn void run_client(const struct system *s, int which, int control)
     int ep = epoll_create1(0);
     const char *request = request_of(which), *first = which == 1 ? "event: view" : which == 2 ? "subscribe" : NULL;
     for (size_t i = 0; i < streams; i++) {
-        struct epoll_event ev = {.events = EPOLLIN, .data.fd = bench_connect(s->host_port)};
+        struct epoll_event ev = {.events = EPOLLIN, .data.fd = dial(s->host_port)};
         write_all(ev.data.fd, request, strlen(request));
         if (epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev) != 0)
             fail("epoll");
