@@ -111,6 +111,7 @@ class Daemon:
                 raise RuntimeError(f"configd ended: {self.lines} {self.log.read()}")
             self.lines.append(line)
         self.port = int(re.search(r"listening on https?://127\.0\.0\.1:(\d+)", self.lines[0]).group(1))
+        self.started_at = re.search(r"revision (\d+-\d+)", self.lines[-1]).group(1)
         return self
 
     def __exit__(self, *_):

@@ -140,7 +140,7 @@ def streams(d):
     assert "Configd-Revision:" in head and "text/event-stream" in head, head
     assert check_events(d, text, {"view": "View"}) == {"view"}, text
     d.spec.used.add(("streamDeployment", 200))
-    head, text = d.stream("/v1/watch?namespace=chat", "event: change", {"Last-Event-ID": "1-1"})
+    head, text = d.stream("/v1/watch?namespace=chat", "event: change", {"Last-Event-ID": d.started_at})
     d.spec.used.add(("watch", 200))
     check_events(d, text, {"change": "ChangeEvent", "mark": "MarkEvent"})
 
