@@ -202,7 +202,9 @@ Test(set, prerequisites_must_hold)
 
 static void collect(void *user, const struct cfg_flag_program *p)
 {
-    (void)strncat(user, cfg_flag_name_of(p), 10);
+    char *names = user;
+    size_t at = strlen(names);
+    (void)snprintf(names + at, 64 - at, "%s", cfg_flag_name_of(p));
 }
 
 #define REQUIRES(flag, variant) \
@@ -305,10 +307,10 @@ Test(set, whom_nobody_can_name_takes_part_in_nothing)
 
 static void write_note(void *user, const struct cfg_flag_note *n)
 {
-    char line[200];
-    (void)snprintf(line, sizeof line, "%d:%.*s:%u:%d ", n->kind, (int)n->name.len, n->name.ptr ? n->name.ptr : "",
+    char *notes = user;
+    size_t at = strlen(notes);
+    (void)snprintf(notes + at, 1000 - at, "%d:%.*s:%u:%d ", n->kind, (int)n->name.len, n->name.ptr ? n->name.ptr : "",
                    n->index, n->holds);
-    (void)strncat(user, line, 100);
 }
 
 Test(set, explains_itself)
