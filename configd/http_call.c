@@ -13,7 +13,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-enum { MAX_REPLY = 1 << 30 };
+enum { MAX_REPLY = 1 << 30, AT_ONCE = 32 * 1024 };
 
 /* --- looking --- */
 
@@ -176,6 +176,14 @@ static void add_common_headers(struct cfg_call *c)
     cfg_call_set_header(c, "X-Content-Type-Options", "nosniff");
 }
 
+/* evhttp reads while it writes, to notice who hangs up, and takes a client that has closed its sending half for gone:
+ * such a one would lose what does not fit into the socket at once. Reading begins again with the next request. */
+static void write_only(struct evhttp_connection *evcon)
+{
+    if (evcon)
+        (void)bufferevent_disable(evhttp_connection_get_bufferevent(evcon), EV_READ);
+}
+
 void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_type, struct cfg_slice body)
 {
     struct evbuffer *buf = NULL;
@@ -192,7 +200,10 @@ void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_ty
             status = 503;
     }
     count(c, status);
+    struct evhttp_connection *evcon = evhttp_request_get_connection(c->req);
     evhttp_send_reply(c->req, status, reason_of(status), buf);
+    if (body.len > AT_ONCE)
+        write_only(evcon);
     if (buf)
         evbuffer_free(buf);
     free_call(c);
@@ -257,6 +268,7 @@ void cfg_call_chunk(struct cfg_call *c, struct cfg_slice bytes)
     start_chunks(c);
     if (buf && evbuffer_add(buf, bytes.ptr, bytes.len) == 0)
         evhttp_send_reply_chunk(c->req, buf);
+    write_only(evhttp_request_get_connection(c->req));
     if (buf)
         evbuffer_free(buf);
 }
@@ -270,10 +282,15 @@ void cfg_call_chunk_end(struct cfg_call *c, const struct cfg_error *err)
     }
     start_chunks(c);
     count(c, err ? cfg_code_http(err->code) : 200);
-    if (err && evcon)
+    if (err && evcon) {
         evhttp_connection_free(evcon);
-    else
+    } else {
+        /* With nothing left to write, an HTTP/1.0 connection may be gone when this returns. */
+        bool rest = evcon && evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(evcon))) > 0;
         evhttp_send_reply_end(c->req);
+        if (rest)
+            write_only(evcon);
+    }
     free_call(c);
 }
 
@@ -314,6 +331,10 @@ bool cfg_call_take_socket(struct cfg_call *c, struct cfg_taken *out)
     if (evcon == NULL) {
         evhttp_request_free(c->req);
         free_call(c);
+        return false;
+    }
+    if (c->head) { /* a stream has no end whose length could be told */
+        cfg_call_reply_bytes(c, 200, "text/event-stream", (struct cfg_slice){"", 0});
         return false;
     }
     struct bufferevent *bev = evhttp_connection_get_bufferevent(evcon);

@@ -131,6 +131,28 @@ def wire(d):
         says(d, got, 408, "request_timeout")
 
 
+def half_closed(d):
+    """A client that has closed its sending half still gets the whole answer."""
+    global checks
+    checks += 1
+    d.expect(201, "PUT", "/v1/config/big", {"text": "x" * 400000}, CREATE)
+    for path in ("/v1/config/big", "/v1/backup"):
+        with d.connect() as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            s.shutdown(socket.SHUT_WR)
+            got = b""
+            while chunk := s.recv(65536):
+                got += chunk
+        if not got.endswith(b"}" if path.endswith("big") else b"0\r\n\r\n") or len(got) < 400000:
+            d.failures.append(f"{path}: {len(got)} bytes, ends {got[-40:]!r}")
+    old = d.raw(b"GET /v1/backup HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    if b'{"end":true' not in old[-200:]:
+        d.failures.append(f"a backup over HTTP/1.0 ends {old[-200:]!r}")
+    head = d.ask("HEAD", "/v1/watch")
+    if head.status != 200 or head.headers["Content-Type"] != "text/event-stream" or head.body:
+        d.failures.append(f"HEAD of a stream: {head!r}")
+
+
 def crowd(d):
     """10,000 connections that send nothing; everybody else is served."""
     global checks
@@ -288,7 +310,7 @@ def main():
         d.expect(201, "PUT", "/v1/config/chat", {"sampling": {"temperature": 0.7}, "distributed": {"tp": 4}}, CREATE)
         d.expect(200, "PATCH", "/v1/config/chat", {"sampling": {"top_k": 40}}, MERGE)
         d.expect(201, "POST", "/v1/deployments", {"name": "chat-blue", "config": "chat", "pin": ["distributed"]})
-        for part in (documents, names, conflicts, web_pages, wire, crowd):
+        for part in (documents, names, conflicts, web_pages, half_closed, wire, crowd):
             part(d)
     finish("bad input", failures + d.failures, checks)
 
