@@ -3,6 +3,7 @@
 #include "proto/etcd_msg.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -19,8 +20,8 @@
 
 enum { MAX_PROCESSES = 16, WAIT_MS = 20000 };
 
-/* By value: the callers' structs lie on main's stack, which is gone when atexit runs. */
-static struct bench_process running[MAX_PROCESSES]; /* pid 0: free */
+/* All processes live here and nowhere else: what stops them runs at exit, when no caller's stack is left. */
+static struct bench_process table[MAX_PROCESSES];
 
 static void die(const char *format, ...)
 {
@@ -116,27 +117,57 @@ static void spawn(struct bench_process *p, int core, char *const *argv)
         execvp(argv[0], argv);
         _exit(127);
     }
-    for (size_t i = 0; i < MAX_PROCESSES; i++)
-        if (running[i].pid == 0) {
-            running[i] = *p;
+    if (p->pid < 0)
+        die("fork: %m");
+}
+
+static const char *const folder_patterns[] = {"/dev/shm/configd-bench.XXXXXX", "/tmp/configd-bench.XXXXXX"};
+
+/* A free row of the table with a fresh folder and a free port. */
+static struct bench_process *new_process(void)
+{
+    struct bench_process *p = table;
+    while (p < table + MAX_PROCESSES && p->pid != 0)
+        p++;
+    if (p == table + MAX_PROCESSES)
+        die("too many processes");
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(p->dir, sizeof p->dir, "%s", folder_patterns[i]);
+        if (mkdtemp(p->dir) != NULL) {
+            (void)snprintf(p->host_port, sizeof p->host_port, "127.0.0.1:%d", free_port());
+            return p;
+        }
+    }
+    die("mkdtemp: %m");
+    return NULL;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+/* Only ever a folder that mkdtemp made from one of our patterns. */
+static void remove_folder(const char *dir)
+{
+    for (size_t i = 0; i < 2; i++) {
+        size_t fixed = strlen(folder_patterns[i]) - 6;
+        if (strncmp(dir, folder_patterns[i], fixed) == 0 && strlen(dir) == fixed + 6 &&
+            strchr(dir + fixed, '/') == NULL) {
+            if (nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
+                (void)fprintf(stderr, "bench: %s is left behind\n", dir);
             return;
         }
-    die("too many processes");
+    }
 }
 
-static void make_dir(struct bench_process *p)
+struct bench_process *bench_etcd(int core)
 {
-    struct stat st;
-    (void)snprintf(p->dir, sizeof p->dir, "%s/configd-bench.XXXXXX", stat("/dev/shm", &st) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(p->dir) == NULL)
-        die("mkdtemp: %m");
-}
-
-void bench_etcd(struct bench_process *out, int core)
-{
+    struct bench_process *out = new_process();
     char client[96], peer[96], data[160];
-    make_dir(out);
-    (void)snprintf(out->host_port, sizeof out->host_port, "127.0.0.1:%d", free_port());
     (void)snprintf(client, sizeof client, "http://%s", out->host_port);
     (void)snprintf(peer, sizeof peer, "http://127.0.0.1:%d", free_port());
     (void)snprintf(data, sizeof data, "%s/data", out->dir);
@@ -156,14 +187,14 @@ void bench_etcd(struct bench_process *out, int core)
     memcpy(copy, argv, sizeof argv);
     spawn(out, core, copy);
     wait_serving(out, "/v3/kv/range", "{\"key\":\"eA==\"}");
+    return out;
 }
 
-void bench_configd(struct bench_process *out, const struct bench_process *etcd, int core, const char *const *extra)
+struct bench_process *bench_configd(const struct bench_process *etcd, int core, const char *const *extra)
 {
+    struct bench_process *out = new_process();
     char endpoint[96], program[4096];
     const char *build = getenv("CFG_BUILD_DIR");
-    make_dir(out);
-    (void)snprintf(out->host_port, sizeof out->host_port, "127.0.0.1:%d", free_port());
     (void)snprintf(endpoint, sizeof endpoint, "http://%s", etcd->host_port);
     (void)snprintf(program, sizeof program, "%s/configd/configd", build ? build : "build/release");
     const char *argv[32] = {program, "--etcd", endpoint, "--listen", out->host_port};
@@ -174,33 +205,23 @@ void bench_configd(struct bench_process *out, const struct bench_process *etcd, 
     memcpy(copy, argv, sizeof argv);
     spawn(out, core, copy);
     wait_serving(out, "/readyz", NULL);
-}
-
-/* Ends the process and removes its folder, which only make_dir's pattern may name. */
-static void end_process(struct bench_process *p)
-{
-    char command[sizeof p->dir + 16];
-    (void)kill(p->pid, SIGTERM);
-    (void)waitpid(p->pid, NULL, 0);
-    p->pid = 0;
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", p->dir);
-    if (strstr(p->dir, "/configd-bench.") == NULL || system(command) != 0)
-        (void)fprintf(stderr, "bench: %s is left behind\n", p->dir);
+    return out;
 }
 
 void bench_stop(struct bench_process *p)
 {
-    for (size_t i = 0; i < MAX_PROCESSES; i++)
-        if (p->pid > 0 && running[i].pid == p->pid)
-            end_process(&running[i]);
-    p->pid = 0;
+    if (p->pid <= 0)
+        return;
+    (void)kill(p->pid, SIGTERM);
+    (void)waitpid(p->pid, NULL, 0);
+    remove_folder(p->dir);
+    *p = (struct bench_process){0};
 }
 
 void bench_stop_all(void)
 {
     for (size_t i = MAX_PROCESSES; i-- > 0;)
-        if (running[i].pid > 0)
-            end_process(&running[i]);
+        bench_stop(&table[i]);
 }
 
 uint64_t bench_cpu_ns(pid_t pid)

@@ -15,12 +15,13 @@ uint64_t bench_now_ns(void);
 struct bench_process {
     pid_t pid;
     char host_port[64]; /* where it serves */
-    char dir[128];      /* its folder, removed at the end; on tmpfs where there is one */
+    char dir[64];       /* its folder, removed at the end; on tmpfs where there is one */
 };
-void bench_pin(int core);                             /* this process; children inherit unless pinned themselves */
-void bench_etcd(struct bench_process *out, int core); /* started and answering */
-/* configd on that etcd; a release build beside this benchmark. extra: NULL-terminated further arguments, or NULL. */
-void bench_configd(struct bench_process *out, const struct bench_process *etcd, int core, const char *const *extra);
+void bench_pin(int core); /* this process; children inherit unless pinned themselves */
+/* Started and answering. Borrowed: lies in this library's own table until it is stopped. */
+struct bench_process *bench_etcd(int core);
+/* configd of this build on that etcd. extra: NULL-terminated further arguments, or NULL. */
+struct bench_process *bench_configd(const struct bench_process *etcd, int core, const char *const *extra);
 void bench_stop(struct bench_process *p);
 void bench_stop_all(void);
 uint64_t bench_cpu_ns(pid_t pid);          /* user + system so far */

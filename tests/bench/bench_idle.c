@@ -59,10 +59,8 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "bare") == 0)
         return be_bare(atoi(argv[2]), atoi(argv[3]));
-    struct bench_process etcd, configd;
-    bench_etcd(&etcd, 0);
-    bench_configd(&configd, &etcd, 1, NULL);
-    int fd = bench_connect(configd.host_port);
+    struct bench_process *etcd = bench_etcd(0), *configd = bench_configd(etcd, 1, NULL);
+    int fd = bench_connect(configd->host_port);
     struct cfg_buf reply;
     cfg_buf_init(&reply, 1 << 20);
     for (int i = 0; i < NAMESPACES; i++) {
@@ -78,9 +76,9 @@ int main(int argc, char **argv)
     close(fd);
     cfg_buf_finish(&reply);
     /* Measured on a daemon that has just loaded what is there, not on one that has just written it. */
-    bench_stop(&configd);
-    bench_configd(&configd, &etcd, 1, NULL);
-    double ours = (double)bench_anonymous_bytes(configd.pid), bare = (double)bare_process();
+    bench_stop(configd);
+    configd = bench_configd(etcd, 1, NULL);
+    double ours = (double)bench_anonymous_bytes(configd->pid), bare = (double)bare_process();
     printf("configd idle with %d namespaces: %.2f MiB anonymous, bare libcurl + libevent %.2f MiB, above it %.2f MiB   "
            "goal ≤ 4\n",
            NAMESPACES, ours / 1048576, bare / 1048576, (ours - bare) / 1048576);

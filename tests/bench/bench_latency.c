@@ -16,7 +16,7 @@
 enum { SINGLE_ROUNDS = 15, SINGLE_SAMPLES = 40, MANY_ROUNDS = 9, MAX_STREAMS = 5000 };
 
 struct servers {
-    struct bench_process etcd_raw, etcd_ours, configd;
+    struct bench_process *etcd_raw, *etcd_ours, *configd;
     int raw_fd, ours_fd; /* writers' connections */
     long n;              /* value of the next write */
 };
@@ -105,13 +105,16 @@ static void start_servers(struct servers *s)
 {
     struct cfg_buf reply;
     cfg_buf_init(&reply, 1 << 20);
-    bench_etcd(&s->etcd_raw, 0);
-    bench_etcd(&s->etcd_ours, 0);
-    bench_configd(&s->configd, &s->etcd_ours, 0, NULL);
-    s->raw_fd = bench_connect(s->etcd_raw.host_port);
-    s->ours_fd = bench_connect(s->configd.host_port);
-    send_write(s, false);
-    read_reply(s, false);
+    s->etcd_raw = bench_etcd(0);
+    s->etcd_ours = bench_etcd(0);
+    s->configd = bench_configd(s->etcd_ours, 0, NULL);
+    s->raw_fd = bench_connect(s->etcd_raw->host_port);
+    s->ours_fd = bench_connect(s->configd->host_port);
+    if (bench_call(s->ours_fd, "POST", "/v1/changes", NULL, "[{\"object\":\"config/bench\",\"put\":{\"counter\":0}}]",
+                   &reply) /
+            100 !=
+        2)
+        fail("namespace", reply.data);
     if (bench_call(s->ours_fd, "POST", "/v1/deployments", NULL,
                    "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}", &reply) /
             100 !=
@@ -136,7 +139,7 @@ static void watch_request(struct cfg_buf *out)
 static struct cfg_worker *start_worker(struct servers *s, cfg_param *counter)
 {
     static char url[96];
-    (void)snprintf(url, sizeof url, "http://%s", s->configd.host_port);
+    (void)snprintf(url, sizeof url, "http://%s", s->configd->host_port);
     struct cfg_worker_options o = CFG_WORKER_OPTIONS_INIT;
     o.servers = url;
     o.deployment = "bench";
@@ -193,7 +196,7 @@ static void one_worker(struct servers *s)
     struct cfg_buf request;
     cfg_buf_init(&request, 4096);
     watch_request(&request);
-    int watch = bench_connect(s->etcd_raw.host_port);
+    int watch = bench_connect(s->etcd_raw->host_port);
     send_all(watch, &request);
     cfg_buf_finish(&request);
     double ours[SINGLE_ROUNDS], raw[SINGLE_ROUNDS], a[SINGLE_SAMPLES], b[SINGLE_SAMPLES];
@@ -294,11 +297,11 @@ static double until_last(struct servers *s, struct crowd *c, bool raw, long roun
 static void many_streams(struct servers *s, int n)
 {
     static struct crowd ours, raw;
-    uint64_t before_ours = bench_anonymous_bytes(s->configd.pid), before_raw = bench_anonymous_bytes(s->etcd_raw.pid);
-    open_crowd(&ours, s->configd.host_port, false, n);
-    open_crowd(&raw, s->etcd_raw.host_port, true, n);
-    double per_ours = (double)(bench_anonymous_bytes(s->configd.pid) - before_ours) / n;
-    double per_raw = (double)(bench_anonymous_bytes(s->etcd_raw.pid) - before_raw) / n;
+    uint64_t before_ours = bench_anonymous_bytes(s->configd->pid), before_raw = bench_anonymous_bytes(s->etcd_raw->pid);
+    open_crowd(&ours, s->configd->host_port, false, n);
+    open_crowd(&raw, s->etcd_raw->host_port, true, n);
+    double per_ours = (double)(bench_anonymous_bytes(s->configd->pid) - before_ours) / n;
+    double per_raw = (double)(bench_anonymous_bytes(s->etcd_raw->pid) - before_raw) / n;
     double a[MANY_ROUNDS], b[MANY_ROUNDS];
     for (int r = 0; r < MANY_ROUNDS; r++) {
         a[r] = until_last(s, &ours, false, r + 1);

@@ -161,22 +161,22 @@ int main(void)
     int n = snprintf(document, sizeof document, "{\"learning\":0,\"text\":\"");
     memset(document + n, 'x', (size_t)(297 - n));
     memcpy(document + 297, "\"}", 3);
-    struct bench_process etcd_raw, etcd_ours, configd;
-    bench_etcd(&etcd_raw, 0);
-    bench_etcd(&etcd_ours, 0);
-    bench_configd(&configd, &etcd_ours, 1, NULL);
+    struct bench_process *etcd_raw = bench_etcd(0), *etcd_ours = bench_etcd(0);
+    struct bench_process *configd = bench_configd(etcd_ours, 1, NULL);
     bench_pin(1);
-    pid_t watch = open_watch(etcd_raw.host_port, "/configd/v1/live/");
+    pid_t watch = open_watch(etcd_raw->host_port, "/configd/v1/live/");
     struct writer raw[WRITERS], ours[WRITERS];
-    open_writers(raw, etcd_raw.host_port);
-    open_writers(ours, configd.host_port);
+    open_writers(raw, etcd_raw->host_port);
+    open_writers(ours, configd->host_port);
     for (int i = 0; i < WRITERS; i++) {
         struct cfg_buf reply;
-        char entries[sizeof document + 100];
+        char body[600];
         cfg_buf_init(&reply, 1 << 20);
-        (void)snprintf(entries, sizeof entries, "[{\"object\":\"config/ns%d\",\"put\":%s}]", i, document);
-        if (bench_call(ours[i].fd, "POST", "/v1/changes", NULL, entries, &reply) / 100 != 2)
+        (void)snprintf(body, sizeof body, "[{\"object\":\"config/ns%d\",\"put\":%s}]", i, document);
+        if (bench_call(ours[i].fd, "POST", "/v1/changes", NULL, body, &reply) / 100 != 2) {
+            fprintf(stderr, "bench: %s\n", reply.data);
             exit(1);
+        }
         cfg_buf_finish(&reply);
         ours[i].version = 1;
     }
