@@ -181,17 +181,14 @@ static void start_redis(struct system *s)
 
 /* --- configd --- */
 
-static struct bench_process etcd, configd;
-
 static void start_configd(struct system *s)
 {
     struct cfg_buf reply;
     cfg_buf_init(&reply, 1 << 20);
-    bench_etcd(&etcd, 0);
-    bench_configd(&configd, &etcd, 0, NULL);
-    (void)snprintf(s->host_port, sizeof s->host_port, "%s", configd.host_port);
-    s->server = configd.pid;
-    s->trigger = bench_connect(configd.host_port);
+    struct bench_process *configd = bench_configd(bench_etcd(0), 0, NULL);
+    (void)snprintf(s->host_port, sizeof s->host_port, "%s", configd->host_port);
+    s->server = configd->pid;
+    s->trigger = bench_connect(configd->host_port);
     s->present = true;
     if (bench_call(
             s->trigger, "POST", "/v1/changes", NULL,

@@ -70,8 +70,10 @@ int main(int argc, char **argv)
             "[{\"object\":\"config/ns-%d\",\"put\":{\"sampling\":{\"temperature\":0.7,\"top_k\":40},\"inference\":{"
             "\"batch_size\":%d},\"text\":\"%0250d\"}}]",
             i, i, i);
-        if (bench_call(fd, "POST", "/v1/changes", NULL, body, &reply) / 100 != 2)
+        if (bench_call(fd, "POST", "/v1/changes", NULL, body, &reply) / 100 != 2) {
+            fprintf(stderr, "bench: %s\n", reply.data);
             return 1;
+        }
     }
     close(fd);
     cfg_buf_finish(&reply);
