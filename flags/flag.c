@@ -130,12 +130,19 @@ static struct decision apply_rule(const struct cfg_flag_program *p, struct logic
 }
 
 /* The kill switch is outermost: it holds whatever the definition's own state says. */
+static const struct flag_variant *constant_variant(const struct cfg_flag_program *p)
+{
+    return !p->enabled ? p->off : p->state && !p->broken ? p->standard : NULL;
+}
+
 void cfg_flag_settle(struct cfg_flag_program *p)
 {
+    const struct flag_variant *answer = constant_variant(p);
     cfg_murmur3_init(&p->seed);
     cfg_murmur3_add(&p->seed, p->name->bytes, p->name->len);
     p->depends = (p->rule || p->extras) && p->enabled && p->state && !p->broken;
-    p->answer = !p->enabled ? p->off : p->state && !p->broken ? p->standard : NULL;
+    p->answer_text = answer ? answer->text : NULL;
+    p->answer_value = answer ? answer->value : NULL;
     p->answer_reason = p->broken                  ? CFG_REASON_ERROR
                        : !p->enabled || !p->state ? CFG_REASON_DISABLED
                        : p->standard              ? CFG_REASON_STATIC
@@ -144,7 +151,7 @@ void cfg_flag_settle(struct cfg_flag_program *p)
 
 static struct decision constant(const struct cfg_flag_program *p)
 {
-    return (struct decision){(enum cfg_flag_reason)p->answer_reason, p->answer, p->broken};
+    return (struct decision){(enum cfg_flag_reason)p->answer_reason, constant_variant(p), p->broken};
 }
 
 static struct decision decide(const struct cfg_flag_program *p, struct logic_run *r)
@@ -222,17 +229,27 @@ static struct decision run(const struct cfg_flag_program *p, const struct cfg_fl
     return decide(p, &r);
 }
 
+static struct cfg_flag_result mismatch(const struct cfg_flag_program *p)
+{
+    struct decision d = failed(p->broken ? p->broken : "TYPE_MISMATCH");
+    return result_of(p, &d, CFG_FLAG_ANY);
+}
+
+static struct cfg_flag_result evaluate_run(const struct cfg_flag_program *p, enum cfg_flag_type want,
+                                           const struct cfg_flag_context *context)
+{
+    struct decision d = p->depends || (context && context->explain) ? run(p, context) : constant(p);
+    return result_of(p, &d, want);
+}
+
 static inline struct cfg_flag_result evaluate(const struct cfg_flag_program *p, enum cfg_flag_type want,
                                               const struct cfg_flag_context *context)
 {
-    struct decision d;
-    if (want != (enum cfg_flag_type)p->type && p->broken == NULL && !type_fits(p, want))
-        d = failed("TYPE_MISMATCH");
-    else if (p->depends || (context && context->explain))
-        d = run(p, context);
-    else
-        d = constant(p);
-    return result_of(p, &d, want);
+    bool same = want == (enum cfg_flag_type)p->type, quiet = context == NULL || context->explain == NULL;
+    if (same && quiet && !p->depends && p->answer_reason != CFG_REASON_ERROR)
+        return (struct cfg_flag_result){(enum cfg_flag_reason)p->answer_reason, p->answer_text, p->answer_value, NULL,
+                                        p->metadata};
+    return same || type_fits(p, want) ? evaluate_run(p, want, context) : mismatch(p);
 }
 
 struct cfg_flag_result cfg_flag_eval_with(const struct cfg_flag_program *p, enum cfg_flag_type want,
@@ -249,9 +266,11 @@ struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_
 static inline const struct cfg_flag_program *find(const struct cfg_flag_set *set, const char *name, size_t len)
 {
     uint32_t hash = cfg_flag_name_hash(name, len), at = hash & set->mask;
-    for (const struct set_slot *s; (s = &set->slots[at])->flag != NULL; at = (at + 1) & set->mask)
-        if (s->hash == hash && s->len == len && same_bytes(s->flag->name->bytes, name, len))
-            return s->flag;
+    for (const struct set_slot *s; (s = &set->slots[at])->index != 0; at = (at + 1) & set->mask) {
+        const struct cfg_flag_program *p = &set->flags[s->index - 1].program;
+        if (s->hash == hash && p->name_len == len && same_bytes(len <= NAME_HEAD ? p->head : p->name->bytes, name, len))
+            return p;
+    }
     return NULL;
 }
 

@@ -39,33 +39,44 @@ struct flag_extras {
     struct flag_share group;
 };
 
-/* What every evaluation reads comes first, in one cache line; the name lies right behind the struct. */
+enum { NAME_HEAD = 24 };
+
+/* Two cache lines and a half, aligned: finding a flag and answering without targeting reads only the first. */
 struct cfg_flag_program {
-    const struct flag_variant *answer; /* of whoever asks, without targeting; NULL: the caller's default */
-    const struct logic_node *rule;     /* NULL without targeting */
-    const struct flag_extras *extras;  /* NULL: nothing beyond flagd and the kill switch */
+    const char *answer_text; /* of whoever asks, without targeting; NULL: the caller's default */
+    const cJSON *answer_value;
+    const struct logic_node *rule; /* NULL without targeting */
     const cJSON *metadata;
-    const char *broken; /* an OpenFeature error code that is its only answer */
+    uint32_t name_len;
+    uint8_t type, answer_reason, hash_version;
+    bool depends;         /* on the context: the answer above is not all there is to say */
+    char head[NAME_HEAD]; /* the name, when it is no longer than this */
+
+    const struct flag_extras *extras; /* NULL: nothing beyond flagd and the kill switch */
     const struct flag_variant *variants;
-    uint32_t n_variants;
-    uint8_t type, hash_version, answer_reason;
-    bool depends; /* on the context: answer is not all there is to say */
-    bool enabled, state;
-    uint8_t visit;                             /* while prerequisites are checked, see set_check.c */
-    const struct flag_variant *standard, *off; /* NULL when none is named */
-    struct cfg_flag_set *set;
     const struct arena_string *name;
-    struct cfg_murmur3 seed; /* of the name */
+    struct cfg_murmur3 seed;                   /* of the name */
+    const struct flag_variant *standard, *off; /* NULL when none is named */
+    const char *broken;                        /* an OpenFeature error code that is its only answer */
+    struct cfg_flag_set *set;
+    uint32_t n_variants;
+    bool enabled, state;
+    uint8_t visit; /* while prerequisites are checked, see set_check.c */
 };
 
 struct set_slot {
-    uint32_t hash, len;                  /* of the name */
-    const struct cfg_flag_program *flag; /* NULL: empty */
+    uint32_t hash, index; /* of the flag, from 1; 0 is empty */
+};
+
+/* Flags begin on cache lines. */
+union set_flag {
+    struct cfg_flag_program program;
+    char bytes[192];
 };
 
 struct cfg_flag_set {
     struct arena arena;
-    struct cfg_flag_program **flags; /* in the order of the source */
+    union set_flag *flags; /* in the order of the source */
     struct set_slot *slots;
     size_t n_flags;
     uint32_t mask;

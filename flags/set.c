@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { CACHE_LINE = 64 };
+
 static size_t count(const cJSON *v)
 {
     size_t n = 0;
@@ -34,38 +36,34 @@ static struct cfg_flag_set *new_set(size_t n, size_t expected_bytes)
         size *= 2;
     set->mask = size - 1;
     set->n_flags = n;
-    set->flags = cfg_arena_take(&set->arena, n * sizeof *set->flags);
+    char *flags = cfg_arena_take(&set->arena, n * sizeof *set->flags + CACHE_LINE);
+    set->flags = (union set_flag *)(void *)(flags + (CACHE_LINE - (uintptr_t)flags % CACHE_LINE) % CACHE_LINE);
     set->slots = cfg_arena_take(&set->arena, size * sizeof *set->slots);
-    if (set->flags == NULL || set->slots == NULL) {
+    if (flags == NULL || set->slots == NULL) {
         cfg_flag_set_free(set);
         return NULL;
     }
     return set;
 }
 
-static void add_slot(struct cfg_flag_set *set, const struct cfg_flag_program *p)
+static void add_slot(struct cfg_flag_set *set, uint32_t index)
 {
-    uint32_t at = p->name->hash & set->mask;
-    while (set->slots[at].flag != NULL)
+    uint32_t hash = set->flags[index].program.name->hash, at = hash & set->mask;
+    while (set->slots[at].index != 0)
         at = (at + 1) & set->mask;
-    set->slots[at] = (struct set_slot){p->name->hash, p->name->len, p};
+    set->slots[at] = (struct set_slot){hash, index + 1};
 }
 
-/* A flag with its name right behind it; NULL without memory. */
-static struct cfg_flag_program *add_flag(struct cfg_flag_set *set, size_t index, const char *name)
+/* NULL without memory. */
+static struct cfg_flag_program *name_program(struct cfg_flag_set *set, size_t index, const char *name)
 {
+    struct cfg_flag_program *p = &set->flags[index].program;
     size_t len = strlen(name);
-    struct cfg_flag_program *p = cfg_arena_take(&set->arena, sizeof *p + sizeof(struct arena_string) + len + 1);
-    if (p == NULL || len >= UINT32_MAX)
-        return NULL;
-    struct arena_string *s = (struct arena_string *)(p + 1);
-    s->hash = cfg_flag_name_hash(name, len);
-    s->len = (uint32_t)len;
-    memcpy(s->bytes, name, len);
     p->set = set;
-    p->name = s;
-    set->flags[index] = p;
-    return p;
+    p->name = cfg_arena_intern(&set->arena, name, len);
+    p->name_len = (uint32_t)len;
+    memcpy(p->head, name, len <= NAME_HEAD ? len : 0);
+    return p->name ? p : NULL;
 }
 
 /* The evaluators' records live only while compiling; their nodes are the arena's. NULL without memory. */
@@ -90,8 +88,11 @@ static void keep_as_broken(struct cfg_flag_program *p)
     struct cfg_flag_set *set = p->set;
     const struct arena_string *name = p->name;
     uint8_t type = p->n_variants > 0 ? p->type : CFG_FLAG_ANY;
-    *p = (struct cfg_flag_program){.set = set, .name = name, .type = type, .broken = "PARSE_ERROR"};
-    p->metadata = set->metadata;
+    struct cfg_flag_program broken = {.set = set, .name = name, .name_len = name->len, .type = type};
+    memcpy(broken.head, p->head, sizeof broken.head);
+    broken.broken = "PARSE_ERROR";
+    broken.metadata = set->metadata;
+    *p = broken;
 }
 
 static int name_flag(struct cfg_error *err, const char *name, int rc)
@@ -109,7 +110,7 @@ static int compile_flags(struct cfg_flag_set *set, struct flag_compiler *c, cons
 {
     uint32_t i = 0;
     for (const cJSON *f = source->flags->child; f != NULL; f = f->next, i++) {
-        struct cfg_flag_program *p = add_flag(set, i, f->string);
+        struct cfg_flag_program *p = name_program(set, i, f->string);
         if (p == NULL)
             return cfg_logic_no_memory(&c->logic);
         int rc = cfg_flag_parse(p, c, source->plain ? NULL : f, source->plain ? f : NULL);
@@ -117,7 +118,7 @@ static int compile_flags(struct cfg_flag_set *set, struct flag_compiler *c, cons
             return name_flag(c->logic.err, f->string, rc);
         if (rc != 0)
             keep_as_broken(p);
-        add_slot(set, p);
+        add_slot(set, i);
     }
     return 0;
 }
@@ -179,7 +180,7 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
     if (rc == 0)
         rc = cfg_flag_set_check(set, source->keep_broken, err);
     for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
-        cfg_flag_settle(set->flags[i]);
+        cfg_flag_settle(&set->flags[i].program);
     cfg_arena_seal(&set->arena);
     cJSON_free(evaluators);
     return rc;
@@ -226,7 +227,7 @@ int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, cons
     int rc = CFG_E_NOMEM;
     if (list != NULL) {
         c.logic.arena = &set->arena;
-        struct cfg_flag_program *p = add_flag(set, 0, name);
+        struct cfg_flag_program *p = name_program(set, 0, name);
         rc = p ? cfg_flag_parse(p, &c, envelope, NULL) : CFG_E_NOMEM;
         if (rc == 0)
             cfg_flag_settle(p);
@@ -239,7 +240,7 @@ int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, cons
         cfg_flag_set_free(set);
         return rc;
     }
-    *out = set->flags[0];
+    *out = &set->flags[0].program;
     return 0;
 }
 
@@ -263,7 +264,7 @@ size_t cfg_flag_set_count(const struct cfg_flag_set *set)
 
 const struct cfg_flag_program *cfg_flag_set_at(const struct cfg_flag_set *set, size_t index)
 {
-    return index < set->n_flags ? set->flags[index] : NULL;
+    return index < set->n_flags ? &set->flags[index].program : NULL;
 }
 
 size_t cfg_flag_set_bytes(const struct cfg_flag_set *set)

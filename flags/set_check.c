@@ -87,9 +87,9 @@ static int check_prerequisites(struct cfg_flag_set *set, bool keep_broken, struc
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
-        rc = settle(set->flags[i], resolve(set->flags[i], err), keep_broken);
+        rc = settle(&set->flags[i].program, resolve(&set->flags[i].program, err), keep_broken);
     for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
-        rc = settle(set->flags[i], visit(set->flags[i], 1, err), keep_broken);
+        rc = settle(&set->flags[i].program, visit(&set->flags[i].program, 1, err), keep_broken);
     return rc;
 }
 
@@ -119,7 +119,7 @@ static int check_groups(struct cfg_flag_set *set, bool keep_broken, struct cfg_e
 {
     size_t n = 0;
     for (size_t i = 0; i < set->n_flags; i++)
-        n += set->flags[i]->extras && set->flags[i]->extras->grouped;
+        n += set->flags[i].program.extras && set->flags[i].program.extras->grouped;
     if (n < 2)
         return 0;
     struct cfg_flag_program **all = cJSON_malloc(n * sizeof *all);
@@ -127,8 +127,8 @@ static int check_groups(struct cfg_flag_set *set, bool keep_broken, struct cfg_e
         return cfg_fail(err, CFG_E_NOMEM, "no memory to check %zu flags of groups", n);
     n = 0;
     for (size_t i = 0; i < set->n_flags; i++)
-        if (set->flags[i]->extras && set->flags[i]->extras->grouped)
-            all[n++] = set->flags[i];
+        if (set->flags[i].program.extras && set->flags[i].program.extras->grouped)
+            all[n++] = &set->flags[i].program;
     qsort((void *)all, n, sizeof(struct cfg_flag_program *), by_group);
     int rc = 0;
     for (size_t i = 1; rc == 0 && i < n; i++)
@@ -147,11 +147,11 @@ void cfg_flag_set_dependents(const struct cfg_flag_set *set, const char *flag,
                              void (*fn)(void *user, const struct cfg_flag_program *dependent), void *user)
 {
     for (size_t i = 0; i < set->n_flags; i++) {
-        const struct flag_extras *e = set->flags[i]->extras;
+        const struct flag_extras *e = set->flags[i].program.extras;
         bool depends = false;
         for (uint32_t k = 0; e && k < e->n_requirements; k++)
             depends = depends || strcmp(e->requirements[k].flag->bytes, flag) == 0;
         if (depends)
-            fn(user, set->flags[i]);
+            fn(user, &set->flags[i].program);
     }
 }
