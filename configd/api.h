@@ -10,7 +10,7 @@
 const struct cfg_route *cfg_api_routes(size_t *n);
 /* The headers that every reply carries: Configd-Revision, Configd-Store. */
 void cfg_api_decorate(struct cfg_app *app, struct cfg_call *c);
-/* buf, filled with the config namespace of a deployment; NULL when there is none. */
+/* buf, filled with the config namespace of a deployment, empty for a deleted one; NULL when there is none. */
 const char *cfg_api_deployment_config(struct cfg_app *app, const char *deployment, char buf[CFG_LIMIT_NAME + 1]);
 size_t cfg_api_count(const struct cfg_app *app, enum cfg_kind kind); /* of objects that are not deleted */
 

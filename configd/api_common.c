@@ -45,7 +45,7 @@ const char *cfg_api_deployment_config(struct cfg_app *app, const char *deploymen
 {
     struct cfg_object *o = cfg_store_find(app->store, CFG_KIND_DEPLOYMENT, deployment, "");
     cJSON *tree = o ? cfg_object_tree(o) : NULL;
-    const char *config = cfg_json_get_str(tree, "config", NULL);
+    const char *config = cfg_json_get_str(tree, "config", o && o->deleted ? "" : NULL);
     bool fits = config && strlen(config) <= CFG_LIMIT_NAME;
     if (fits)
         memcpy(buf, config, strlen(config) + 1);
@@ -87,10 +87,13 @@ bool cfg_api_at(struct cfg_app *app, struct cfg_call *c)
     }
     if (text == NULL || cfg_rev_cmp(cfg_store_seen(app->store), min) >= 0)
         return true;
-    /* A token from beyond the store means that the store went back, and raises the epoch: a write, which readers may
-     * not cause. */
+    /* A token from beyond the store means that the store went back, and raises the epoch: a write, which neither
+     * readers may cause nor links on web pages nor tokens of another store. So it must come with its store's name, in
+     * a header that pages cannot send. */
     enum cfg_role role = cfg_call_principal(c)->role;
-    if (role == CFG_ROLE_WORKER || role >= CFG_ROLE_WRITER)
+    const char *store = cfg_call_header(c, "Configd-Store");
+    if ((role == CFG_ROLE_WORKER || role >= CFG_ROLE_WRITER) && store &&
+        strcmp(store, cfg_store_identity(app->store)->store_id) == 0)
         cfg_replica_check_token(app->replica, min);
     cfg_store_wait(app->store, app->loop, min, WAIT_MS, on_caught_up, c);
     return false;

@@ -65,6 +65,10 @@ static void on_etcd_status(void *arg, const struct cfg_etcd_status *reply, const
     struct cfg_call *c = arg;
     struct cfg_app *app = cfg_call_app(c);
     char rev[CFG_REV_TEXT];
+    if (err && err->code == CFG_E_CANCELED) { /* configd is being taken apart: there is nothing left to describe */
+        cfg_call_fail(c, err, NULL);
+        return;
+    }
     cJSON *body = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(body, "configd", CFG_VERSION);
     (void)cJSON_AddStringToObject(body, "replica", app->replica_id);

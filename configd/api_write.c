@@ -135,7 +135,7 @@ static int check_entry(struct cfg_app *app, const struct cfg_principal *p, const
         return cfg_principal_check_namespace(p, e->id.ns, err);
     const char *ns = e->op == CFG_CHANGE_CREATE ? cfg_json_get_str(e->body, "config", NULL)
                                                 : cfg_api_deployment_config(app, e->id.ns, config);
-    int rc = ns ? cfg_principal_check_namespace(p, ns, err) : 0;
+    int rc = cfg_principal_check_deployment(p, e->id.ns, ns, err);
     return rc ? rc : check_flag_namespaces(p, e->body, err);
 }
 

@@ -263,9 +263,9 @@ void cfg_app_free(struct cfg_app *app)
     cfg_service_free(app->service); /* answers what is under way */
     if (app->listener.arg)
         cfg_store_unlisten(app->store, &app->listener);
-    cfg_http_free(app->http);
     cfg_replica_free(app->replica);
-    cfg_etcd_free(app->etcd);
+    cfg_etcd_free(app->etcd); /* answers calls that wait for it: they must be there still */
+    cfg_http_free(app->http);
     cfg_store_free(app->store);
     cfg_timer_free(app->drain);
     cfg_embedded_stop(app->embedded);

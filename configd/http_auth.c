@@ -278,5 +278,9 @@ int cfg_principal_check_deployment(const struct cfg_principal *p, const char *de
         return cfg_fail(err, CFG_E_FORBIDDEN, "the token of %s belongs to deployment %s, not %s", p->subject,
                         p->deployment, deployment);
     }
+    if (config && config[0] == '\0' && !cfg_principal_sees(p, config))
+        return cfg_fail(err, CFG_E_FORBIDDEN,
+                        "deployment %s is deleted; the token of %s does not reach every namespace", deployment,
+                        p->subject);
     return config ? cfg_principal_check_namespace(p, config, err) : 0;
 }

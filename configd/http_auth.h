@@ -29,8 +29,8 @@ CFG_MUST_CHECK int cfg_principal_check_role(const struct cfg_principal *p, enum 
                                             struct cfg_error *err);
 /* May p touch namespace ns at all? Glob patterns of the token: * and ? as in a shell. CFG_E_FORBIDDEN. */
 CFG_MUST_CHECK int cfg_principal_check_namespace(const struct cfg_principal *p, const char *ns, struct cfg_error *err);
-/* A deployment: a worker's own, anyone else's by its config namespace (NULL: unknown deployment, which tells nothing).
- * CFG_E_FORBIDDEN. */
+/* A deployment: a worker's own, anyone else's by its config namespace (NULL: unknown deployment, which tells nothing;
+ * empty: a deleted one, whose past is only for those who reach every namespace). CFG_E_FORBIDDEN. */
 CFG_MUST_CHECK int cfg_principal_check_deployment(const struct cfg_principal *p, const char *deployment,
                                                   const char *config, struct cfg_error *err);
 /* The same as a question, for filtering lists. */

@@ -21,7 +21,8 @@ struct cfg_http_options {
     struct cfg_conn_limits limits;
     /* Headers every reply carries; calls cfg_call_set_header. */
     void (*decorate)(struct cfg_app *app, struct cfg_call *c);
-    /* The config namespace of a deployment, NULL when there is none: for the tokens' rules. Borrowed for the call. */
+    /* The config namespace of a deployment, empty for a deleted one, NULL when there is none: for the tokens' rules.
+     * Borrowed for the call. */
     const char *(*deployment_config)(struct cfg_app *app, const char *deployment, char buf[CFG_LIMIT_NAME + 1]);
 };
 

@@ -128,8 +128,10 @@ void cfg_op_decide(struct cfg_op *op)
     op->refusal = (struct cfg_error)CFG_ERROR_INIT;
     op->identity = *cfg_store_identity(s->store);
     int rc = cfg_decide(&op->decision, &op->change, &heads, &op->refusal);
-    if (rc == 0 && op->idem_key)
-        rc = cfg_idem_record(op, &op->refusal);
+    if (rc == 0 && op->idem_key && cfg_idem_record(op, &err) != 0) {
+        cfg_op_fail(op, &err); /* sent as a refusal, its writes would be done all the same */
+        return;
+    }
     if (rc != 0 && (op->change.dry_run || (is_final(rc) && op->idem_key == NULL)))
         cfg_op_fail(op, &op->refusal);
     else if (op->change.dry_run)

@@ -119,11 +119,15 @@ int cfg_idem_record(struct cfg_op *op, struct cfg_error *err)
     op->idem_record = print_record(op, op->decision.results);
     if (op->idem_record)
         return 0;
-    /* Too large with every change in it: the versions are what a repetition must know. */
+    /* Too large with every value in it: the versions are what a repetition must know. */
+    static const char *const lists[] = {"changes", "held", "kept"};
     cJSON *brief = cJSON_Duplicate(op->decision.results, true);
-    for (cJSON *r = brief ? brief->child : NULL; r; r = r->next)
-        cJSON_DeleteItemFromObjectCaseSensitive(r, "changes");
-    op->idem_record = brief ? print_record(op, brief) : NULL;
+    bool ok = brief != NULL;
+    for (cJSON *r = ok ? brief->child : NULL; r; r = r->next)
+        for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+            if (cfg_json_get(r, lists[i]))
+                ok = cfg_json_set(r, lists[i], cJSON_CreateArray()) == 0 && ok;
+    op->idem_record = ok ? print_record(op, brief) : NULL;
     cJSON_Delete(brief);
     return op->idem_record ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }

@@ -378,13 +378,22 @@ static int open_stream(struct cfg_streams *all, struct cfg_call *c, struct deplo
     return 0;
 }
 
+void cfg_stream_refuse(struct cfg_call *c)
+{
+    struct cfg_error err;
+    (void)cfg_fail(&err, CFG_E_NOT_READY, "configd is stopping");
+    cfg_call_fail(c, &err, NULL);
+}
+
 void cfg_stream_deployment(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
     struct deployment_stream *d = NULL;
     struct cfg_stream_gate gate = {0};
     cJSON *problem = NULL;
-    if (open_stream(app->streams, c, &d, &gate, &problem, &err) != 0)
+    if (app->streams == NULL)
+        cfg_stream_refuse(c);
+    else if (open_stream(app->streams, c, &d, &gate, &problem, &err) != 0)
         cfg_call_fail(c, &err, problem);
     else
         cfg_stream_start(app->streams, &d->stream, &deployment_kind, c, &gate);

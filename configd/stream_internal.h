@@ -52,5 +52,7 @@ struct cfg_streams {
  * what its kind keeps. The call is gone afterwards; without success s is freed. */
 void cfg_stream_start(struct cfg_streams *all, struct cfg_stream *s, const struct cfg_stream_kind *kind,
                       struct cfg_call *c, const struct cfg_stream_gate *gate);
+/* Answers a stream's request while configd stops: there are no streams any more. */
+void cfg_stream_refuse(struct cfg_call *c);
 
 #endif

@@ -86,6 +86,10 @@ void cfg_stream_watch(struct cfg_app *app, struct cfg_call *c)
     struct cfg_error err = CFG_ERROR_INIT;
     struct watch_stream *w = NULL;
     struct cfg_stream_gate gate = {0};
+    if (app->streams == NULL) {
+        cfg_stream_refuse(c);
+        return;
+    }
     if (read_watch(&w, &gate, c, &err) != 0) {
         cfg_call_fail(c, &err, NULL);
         return;
