@@ -3,6 +3,7 @@
 #include "proto/patch.h"
 #include "proto/sse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ enum {
 struct change {
     struct cfg_object *before, *after; /* owned */
     struct cfg_rev rev;
-    bool last; /* of its revision: carries the id */
+    char ns[CFG_LIMIT_NAME + 1]; /* of a deployment: what it runs; "" when nothing tells that any more */
+    bool last;                   /* of its revision: carries the id */
     struct cfg_bytes *frame;
 };
 
@@ -57,6 +59,19 @@ static void drop_first(struct cfg_feed *f)
     f->first++;
 }
 
+/* A tombstone does not say what its deployment ran. */
+static void read_namespace(char ns[CFG_LIMIT_NAME + 1], const struct cfg_store_change *change)
+{
+    const struct cfg_object *o = change->after->deleted && change->before ? change->before : change->after;
+    if (o->id.kind != CFG_KIND_DEPLOYMENT) {
+        (void)snprintf(ns, CFG_LIMIT_NAME + 1, "%s", o->id.ns);
+        return;
+    }
+    cJSON *tree = cfg_object_tree(o);
+    (void)snprintf(ns, CFG_LIMIT_NAME + 1, "%s", cfg_json_get_str(tree, "config", ""));
+    cJSON_Delete(tree);
+}
+
 static void push(struct cfg_feed *f, const struct cfg_store_change *change, struct cfg_rev rev, bool last)
 {
     if (f->next - f->first == f->max_changes)
@@ -64,6 +79,7 @@ static void push(struct cfg_feed *f, const struct cfg_store_change *change, stru
     struct change *c = change_at(f, f->next++);
     *c = (struct change){
         .before = cfg_object_ref(change->before), .after = cfg_object_ref(change->after), .rev = rev, .last = last};
+    read_namespace(c->ns, change);
     f->bytes += weight(c);
     while (f->bytes > f->max_bytes && f->next - f->first > 1)
         drop_first(f);
@@ -114,9 +130,10 @@ static void put_change(struct cfg_buf *out, const struct change *c)
     const struct cfg_object *o = c->after;
     char rev[CFG_REV_TEXT];
     cJSON *tree = cfg_object_tree(o);
-    cfg_buf_printf(out, "{\"kind\":\"%s\",\"namespace\":\"%s\"", cfg_kind_name(o->id.kind), o->id.ns);
-    if (o->id.name[0])
-        put_text(out, "name", o->id.name);
+    const char *name = o->id.kind == CFG_KIND_DEPLOYMENT ? o->id.ns : o->id.name;
+    cfg_buf_printf(out, "{\"kind\":\"%s\",\"namespace\":\"%s\"", cfg_kind_name(o->id.kind), c->ns);
+    if (name[0])
+        put_text(out, "name", name);
     cfg_buf_printf(out, ",\"version\":%llu,\"previous\":%llu,\"deleted\":%s", (unsigned long long)o->version,
                    (unsigned long long)(c->before ? c->before->version : 0), o->deleted ? "true" : "false");
     put_text(out, "author", cfg_json_get_str(tree, "author", ""));
@@ -212,7 +229,7 @@ static void pump(struct cfg_feed_reader *r)
             continue;
         }
         struct change *c = change_at(f, r->at++);
-        struct cfg_bytes *frame = r->wants(r, c->after->id.ns) ? frame_of(f, c) : NULL;
+        struct cfg_bytes *frame = r->wants(r, c->ns) ? frame_of(f, c) : NULL;
         if (frame) {
             r->told = c->rev;
             (void)give(r, frame);

@@ -114,6 +114,24 @@ Test(feed, a_change_says_what_who_and_from)
     stop(&r);
 }
 
+/* Its own name is no namespace: who may see one called so must not see what another namespace's deployment pins. */
+Test(feed, a_deployment_belongs_to_the_namespace_it_runs)
+{
+    struct reader runs, named;
+    start(&runs, "chat", (struct cfg_rev){0, 0});
+    start(&named, "red", (struct cfg_rev){0, 0});
+    (void)fixture_put(&f, CFG_KIND_DEPLOYMENT, "red", "", 1, "{\"config\":\"chat\",\"pin\":{\"key\":\"hidden\"}}");
+    (void)fixture_put(&f, CFG_KIND_DEPLOYMENT, "red", "", 2, NULL);
+    cr_assert_eq(named.n, 1u);
+    cr_assert_eq(runs.n, 3u);
+    for (size_t i = 1; i < runs.n; i++) {
+        cr_assert_str_eq(cfg_json_get_str(runs.got[i].data, "namespace", ""), "chat");
+        cr_assert_str_eq(cfg_json_get_str(runs.got[i].data, "name", ""), "red");
+    }
+    stop(&runs);
+    stop(&named);
+}
+
 Test(feed, namespaces_are_kept_apart)
 {
     struct reader chats, others;
