@@ -99,6 +99,7 @@ static bool add_name(const char *path, const cJSON *value, void *arg)
     return copy != NULL;
 }
 
+/* Where there is neither document nor flag, *err, which says that there is no such namespace, stays. */
 static int unknown(struct cli *c, const struct cfg_address *a, const cJSON *config, struct cfg_error *err)
 {
     struct names names = {.n = 0};
@@ -114,6 +115,8 @@ static int unknown(struct cli *c, const struct cfg_address *a, const cJSON *conf
         }
     }
     cJSON_Delete(flags);
+    if (config == NULL && names.n == 0)
+        return CFG_E_NOT_FOUND;
     const char *near = cfg_near_miss(a->name, (const char *const *)names.list, names.n);
     cfg_fail(err, CFG_E_UNKNOWN_KEY, "%s has neither a parameter nor a flag %s", a->ns, a->name);
     cfg_error_set_path(err, "%s", a->name);
@@ -126,14 +129,18 @@ static int unknown(struct cli *c, const struct cfg_address *a, const cJSON *conf
     return CFG_E_UNKNOWN_KEY;
 }
 
+/* *err says why there is no document, if there is none. */
 static int get_flag_or_explain(struct cli *c, const struct cfg_address *a, const cJSON *config, struct cfg_error *err)
 {
+    struct cfg_error why;
     cJSON *flag = NULL;
-    int rc = fetch(c, "/v1/flags/*/*", a->ns, a->name, &flag, err);
+    int rc = fetch(c, "/v1/flags/*/*", a->ns, a->name, &flag, &why);
     if (rc == 0)
         show_flag(c, flag);
-    else if (rc == CFG_E_NOT_FOUND && !cli_has(c, OPT_VERSION))
-        rc = unknown(c, a, config, err);
+    else if (rc == CFG_E_ADDRESS || (rc == CFG_E_NOT_FOUND && !cli_has(c, OPT_VERSION)))
+        rc = unknown(c, a, config, err); /* a path such as stop[9] can name no flag */
+    else
+        *err = why;
     cJSON_Delete(flag);
     return rc;
 }

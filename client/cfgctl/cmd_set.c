@@ -65,6 +65,8 @@ static int add_text(const struct cli *c, cJSON *changes, const char *text, bool 
     struct cfg_override o = {.value = NULL};
     int rc = as_string ? cfg_override_parse_text(&o, cfg_slice_str(text), err)
                        : cfg_override_parse(&o, cfg_slice_str(text), err);
+    if (rc == CFG_E_VALUE)
+        return cfg_error_wrap(err, "%.60s", text); /* its columns are counted in this word */
     if (rc != 0)
         return rc;
     rc = add_override(changes, &o, as_string || cli_has(c, OPT_CHANGE_TYPE), err);

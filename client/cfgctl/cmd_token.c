@@ -58,6 +58,31 @@ static cJSON *make_entry(const struct cli *c, const char *hash)
     return NULL;
 }
 
+static const char explanation[] =
+    "The first line is the token: it is shown only now. The second belongs into \"tokens\" of the file\n"
+    "that configd was given with --tokens; then send configd a SIGHUP.\n";
+
+/* The token and its entry: two lines, or one tree. Consumes entry. */
+static int show_token(const struct cli *c, const char *secret, cJSON *entry, struct cfg_error *err)
+{
+    struct cfg_buf line;
+    cfg_buf_init(&line, (size_t)1 << 20);
+    cfg_json_print(&line, entry);
+    cJSON *tree = cJSON_CreateObject();
+    bool ok = tree && cJSON_AddStringToObject(tree, "token", secret);
+    if (ok && cJSON_AddItemToObject(tree, "entry", entry))
+        entry = NULL;
+    ok &= entry == NULL && cfg_buf_status(&line) == 0;
+    if (ok && !cli_show_tree(c, tree)) {
+        (void)printf("%s\n%s\n", secret, line.data);
+        (void)fputs(explanation, stderr);
+    }
+    cfg_buf_finish(&line);
+    cJSON_Delete(entry);
+    cJSON_Delete(tree);
+    return ok ? 0 : cli_no_memory(err);
+}
+
 int cmd_token_create(struct cli *c, struct cfg_error *err)
 {
     char secret[2 * SECRET_BYTES + 1], digest[CFG_DIGEST_TEXT];
@@ -69,20 +94,5 @@ int cmd_token_create(struct cli *c, struct cfg_error *err)
     cJSON *entry = NULL;
     if (cfg_digest_bytes(digest, cfg_slice_str(secret)) == 0)
         entry = make_entry(c, strchr(digest, ':') + 1);
-    if (entry == NULL)
-        return cli_no_memory(err);
-    struct cfg_buf line;
-    cfg_buf_init(&line, (size_t)1 << 20);
-    cfg_json_print(&line, entry);
-    if (cfg_buf_status(&line) == 0) {
-        (void)printf("%s\n%s\n", secret, line.data);
-        (void)fputs(
-            "The first line is the token: it is shown only now. The second belongs into \"tokens\" of the file\n"
-            "that configd was given with --tokens; then send configd a SIGHUP.\n",
-            stderr);
-    }
-    rc = cfg_buf_status(&line) == 0 ? 0 : cli_no_memory(err);
-    cfg_buf_finish(&line);
-    cJSON_Delete(entry);
-    return rc;
+    return entry ? show_token(c, secret, entry, err) : cli_no_memory(err);
 }

@@ -39,7 +39,22 @@ struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct
 
 /* --- one look at the fleet --- */
 
-static int add_worker(cJSON *list, const char *deployment, const cJSON *worker, struct wait_worker w)
+/* Why a worker is behind, in its own words; NULL when it has not refused rev or what came after. */
+static const char *refusal(const cJSON *worker, struct cfg_rev rev)
+{
+    const cJSON *reject;
+    const char *why = NULL;
+    cJSON_ArrayForEach(reject, cfg_json_get(worker, "rejects"))
+    {
+        struct cfg_rev at = {0, 0};
+        const char *text = cfg_json_get_str(reject, "revision", "");
+        if (cfg_rev_parse(&at, cfg_slice_str(text), NULL) == 0 && cfg_rev_cmp(at, rev) >= 0)
+            why = cfg_json_get_str(reject, "reason", NULL);
+    }
+    return why;
+}
+
+static int add_worker(cJSON *list, const char *deployment, const cJSON *worker, struct wait_worker w, const char *why)
 {
     cJSON *o = cJSON_CreateObject();
     bool ok = o && cJSON_AddStringToObject(o, "deployment", deployment) &&
@@ -49,6 +64,8 @@ static int add_worker(cJSON *list, const char *deployment, const cJSON *worker, 
         ok = cJSON_AddNumberToObject(o, "latency_ms", w.latency_ms) != NULL;
     if (ok && w.step >= 0)
         ok = cJSON_AddNumberToObject(o, "step", w.step) != NULL;
+    if (ok && !w.applied && why)
+        ok = cJSON_AddStringToObject(o, "rejects", why) != NULL;
     if (ok && cJSON_AddItemToArray(list, o))
         return w.applied ? 1 : 0;
     cJSON_Delete(o);
@@ -61,7 +78,7 @@ static void add_unasked(cJSON *list, const char *deployment, double n)
     static const struct wait_worker behind = {.latency_ms = -1, .step = -1};
     cJSON *worker = n > 0 ? cJSON_CreateObject() : NULL;
     if (worker && cJSON_AddStringToObject(worker, "worker", "workers of a configd that could not be asked"))
-        (void)add_worker(list, deployment, worker, behind); /* never applied */
+        (void)add_worker(list, deployment, worker, behind, NULL); /* never applied */
     cJSON_Delete(worker);
 }
 
@@ -80,7 +97,8 @@ static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64
     cJSON_ArrayForEach(worker, cfg_json_get(reply, "workers"))
     {
         if (cfg_json_get_bool(worker, "connected", true))
-            *applied += add_worker(list, deployment, worker, wait_judge(worker, target, rev, sent_us));
+            *applied +=
+                add_worker(list, deployment, worker, wait_judge(worker, target, rev, sent_us), refusal(worker, rev));
     }
     add_unasked(list, deployment, cfg_json_get_num(reply, "unasked", 0));
     cJSON_Delete(reply);
@@ -253,6 +271,11 @@ void wait_describe(struct cfg_buf *out, const cJSON *outcome)
         cfg_buf_puts(out, "  ");
         cli_put_text(out, cfg_json_get_str(worker, "worker", "?"));
         cfg_buf_puts(out, cfg_json_get_bool(worker, "applied", false) ? ": applied" : ": not applied");
+        const char *why = cfg_json_get_str(worker, "rejects", NULL);
+        if (why) {
+            cfg_buf_puts(out, ", it rejects ");
+            cli_put_text(out, why);
+        }
         if (latency >= 0)
             cfg_buf_printf(out, " %.1f ms after set was sent", latency);
         if (latency >= 0 && step >= 0)

@@ -146,6 +146,7 @@ Test(cfgctl, bad_input_is_not_sent)
         {"cfgctl set chat/a/b=1", 2, "address"},
         {"cfgctl set chat/a..b=1", 2, ""},
         {"cfgctl set chat/t=1,2,3", 5, "quote"},
+        {"cfgctl set chat/s=1 chat/t=1,2,3", 5, "chat/t=1,2,3: column 9"},
         {"cfgctl set chat/t=[1", 5, ""},
         {"cfgctl set", 2, "nothing to set"},
         {"cfgctl set chat/t=1 e/f=2 --if-version 3", 2, "several"},
@@ -273,6 +274,16 @@ Test(cfgctl, get_finds_parameters_and_flags_and_what_was_meant)
     o = RUN(&s, "cfgctl get chat/a.temprature", CHAT);
     cr_assert_eq(o.code, 3);
     cr_assert_not_null(strstr(o.err, "did you mean chat/a.temperature?"), "%s", o.err);
+    o = RUN(&s, "cfgctl get 'chat/a[9]'", CHAT,
+            {"/v1/flags/chat/a%5B9%5D", 400, PROBLEM, "{\"status\":400,\"code\":\"bad_address\",\"detail\":\"x\"}"});
+    cr_assert_eq(o.code, 3, "%d: %s", o.code, o.err);
+    cr_assert_not_null(strstr(o.err, "neither a parameter nor a flag a[9]"), "%s", o.err);
+    o = RUN(&s, "cfgctl get caht/t",
+            {"/v1/config/caht", 404, PROBLEM,
+             "{\"status\":404,\"code\":\"not_found\",\"detail\":\"there is no config/caht\",\"hint\":\"did you mean "
+             "chat?\"}"});
+    cr_assert_eq(o.code, 3);
+    cr_assert_str_eq(o.err, "cfgctl: there is no config/caht\n  hint: did you mean chat?\n");
     o = RUN(&s, "cfgctl get chat --version 2 -o yaml", CHAT);
     cr_assert_not_null(strstr(s.all, "GET /v1/config/chat?version=2 "));
     cr_assert_not_null(strstr(o.out, "time: \"2026-01-01T00:00:00Z\"\n"), "%s", o.out);
@@ -297,6 +308,25 @@ Test(cfgctl, wait_names_each_worker_and_the_stragglers)
          "{\"target\":{\"revision\":\"1-9\"},\"workers\":[{\"worker\":\"w0\",\"converged\":false,\"applied\":null}]}"});
     cr_assert_eq(o.code, 8);
     cr_assert_not_null(strstr(o.err, "1 of 1 workers have not applied it: w0"), "%s", o.err);
+    o = RUN(&s, "cfgctl set chat/t=2 --wait --timeout 0", {"/v1/changes", 200, JSON, WRITTEN},
+            {"/v1/deployments/blue/workers", 200, JSON,
+             "{\"target\":{\"revision\":\"1-9\"},\"workers\":[{\"worker\":\"w0\",\"rejects\":["
+             "{\"revision\":\"1-9\",\"reason\":\"t: 2 lies outside of 0 to 1\"}]},"
+             "{\"worker\":\"w1\",\"rejects\":[{\"revision\":\"1-8\",\"reason\":\"another\"}]}]}"});
+    cr_assert_eq(o.code, 8);
+    cr_assert_str_eq(strchr(o.out, '\n'),
+                     "\n  w0: not applied, it rejects t: 2 lies outside of 0 to 1\n  w1: not applied\n");
+}
+
+Test(cfgctl, a_token_is_one_tree_for_programs)
+{
+    static const char url[] = "http://127.0.0.1:1";
+    struct outcome o = run(url, "cfgctl token create --subject x --role reader -o json");
+    cr_assert_not_null(strstr(o.out, "{\n  \"token\": \""), "%s", o.out);
+    cr_assert_not_null(strstr(o.out, "\"entry\": {\n    \"subject\": \"x\""), "%s", o.out);
+    cr_assert_str_eq(o.err, "");
+    o = run(url, "cfgctl token create --subject x --role reader | wc -l");
+    cr_assert_eq(atoi(o.out), 2, "%s", o.out);
 }
 
 Test(cfgctl, wait_asks_every_configd)
