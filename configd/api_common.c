@@ -159,8 +159,8 @@ static int deleted(const struct cfg_object *o, const char *what, struct cfg_erro
     (void)cfg_fail(err, CFG_E_NOT_FOUND, "%s was deleted at version %llu by %s", what, (unsigned long long)o->version,
                    cfg_json_get_str(tree, "author", "somebody"));
     if (o->id.kind != CFG_KIND_DEPLOYMENT)
-        cfg_error_set_hint(err, "bring it back with cfgctl rollback %s%s%s %llu", o->id.ns, o->id.name[0] ? "/" : "",
-                           o->id.name, (unsigned long long)o->parent);
+        cfg_error_set_hint(err, "bring it back with cfgctl rollback %s%s%s --to %llu", o->id.ns,
+                           o->id.name[0] ? "/" : "", o->id.name, (unsigned long long)o->parent);
     cJSON_Delete(tree);
     return CFG_E_NOT_FOUND;
 }

@@ -164,9 +164,12 @@ static void on_state(void *arg, enum cfg_replica_state state)
 {
     struct cfg_app *app = arg;
     const struct cfg_error *why = NULL;
+    char rev[CFG_REV_TEXT];
     (void)cfg_store_state(app->store, &why);
     if (why && why->text[0])
         cfg_log_error(app->log, CFG_LOG_WARN, cfg_replica_state_name(state), why);
+    else if (state == CFG_REPLICA_LIVE)
+        cfg_log(app->log, CFG_LOG_INFO, "replica is live at %s", cfg_rev_format(cfg_store_rev(app->store), rev));
     else
         cfg_log(app->log, CFG_LOG_INFO, "replica is %s", cfg_replica_state_name(state));
     announce_ready(app);

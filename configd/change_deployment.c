@@ -265,7 +265,7 @@ static int decide_arm(uint64_t *fixed, struct cfg_bench *b, const struct cfg_dra
         if (!hold) {
             (void)cfg_fail(err, CFG_E_CONFLICT, "deployment %s follows the head of %s; only a held one is moved",
                            d->id.ns, ns);
-            cfg_error_set_hint(err, "set its track to hold first");
+            cfg_error_set_hint(err, "hold it first: cfgctl deployment update %s --track hold", d->id.ns);
             return CFG_E_CONFLICT;
         }
         return read_release(fixed, b, e, ns, err);

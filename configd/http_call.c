@@ -1,6 +1,7 @@
 /* One request as handlers see it: let in or refused, answered once, counted. */
 #include "configd/http_internal.h"
 
+#include "proto/limits.h"
 #include "proto/problem.h"
 
 #include <event2/buffer.h>
@@ -86,7 +87,8 @@ int cfg_call_json(const struct cfg_call *c, cJSON **out, struct cfg_error *err)
     struct cfg_slice body = cfg_call_body(c);
     if (body.len == 0)
         return cfg_fail(err, CFG_E_JSON, "this request needs a JSON body");
-    return cfg_json_parse(out, body, 0, err);
+    /* A document as deep as one may be lies in an entry of a change; what becomes of it has its own limit. */
+    return cfg_json_parse(out, body, CFG_LIMIT_DEPTH + 8, err);
 }
 
 /* --- answering --- */

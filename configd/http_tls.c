@@ -5,8 +5,8 @@
 
 static int tls_fail(struct cfg_error *err, const char *what, const char *file)
 {
-    unsigned long e = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(e);
+    unsigned long e = ERR_peek_error(); /* the first says why: a missing file is followed by "system lib" */
+    const char *reason = ERR_SYSTEM_ERROR(e) ? strerrordesc_np(ERR_GET_REASON(e)) : ERR_reason_error_string(e);
     (void)cfg_fail(err, CFG_E_IO, "%s %s: %s", what, file, reason ? reason : "cannot be read");
     ERR_clear_error();
     return CFG_E_IO;

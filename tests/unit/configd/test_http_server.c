@@ -504,6 +504,7 @@ static void stop_tls(SSL_CTX *ctx, const char *dir)
     (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
     cr_assert_eq(system(command), 0);
     cr_assert_neq(cfg_http_reload(rig.http, &err), 0); /* the old ones stay */
+    cr_assert_not_null(strstr(err.text, "No such file"), "%s", err.text);
     cfg_http_free(rig.http);
     cfg_loop_free(rig.app.loop);
     SSL_CTX_free(ctx);
