@@ -58,6 +58,8 @@ class View:
         view = self._view
         if view is None:
             raise RuntimeError("this view belongs to a step that is over")
+        if not isinstance(param, Param):
+            raise TypeError(f"a view is read with what f64(), flag() and the like returned, not with {param!r}")
         return param.read(view.values[param.index if param.index < view.n else view.n])
 
 

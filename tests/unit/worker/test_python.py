@@ -65,6 +65,8 @@ class PythonWorker(unittest.TestCase):
         self.assertEqual(second[t], 1.5)
         with self.assertRaises(RuntimeError):
             first[t]
+        with self.assertRaisesRegex(TypeError, "'t'"):
+            second["t"]
         self.assertGreater(second.serial, 1)
         self.assertEqual(w.status.state, "file")
         self.assertEqual(w.status.changes, 2)
