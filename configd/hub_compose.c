@@ -63,7 +63,8 @@ int cfg_hub_deployment(struct cfg_object **out, const struct cfg_store *store, c
     return 0;
 }
 
-/* The config object an arm runs: the head where it follows it. *out stays NULL for a namespace never written. */
+/* The config object an arm runs: the head where it follows it. A namespace that is gone (deleted by force, or by a hand
+ * that knows nothing of deployments) leaves everybody with what they have: empty never replaces good. */
 static int find_config(const struct cfg_object **out, const struct cfg_store *store,
                        const struct cfg_hub_history *history, const struct cfg_deployment *d, const struct cfg_arm *arm,
                        struct cfg_error *err)
@@ -71,6 +72,13 @@ static int find_config(const struct cfg_object **out, const struct cfg_store *st
     struct cfg_object_id id = {.kind = CFG_KIND_CONFIG};
     memcpy(id.ns, d->config, sizeof id.ns);
     struct cfg_object *head = cfg_store_get(store, &id);
+    if (arm->fixed == 0 && (head == NULL || head->deleted)) {
+        (void)cfg_fail(err, CFG_E_NOT_READY,
+                       "namespace %s, which deployment %s runs, is gone; workers keep what they have", d->config,
+                       d->name);
+        cfg_error_set_hint(err, "bring it back (cfgctl rollback %s VERSION), or delete the deployment", d->config);
+        return CFG_E_NOT_READY;
+    }
     if (arm->fixed == 0 || (head && head->version == arm->fixed)) {
         *out = head;
         return 0;

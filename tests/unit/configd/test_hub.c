@@ -277,7 +277,7 @@ Test(hub, flags_and_deployment_are_inputs)
     expect(&s, 2, "patch", f.revision);
     (void)fixture_put(&f, CFG_KIND_FLAG, "elsewhere", "x", 1, "{\"enabled\":true,\"definition\":{}}");
     cr_assert_eq(s.n, 3u);
-    (void)fixture_put(&f, CFG_KIND_CONFIG, "chat", "", 2, NULL);
+    fixture_chat(&f, 2, "{\"a\":2}");
     expect(&s, 3, "patch", f.revision);
     (void)fixture_put(&f, CFG_KIND_DEPLOYMENT, "blue", "", 2, NULL);
     cr_assert(s.ended);
@@ -287,6 +287,27 @@ Test(hub, flags_and_deployment_are_inputs)
     cr_assert_eq(cfg_hub_topic(&t, f.hub, "blue", "base", &err), CFG_E_NOT_FOUND);
     cr_assert_eq(cfg_hub_topic(&t, f.hub, "bluee", "base", &err), CFG_E_NOT_FOUND);
     sub_finish(&s);
+}
+
+Test(hub, empty_never_replaces_good)
+{
+    struct sub s, late;
+    struct cfg_topic *t = NULL;
+    struct cfg_error err;
+    join(&s, nothing, NULL);
+    fixture_chat(&f, 2, "{\"a\":2}");
+    (void)fixture_put(&f, CFG_KIND_CONFIG, "chat", "", 3, NULL); /* deleted by force */
+    cr_assert_eq(s.n, 2u, "what it has stays good");
+    cr_assert_eq(cfg_hub_topic(&t, f.hub, "blue", "base", &err), CFG_E_NOT_READY);
+    cr_assert_not_null(strstr(err.text, "chat"));
+    sub_init(&late, f.hub);
+    cfg_hub_subscribe(f.hub, t, &late.s, nothing, NULL);
+    cr_assert_eq(late.n, 0u);
+    fixture_chat(&f, 4, "{\"a\":2}");
+    expect(&late, 0, "view", f.revision);
+    cr_assert_str_eq(sub_str(&late, 0, "digest"), sub_str(&s, 1, "digest"));
+    sub_finish(&s);
+    sub_finish(&late);
 }
 
 #define HOLD(v)                                                                                                  \
