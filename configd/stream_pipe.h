@@ -35,7 +35,7 @@ struct cfg_pipe { /* embedded; all members are the pipes' */
     struct cfg_pipe *prev, *next; /* its slot's list, or the graveyard's */
     struct cfg_taken taken;
     struct cfg_bytes *out; /* being sent; NULL: idle */
-    uint32_t sent;         /* bytes of it that are out */
+    uint32_t sent;         /* bytes of it that are out; TLS: of all, as of the last look */
     uint8_t slot;
     uint8_t state; /* enum cfg_pipe_state */
     uint16_t junk; /* bytes that the reader sent, who has nothing to say */

@@ -304,14 +304,14 @@ static void on_client_read(struct bufferevent *bev, void *arg)
     (void)evbuffer_drain(in, evbuffer_get_length(in));
 }
 
-Test(pipe, tls_keeps_one_frame_and_tells_when_it_is_out)
+static SSL_CTX *server, *client;
+
+static struct bufferevent *open_tls(struct end *e)
 {
-    static struct end e;
     int fds[2];
-    enum { N = 16 << 20 };
-    open_pipes(15000, 3600000);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    SSL_CTX *server = server_context(), *client = SSL_CTX_new(TLS_client_method());
+    server = server_context();
+    client = SSL_CTX_new(TLS_client_method());
     struct event_base *base = cfg_loop_base(loop);
     struct bufferevent *reader = bufferevent_openssl_socket_new(base, fds[1], SSL_new(client),
                                                                 BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
@@ -321,9 +321,44 @@ Test(pipe, tls_keeps_one_frame_and_tells_when_it_is_out)
     cr_assert(reader && taken.bev);
     bufferevent_setcb(reader, on_client_read, NULL, NULL, NULL);
     bufferevent_setwatermark(reader, EV_READ, 0, 65536);
-    cr_assert_eq(cfg_pipe_open(&e.pipe, pipes, &ops, &taken, NULL), 0);
+    cr_assert_eq(cfg_pipe_open(&e->pipe, pipes, &ops, &taken, NULL), 0);
     (void)bufferevent_enable(reader, EV_READ | EV_WRITE);
+    return reader;
+}
 
+static void close_tls(struct end *e, struct bufferevent *reader)
+{
+    bufferevent_free(reader);
+    UNTIL(e->closed == 1);
+    cr_assert_eq(e->dead, 1);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+Test(pipe, tls_readers_that_are_slow_are_not_stuck)
+{
+    static struct end e;
+    enum { N = 4 << 20, PER_TICK = 64 << 10 }; /* far longer than a stuck reader's time */
+    open_pipes(100, 3600000);
+    struct bufferevent *reader = open_tls(&e);
+    struct timeval often = {0, 50000};
+    struct ev_token_bucket_cfg *rate = ev_token_bucket_cfg_new(PER_TICK, PER_TICK, PER_TICK, PER_TICK, &often);
+    cr_assert_eq(bufferevent_set_rate_limit(reader, rate), 0);
+    struct cfg_bytes *large = bytes(N, 'b');
+    cr_assert_not(cfg_pipe_send(&e.pipe, large));
+    UNTIL(e.drained == 1 || e.dead == 1);
+    cr_assert_eq(e.dead, 0);
+    close_tls(&e, reader);
+    ev_token_bucket_cfg_free(rate);
+    (void)cfg_bytes_unref(large);
+}
+
+Test(pipe, tls_keeps_one_frame_and_tells_when_it_is_out)
+{
+    static struct end e;
+    enum { N = 16 << 20 };
+    open_pipes(15000, 3600000);
+    struct bufferevent *reader = open_tls(&e);
     struct cfg_bytes *small = bytes(100, 'a'), *large = bytes(N, 'b');
     cr_assert_not(cfg_pipe_send(&e.pipe, small), "counts as queued until it is written");
     cr_assert_not(cfg_pipe_takes(&e.pipe));
@@ -336,13 +371,9 @@ Test(pipe, tls_keeps_one_frame_and_tells_when_it_is_out)
     (void)bufferevent_enable(reader, EV_READ);
     UNTIL(e.drained == 2 && tls_got == (size_t)N + 100);
     cr_assert(cfg_pipe_takes(&e.pipe));
-    bufferevent_free(reader);
-    UNTIL(e.closed == 1);
-    cr_assert_eq(e.dead, 1);
+    close_tls(&e, reader);
     (void)cfg_bytes_unref(small);
     (void)cfg_bytes_unref(large);
-    SSL_CTX_free(server);
-    SSL_CTX_free(client);
 }
 
 /* The edge's part, without the edge: there, the connection of evhttp owns the bufferevent. */
