@@ -31,12 +31,25 @@ static int read_message(char **out, const struct cfg_call *c, struct cfg_error *
     return *out ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
 
+/* A misspelt dry_run must not write. */
+static int check_query(const struct cfg_call *c, struct cfg_error *err)
+{
+    static const char *const known[] = {"message", "dry_run", "force", "min_revision", NULL};
+    const char *other = cfg_call_query_other(c, known);
+    if (other == NULL)
+        return 0;
+    (void)cfg_fail(err, CFG_E_INVALID, "a write has no parameter \"%.60s\"", other);
+    cfg_error_set_hint(err, "it may have message, dry_run and force");
+    return CFG_E_INVALID;
+}
+
 static int fill(struct cfg_change *ch, const struct cfg_call *c, struct cfg_error *err)
 {
     const char *key = cfg_call_header(c, "Idempotency-Key");
     if (key && (key[0] == '\0' || strlen(key) > MAX_KEY))
         return cfg_fail(err, CFG_E_INVALID, "an Idempotency-Key has 1 to %d bytes", MAX_KEY);
-    int rc = read_message(&ch->message, c, err);
+    int rc = check_query(c, err);
+    rc = rc ? rc : read_message(&ch->message, c, err);
     rc = rc ? rc : cfg_api_flag(&ch->dry_run, c, "dry_run", err);
     rc = rc ? rc : cfg_api_flag(&ch->force, c, "force", err);
     if (rc != 0)

@@ -32,6 +32,8 @@ const char *cfg_call_param(const struct cfg_call *c,
 const char *cfg_call_query(const struct cfg_call *c, const char *name); /* decoded; NULL when absent */
 /* Every value of a repeatable parameter, at most max; returns how many there are. Decoded, borrowed. */
 size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char **out, size_t max);
+/* The first parameter whose name is not in known, which ends with NULL; NULL when there is none. Borrowed. */
+const char *cfg_call_query_other(const struct cfg_call *c, const char *const *known);
 const char *cfg_call_header(const struct cfg_call *c, const char *name);
 struct cfg_slice cfg_call_body(const struct cfg_call *c);
 struct cfg_app;

@@ -54,6 +54,18 @@ size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char
     return n;
 }
 
+const char *cfg_call_query_other(const struct cfg_call *c, const char *const *known)
+{
+    for (const struct evkeyval *kv = TAILQ_FIRST(&c->query); kv; kv = TAILQ_NEXT(kv, next)) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], kv->key) != 0)
+            i++;
+        if (known[i] == NULL)
+            return kv->key;
+    }
+    return NULL;
+}
+
 const char *cfg_call_header(const struct cfg_call *c, const char *name)
 {
     return evhttp_find_header(evhttp_request_get_input_headers(c->req), name);
@@ -415,6 +427,8 @@ static int let_in(struct cfg_call *c, const struct evhttp_uri *uri, struct cfg_e
     const char *query = evhttp_uri_get_query(uri);
     if (rc == 0 && query && evhttp_parse_query_str(query, &c->query) != 0)
         rc = cfg_fail(err, CFG_E_INVALID, "the query string is malformed");
+    if (rc == 0)
+        rc = cfg_check_coding(cfg_call_header(c, "Content-Encoding"), err);
     if (rc == 0)
         rc = cfg_check_body(&c->body_kind, is_write(c) ? c->match.route->body : 0, cfg_call_header(c, "Content-Type"),
                             evbuffer_get_length(evhttp_request_get_input_buffer(c->req)), err);

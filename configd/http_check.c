@@ -158,6 +158,15 @@ static int wrong_type(unsigned accepted, const char *content_type, struct cfg_er
     return CFG_E_MEDIA_TYPE;
 }
 
+int cfg_check_coding(const char *coding, struct cfg_error *err)
+{
+    if (coding == NULL || strcasecmp(coding, "identity") == 0)
+        return 0;
+    (void)cfg_fail(err, CFG_E_MEDIA_TYPE, "a body with Content-Encoding %.40s is not taken here", coding);
+    cfg_error_set_hint(err, "send it without a coding");
+    return CFG_E_MEDIA_TYPE;
+}
+
 int cfg_check_body(unsigned *kind, unsigned accepted, const char *content_type, size_t body_len, struct cfg_error *err)
 {
     unsigned found = 0;

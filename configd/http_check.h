@@ -31,6 +31,8 @@ struct cfg_hosts {
 CFG_MUST_CHECK int cfg_check_host(const struct cfg_hosts *h, const char *host, struct cfg_error *err);
 /* origin: the header's value, NULL when absent (no browser, or a browser's plain read). CFG_E_ORIGIN. */
 CFG_MUST_CHECK int cfg_check_origin(const char *origin, const char *host, bool tls, struct cfg_error *err);
+/* coding: the value of Content-Encoding, NULL when absent. CFG_E_MEDIA_TYPE for any but identity. */
+CFG_MUST_CHECK int cfg_check_coding(const char *coding, struct cfg_error *err);
 /* accepted: the route's enum cfg_body bits. *kind is the bit found, 0 for a request without body. application/json on a
  * route that takes merge patches is one. CFG_E_MEDIA_TYPE naming what is taken. */
 CFG_MUST_CHECK int cfg_check_body(unsigned *kind, unsigned accepted, const char *content_type, size_t body_len,

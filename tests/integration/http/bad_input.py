@@ -49,6 +49,8 @@ def documents(d):
     refused(d, 415, "unsupported_media_type", *put, raw=b"{}", headers={**CREATE, "Content-Type": "text/plain"})
     refused(d, 415, "unsupported_media_type", "PATCH", "/v1/config/chat", raw=b"{}", headers={"Content-Type": "application/xml"})
     refused(d, 400, "invalid_argument", "PATCH", "/v1/config/chat?dry_run=maybe", {}, MERGE)
+    refused(d, 400, "invalid_argument", "PATCH", "/v1/config/chat?dry-run=true", {"x": 1}, MERGE, says="dry-run")
+    refused(d, 415, "unsupported_media_type", "PATCH", "/v1/config/chat", {"x": 1}, {**MERGE, "Content-Encoding": "gzip"})
     refused(d, 400, "invalid_argument", "PATCH", "/v1/config/chat?message=%FF", {"x": 1}, MERGE)
     refused(d, 413, "too_large", "PATCH", "/v1/config/chat?message=" + "m" * 4097, {"x": 1}, MERGE)
 

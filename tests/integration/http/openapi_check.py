@@ -45,7 +45,7 @@ def configs(d):
     assert r.json["results"][0]["version"] == 6, r
     d.expect(201, "PUT", "/v1/config/gone", {"a": 1}, {"If-None-Match": "*"})
     d.expect(200, "DELETE", "/v1/config/gone?message=bye", headers={"If-Match": '"1"'})
-    d.expect(404, "GET", "/v1/config/gone", code="not_found", says="deleted at version 2 .*rollback gone 1")
+    d.expect(404, "GET", "/v1/config/gone", code="not_found", says="deleted at version 2 .*rollback gone --to 1")
     assert d.expect(200, "GET", "/v1/config/gone/versions/2").json["deleted"] is True
     d.expect(201, "POST", "/v1/config/gone/rollback", {"to": 1})
     d.expect(200, "DELETE", "/v1/config/gone")

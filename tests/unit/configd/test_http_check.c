@@ -108,6 +108,9 @@ Test(http_check, reads_content_types)
     cr_assert(body(&kind, CFG_BODY_JSON, "application/json", 2) == 0 && kind == CFG_BODY_JSON);
     cr_assert(body(&kind, CFG_BODY_JSON, "Application/JSON; charset=utf-8", 2) == 0 && kind == CFG_BODY_JSON);
     cr_assert(body(&kind, CFG_BODY_JSON, NULL, 0) == 0 && kind == 0);
+    struct cfg_error err;
+    cr_assert(cfg_check_coding(NULL, &err) == 0 && cfg_check_coding("Identity", &err) == 0);
+    cr_assert_eq(cfg_check_coding("gzip", &err), CFG_E_MEDIA_TYPE);
     unsigned patches = CFG_BODY_MERGE_PATCH | CFG_BODY_JSON_PATCH;
     cr_assert(body(&kind, patches, "application/json-patch+json", 2) == 0 && kind == CFG_BODY_JSON_PATCH);
     cr_assert(body(&kind, patches, "application/json", 2) == 0 && kind == CFG_BODY_MERGE_PATCH);
