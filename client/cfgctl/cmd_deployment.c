@@ -9,6 +9,8 @@
 
 #define MERGE_PATCH "application/merge-patch+json"
 
+enum { STORE_ID = 32 }; /* hexadecimal digits */
+
 /* Checks the name that a command was given and makes its path. */
 static int deployment_path(const struct cli *c, struct object_path *out, struct cfg_error *err)
 {
@@ -211,11 +213,17 @@ int cmd_deployment_adopt(struct cli *c, struct cfg_error *err)
         rc = cfg_fail(err, CFG_E_INVALID, "adopt the workers of which store?");
         cfg_error_set_hint(err, "--from ID: the store that the workers of %s hold, as their refusals say", c->args[0]);
     }
+    const char *store = cli_value(c, OPT_FROM);
+    if (rc == 0 && (strlen(store) != STORE_ID || strspn(store, "0123456789abcdef") != STORE_ID)) {
+        rc = cfg_fail(err, CFG_E_INVALID, "'%.80s' is no store's id, which has %d hexadecimal digits", store, STORE_ID);
+        cfg_error_set_hint(err, "the workers of %s name theirs in their log, `cfgctl status` shows this server's",
+                           c->args[0]);
+    }
     if (rc != 0)
         return rc;
     cJSON *body = cJSON_CreateObject();
     bool ok = body != NULL;
-    add(body, "adopt_store", cJSON_CreateString(cli_value(c, OPT_FROM)), &ok);
+    add(body, "adopt_store", cJSON_CreateString(store), &ok);
     return patch(c, path.base, body, ok ? 0 : cli_no_memory(err), err);
 }
 

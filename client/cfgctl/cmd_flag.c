@@ -39,8 +39,12 @@ static int change(struct cli *c, const char *key, cJSON *value, struct cfg_error
 static int switch_to(struct cli *c, bool on, struct cfg_error *err)
 {
     cJSON *patch = cJSON_CreateObject();
-    if (patch && cJSON_AddBoolToObject(patch, "enabled", on))
-        return change(c, "patch", patch, err);
+    if (patch && cJSON_AddBoolToObject(patch, "enabled", on)) {
+        int rc = change(c, "patch", patch, err);
+        if (rc == CFG_E_NOT_FOUND && err->hint[0] == '\0')
+            cfg_error_set_hint(err, "`cfgctl set %s=%s` creates it", c->args[0], on ? "on" : "off");
+        return rc;
+    }
     cJSON_Delete(patch);
     return cli_no_memory(err);
 }

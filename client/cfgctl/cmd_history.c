@@ -62,6 +62,9 @@ int cmd_history(struct cli *c, struct cfg_error *err)
     cJSON *reply = NULL;
     rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
     cfg_buf_finish(&path);
+    if (rc == CFG_E_NOT_FOUND && err->hint[0] == '\0' && strncmp(o.object, "flag/", 5) == 0)
+        cfg_error_set_hint(err, "parameters have the history of their namespace: cfgctl history %.*s",
+                           (int)strcspn(c->args[0], "/"), c->args[0]);
     if (rc == 0 && !cli_show_tree(c, reply))
         print_versions(c, reply, c->n_args == 0);
     cJSON_Delete(reply);

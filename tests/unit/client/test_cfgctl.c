@@ -161,6 +161,7 @@ Test(cfgctl, bad_input_is_not_sent)
         {"cfgctl deployment update x", 2, "nothing to update"},
         {"cfgctl deployment create x --config chat --track sideways", 2, "head|hold"},
         {"cfgctl deployment adopt x", 2, "--from"},
+        {"cfgctl deployment adopt x --from 1234", 2, "'1234' is no store's id"},
         {"cfgctl deployment frobnicate", 2, "unknown command"},
         {"cfgctl flag on experiment", 2, "address"},
         {"cfgctl watch Bad_Name", 2, ""},
@@ -225,6 +226,17 @@ Test(cfgctl, a_configd_that_starts_is_waited_for)
     responder_stop(&r);
     cr_assert_eq(o.code, 0, "%s", o.err);
     cr_assert_eq(seen, 3);
+}
+
+Test(cfgctl, what_is_missing_is_named_with_the_way_to_it)
+{
+    struct server s;
+    struct outcome o = RUN(&s, "cfgctl flag on e/f", {"/never", 200, JSON, "{}"});
+    cr_assert_str_eq(o.err, "cfgctl: no such thing\n  hint: `cfgctl set e/f=on` creates it\n");
+    o = RUN(&s, "cfgctl history chat/t", {"/never", 200, JSON, "{}"});
+    cr_assert_not_null(strstr(o.err, "cfgctl history chat\n"), "%s", o.err);
+    o = RUN(&s, "cfgctl history chat", {"/never", 200, JSON, "{}"});
+    cr_assert_str_eq(o.err, "cfgctl: no such thing\n");
 }
 
 Test(cfgctl, no_server_and_no_configd)
