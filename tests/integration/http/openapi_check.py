@@ -142,7 +142,7 @@ def streams(d):
     d.spec.used.add(("streamDeployment", 200))
     head, text = d.stream("/v1/watch?namespace=chat", "event: change", {"Last-Event-ID": d.started_at})
     d.spec.used.add(("watch", 200))
-    check_events(d, text, {"change": "ChangeEvent", "mark": "MarkEvent"})
+    check_events(d, text, {"change": "ChangeEvent", "mark": "WatchMarkEvent"})
 
 
 def meta(d):
