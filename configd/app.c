@@ -146,6 +146,13 @@ static void announce_ready(struct cfg_app *app)
     if (app->announced || !cfg_store_ready(app->store))
         return;
     app->announced = true;
+    struct cfg_error err;
+    if (cfg_embedded_served(app->embedded, &err) != 0) {
+        cfg_log_error(app->log, CFG_LOG_ERROR, "the embedded etcd's directory", &err);
+        app->failed = true;
+        cfg_loop_stop(app->loop);
+        return;
+    }
     (void)fprintf(app->out, "ready: store %s, revision %s, %zu namespaces\n", cfg_store_identity(app->store)->store_id,
                   cfg_rev_format(cfg_store_rev(app->store), rev), cfg_api_count(app, CFG_KIND_CONFIG));
     (void)fflush(app->out);
@@ -206,7 +213,7 @@ int cfg_app_new(struct cfg_app **out, const struct cfg_settings *settings, struc
     return 0;
 }
 
-void cfg_app_run(struct cfg_app *app)
+bool cfg_app_run(struct cfg_app *app)
 {
     cfg_replica_start(app->replica);
     cfg_http_start(app->http);
@@ -215,6 +222,7 @@ void cfg_app_run(struct cfg_app *app)
     cfg_log(app->log, CFG_LOG_INFO, "replica %s, prefix %s, %s", app->replica_id, app->settings->prefix,
             app->embedded ? app->settings->embedded_etcd : app->settings->etcd.items[0]);
     cfg_loop_run(app->loop);
+    return !app->failed;
 }
 
 static void on_drain(void *arg)

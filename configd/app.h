@@ -34,7 +34,7 @@ struct cfg_app {
     struct cfg_store_listener listener; /* says when the replica is ready, and why not */
     struct cfg_timer *drain;            /* runs while a stop waits for what is under way */
     uint64_t drain_until_ns;
-    bool announced, stopping;
+    bool announced, stopping, failed; /* failed: ended by an error that is already logged */
     char replica_id[CFG_LIMIT_NAME + 1];
     char *password;      /* etcd's; owned */
     uint64_t started_ns; /* monotonic */
@@ -44,8 +44,9 @@ struct cfg_app {
  * are borrowed and outlive the app. settings->embedded_etcd is set unless settings->etcd is. */
 CFG_MUST_CHECK int cfg_app_new(struct cfg_app **out, const struct cfg_settings *settings, struct cfg_log *log,
                                FILE *stdout_file, struct cfg_error *err);
-/* Runs until cfg_app_stop has done its work. */
-void cfg_app_run(struct cfg_app *app);
+/* Runs until cfg_app_stop has done its work (true), or until going on would risk what is stored (false, and why is
+ * logged). */
+bool cfg_app_run(struct cfg_app *app);
 /* Ends gracefully: streams are told to go elsewhere, requests under way are answered (for a few seconds at most), then
  * the loop ends. A second call does not wait. From the loop's thread. */
 void cfg_app_stop(struct cfg_app *app);

@@ -1,5 +1,6 @@
 #include "configd/embedded.h"
 
+#include "configd/embedded_birth.h"
 #include "configd/embedded_child.h"
 
 #include <errno.h>
@@ -153,7 +154,9 @@ static void child_died(void *arg)
 static int start_child(struct cfg_embedded *e, struct cfg_error *err)
 {
     e->started_ns = now_ns();
-    int code = cfg_child_start(&e->pid, &e->command, err);
+    int code = cfg_birth_prepare(e->dir, err);
+    if (code == 0)
+        code = cfg_child_start(&e->pid, &e->command, err);
     if (code)
         return code;
     e->pid_fd = pidfd_open(e->pid, 0);
@@ -214,6 +217,11 @@ int cfg_embedded_start(struct cfg_embedded **out, struct cfg_loop *loop, const s
 const char *cfg_embedded_endpoint(const struct cfg_embedded *e)
 {
     return e->endpoint;
+}
+
+int cfg_embedded_served(struct cfg_embedded *e, struct cfg_error *err)
+{
+    return e ? cfg_birth_done(e->dir, err) : 0;
 }
 
 int cfg_embedded_pid(const struct cfg_embedded *e)

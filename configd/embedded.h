@@ -24,7 +24,10 @@ struct cfg_embedded_options {
 CFG_MUST_CHECK int cfg_embedded_start(struct cfg_embedded **out, struct cfg_loop *loop,
                                       const struct cfg_embedded_options *o, struct cfg_error *err);
 const char *cfg_embedded_endpoint(const struct cfg_embedded *e); /* "unix:/…/NAME:1", borrowed */
-int cfg_embedded_pid(const struct cfg_embedded *e);              /* 0 while none runs */
-void cfg_embedded_stop(struct cfg_embedded *e);                  /* waits for the child; frees; NULL is fine */
+/* To be called once etcd has served and before a write is taken: until then a killed first start is begun anew
+ * (embedded_birth.h). CFG_E_IO: take no writes. NULL is fine: no embedded etcd, nothing to remember. */
+CFG_MUST_CHECK int cfg_embedded_served(struct cfg_embedded *e, struct cfg_error *err);
+int cfg_embedded_pid(const struct cfg_embedded *e); /* 0 while none runs */
+void cfg_embedded_stop(struct cfg_embedded *e);     /* waits for the child; frees; NULL is fine */
 
 #endif

@@ -95,7 +95,7 @@ static int run(struct cfg_app *app)
     for (int i = 0; i < EVENTS; i++)
         ok = ok && events[i] && event_add(events[i], NULL) == 0;
     if (ok)
-        cfg_app_run(app);
+        ok = cfg_app_run(app);
     for (int i = 0; i < EVENTS; i++)
         if (events[i])
             event_free(events[i]);

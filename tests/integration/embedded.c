@@ -3,6 +3,7 @@
 #include "tests/integration/etcd_rig.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +29,9 @@ static struct cfg_loop *new_loop(void)
 }
 
 /* A put through the client, on the embedded server's loop. */
-static void put(struct cfg_loop *loop, const char *endpoint, const char *key, const char *value)
+static void put(struct cfg_loop *loop, struct cfg_embedded *e, const char *key, const char *value)
 {
+    const char *endpoint = cfg_embedded_endpoint(e);
     struct cfg_rig rig = {.loop = loop};
     struct cfg_error err;
     struct cfg_etcd_options o = {.endpoints = &endpoint, .n_endpoints = 1, .request_timeout_ms = 20000};
@@ -38,6 +40,7 @@ static void put(struct cfg_loop *loop, const char *endpoint, const char *key, co
     struct cfg_rig_result r = cfg_rig_put(&rig, key, value, -1);
     cr_assert_eq(r.err.code, 0, "%s", r.err.text);
     cfg_etcd_free(rig.etcd);
+    cr_assert_eq(cfg_embedded_served(e, &err), 0, "%s", err.text);
 }
 
 Test(embedded, data_stays_and_the_directory_is_private)
@@ -47,14 +50,14 @@ Test(embedded, data_stays_and_the_directory_is_private)
     struct cfg_embedded *e = start(loop, dir);
     int pid = cfg_embedded_pid(e);
     cr_assert_gt(pid, 0);
-    put(loop, cfg_embedded_endpoint(e), "k", "kept");
+    put(loop, e, "k", "kept");
     struct stat st;
     cr_assert_eq(stat(dir, &st), 0);
     cr_assert_eq(st.st_mode & 0777, 0700);
     cfg_embedded_stop(e);
     cr_assert_not(cfg_test_pid_alive(pid));
     e = start(loop, dir);
-    put(loop, cfg_embedded_endpoint(e), "other", "x");
+    put(loop, e, "other", "x");
     char *value = cfg_test_get(cfg_embedded_endpoint(e), "k", NULL);
     cr_assert_str_eq(value, "kept");
     free(value);
@@ -80,12 +83,12 @@ Test(embedded, a_child_that_dies_is_started_again)
     char *dir = cfg_test_dir_new();
     struct cfg_rig rig = {.loop = new_loop()};
     struct cfg_embedded *e = start(rig.loop, dir);
-    put(rig.loop, cfg_embedded_endpoint(e), "k", "acknowledged");
+    put(rig.loop, e, "k", "acknowledged");
     for (int i = 0; i < 2; i++) {
         struct revival r = {e, cfg_embedded_pid(e)};
         cr_assert_eq(kill(r.old, SIGKILL), 0);
         cr_assert(cfg_rig_run_until(&rig, revived, &r, 10000));
-        put(rig.loop, cfg_embedded_endpoint(e), "again", "x");
+        put(rig.loop, e, "again", "x");
         char *value = cfg_test_get(cfg_embedded_endpoint(e), "k", NULL);
         cr_assert_str_eq(value, "acknowledged");
         free(value);
@@ -145,7 +148,7 @@ Test(embedded, long_directory_and_a_hostile_environment)
     cr_assert_eq(setenv("ETCD_NAME", "other", 1), 0);
     struct cfg_loop *loop = new_loop();
     struct cfg_embedded *e = start(loop, dir);
-    put(loop, cfg_embedded_endpoint(e), "k", "v");
+    put(loop, e, "k", "v");
     cfg_embedded_stop(e);
     cfg_loop_free(loop);
     free(dir);
@@ -155,6 +158,27 @@ Test(embedded, long_directory_and_a_hostile_environment)
 static bool is_gone(void *arg)
 {
     return !cfg_test_pid_alive(*(const pid_t *)arg);
+}
+
+/* What a kill in the first milliseconds of the first start leaves behind can never serve; it is begun anew, and only
+ * it. */
+Test(embedded, a_killed_birth_is_begun_anew)
+{
+    char *dir = cfg_test_dir_new(), *wal = cfg_test_format("%s/data/member/wal", dir),
+         *unborn = cfg_test_format("%s/unborn", dir);
+    char *make = cfg_test_format("%s/data", dir), *member = cfg_test_format("%s/data/member", dir);
+    struct cfg_loop *loop = new_loop();
+    cr_assert(mkdir(make, 0700) == 0 && mkdir(member, 0700) == 0 && mkdir(wal, 0700) == 0);
+    char *log = cfg_test_format("%s/0000000000000000-0000000000000000.wal", wal);
+    cr_assert_eq(close(open(log, O_CREAT | O_WRONLY, 0600)), 0);
+    cr_assert_eq(close(open(unborn, O_CREAT | O_WRONLY, 0600)), 0);
+    struct cfg_embedded *e = start(loop, dir);
+    put(loop, e, "k", "v");
+    cr_assert_neq(access(unborn, F_OK), 0, "what has served is still called unborn");
+    cfg_embedded_stop(e);
+    cfg_loop_free(loop);
+    free(log), free(member), free(make), free(unborn), free(wal);
+    cfg_test_dir_remove(dir);
 }
 
 Test(embedded, no_orphan_after_kill_9)
@@ -175,7 +199,7 @@ Test(embedded, no_orphan_after_kill_9)
     }
     /* The lock went with the holder, the data did not. */
     struct cfg_embedded *e = start(loop, dir);
-    put(loop, cfg_embedded_endpoint(e), "k", "v");
+    put(loop, e, "k", "v");
     cfg_embedded_stop(e);
     cfg_loop_free(loop);
     free(holder);
