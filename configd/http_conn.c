@@ -10,10 +10,12 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     SWEEP_MS = 200,
@@ -281,12 +283,17 @@ static void adopt(struct conn *k)
     evhttp_connection_set_closecb(evcon, on_close, k);
     k->fd = bufferevent_getfd(k->bev);
     move(k, SILENT, now_ms(c) + c->limits.silent_ms);
-    bool full = (unsigned)k->fd + RESERVE_FDS >= c->limits.max_fds;
     if (!index_conn(c, k) || evbuffer_add_cb(bufferevent_get_input(k->bev), on_input, k) == NULL ||
         evbuffer_add_cb(bufferevent_get_output(k->bev), on_output, k) == NULL)
         drop(k);
-    else if (full)
-        (void)make_room(c); /* at worst this very connection goes */
+}
+
+/* Descriptors are given out lowest first, so the lowest free one tells how many are in use at least. */
+static bool is_full(const struct cfg_conns *c)
+{
+    int lowest = fcntl(evconnlistener_get_fd(c->listener), F_DUPFD_CLOEXEC, 0);
+    (void)close(lowest); /* -1 does no harm */
+    return lowest < 0 || (unsigned)lowest + RESERVE_FDS >= c->limits.max_fds;
 }
 
 static void attend(evutil_socket_t fd, short what, void *arg)
@@ -294,8 +301,12 @@ static void attend(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct cfg_conns *c = arg;
+    bool came = c->lists[NEW].n > 0;
     while (c->lists[NEW].first)
         adopt(c->lists[NEW].first);
+    /* At once: what is freed is low, and hides that all others are in use. */
+    for (unsigned n = came && is_full(c) ? RESERVE_FDS : 0; n > 0 && make_room(c); n--) {
+    }
     for (struct conn *k = c->lists[REFUSED].first, *next; k; k = next) {
         next = k->next;
         rewrite_refusal(k);

@@ -185,6 +185,10 @@ def few_descriptors(spec):
     with Daemon(spec=spec, preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))) as d:
         d.expect(201, "PUT", "/v1/config/chat", {}, CREATE)
         silent = [socket.create_connection(("127.0.0.1", d.port)) for _ in range(600)]
+        with d.connect(5) as first:  # half of the time that silence is given: nobody waits for that to end
+            first.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            if not first.recv(64).startswith(b"HTTP/1.1 200"):
+                d.failures.append("no answer while descriptors run out")
         for i in range(20):
             d.expect(200, "PATCH", "/v1/config/chat", {"n": i}, MERGE)
             checks += 1
