@@ -1,6 +1,6 @@
 /* From `set` sent to applied: one libcfgworker against one raw etcd gateway watch, then 1,000 and 5,000 streams of
  * configd against as many raw gateway watches (time until the last has it, and server memory per watcher). Servers
- * share core 0, the clients have core 1; one worker: unpinned. */
+ * share core 0, the clients have core 1; the worker, which idles between its empty steps, and the watch: unpinned. */
 #include "tests/bench/bench.h"
 
 #include "proto/etcd_msg.h"
