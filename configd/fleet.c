@@ -84,7 +84,7 @@ static void drop_contract(struct fleet_worker *w)
     while (*p != c)
         p = &(*p)->next;
     *p = c->next;
-    (void)cfg_contract_unref(c->contract);
+    cfg_contract_free(c->contract);
     free(c);
 }
 
@@ -94,11 +94,11 @@ int fleet_set_contract(struct fleet_worker *w, struct cfg_contract *contract)
     while (c && strcmp(c->contract->digest, contract->digest) != 0)
         c = c->next;
     if (c) {
-        (void)cfg_contract_unref(contract);
+        cfg_contract_free(contract);
     } else {
         c = calloc(1, sizeof *c);
         if (c == NULL) {
-            (void)cfg_contract_unref(contract);
+            cfg_contract_free(contract);
             return CFG_E_NOMEM;
         }
         c->contract = contract;

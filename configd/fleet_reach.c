@@ -107,32 +107,24 @@ int cfg_contract_read(struct cfg_contract **out, const cJSON *declaration, struc
     struct cfg_contract *c = calloc(1, sizeof *c);
     if (c == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory for a contract");
-    c->refs = 1;
     int rc = read_params(c, declaration, err);
     if (rc == 0 && (rc = keep_text(c, declaration)) != 0)
         (void)cfg_fail(err, rc, "the contract is too large to keep");
     if (rc == 0)
         *out = c;
     else
-        (void)cfg_contract_unref(c);
+        cfg_contract_free(c);
     return rc;
 }
 
-struct cfg_contract *cfg_contract_ref(struct cfg_contract *c)
+void cfg_contract_free(struct cfg_contract *c)
 {
-    c->refs++;
-    return c;
-}
-
-struct cfg_contract *cfg_contract_unref(struct cfg_contract *c)
-{
-    if (c && --c->refs == 0) {
-        (void)cfg_bytes_unref(c->json);
-        free(c->params);
-        free(c->paths);
-        free(c);
-    }
-    return NULL;
+    if (c == NULL)
+        return;
+    (void)cfg_bytes_unref(c->json);
+    free(c->params);
+    free(c->paths);
+    free(c);
 }
 
 /* `below` starts with `above`, and goes on with a new segment or ends. */
@@ -222,7 +214,7 @@ static bool add_contract(struct cfg_reach *r, const cJSON *entry, const struct c
         return false;
     cfg_reach_count(r, cfg_reach_of(c, change, pin_keys), workers);
     *told += workers;
-    (void)cfg_contract_unref(c);
+    cfg_contract_free(c);
     return true;
 }
 

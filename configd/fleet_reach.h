@@ -12,7 +12,6 @@
 enum cfg_apply { CFG_APPLY_LIVE, CFG_APPLY_DRAIN, CFG_APPLY_BARRIER, CFG_APPLY_RESTART, CFG_APPLY_PINNED };
 
 struct cfg_contract {
-    uint32_t refs;
     char digest[CFG_DIGEST_TEXT]; /* of the declaration */
     struct cfg_bytes *json;       /* the declaration, canonical, without defaults */
     size_t n;
@@ -25,8 +24,7 @@ struct cfg_contract {
 /* Reads {PATH:{"type","class","min"?,"max"?,"default"?}}; NULL or an absent contract is the empty one. *out is
  * returned-owned. CFG_E_INVALID with the path, CFG_E_LIMIT (too many parameters), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_contract_read(struct cfg_contract **out, const cJSON *declaration, struct cfg_error *err);
-struct cfg_contract *cfg_contract_ref(struct cfg_contract *c);
-struct cfg_contract *cfg_contract_unref(struct cfg_contract *c); /* returns NULL; NULL is fine */
+void cfg_contract_free(struct cfg_contract *c); /* NULL is fine */
 
 /* What a change is, as far as its reach goes. All borrowed. */
 struct cfg_reach_change {

@@ -225,7 +225,7 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     r->contract = NULL;
     if (w == NULL || fleet_set_contract(w, contract) != 0) {
         if (w == NULL)
-            (void)cfg_contract_unref(contract);
+            cfg_contract_free(contract);
         else if (w->contract == NULL)
             fleet_remove_worker(f, w);
         return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
@@ -286,7 +286,7 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
             rc = cfg_fail(err, CFG_E_NOMEM, "out of memory for a registration's reply");
     }
     cfg_deployment_finish(&d);
-    (void)cfg_contract_unref(r.contract);
+    cfg_contract_free(r.contract);
     free(r.about);
     return rc;
 }

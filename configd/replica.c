@@ -105,11 +105,6 @@ void cfg_replica_start(struct cfg_replica *r)
     cfg_replica_check(r);
 }
 
-enum cfg_replica_state cfg_replica_state_of(const struct cfg_replica *r)
-{
-    return r->state;
-}
-
 uint64_t cfg_replica_silence_ms(const struct cfg_replica *r)
 {
     return r->state == CFG_REPLICA_LIVE ? 0 : (now_ns(r) - r->heard_ns) / 1000000u;

@@ -61,7 +61,6 @@ void cfg_replica_start(struct cfg_replica *r);
 /* Before the etcd client. The sink hears nothing more; reads under way end with CFG_E_CANCELED. Not from inside a
  * callback of the replica. NULL is fine. */
 void cfg_replica_free(struct cfg_replica *r);
-enum cfg_replica_state cfg_replica_state_of(const struct cfg_replica *r);
 /* Monotonic time in ms since etcd was last heard from (0 while LIVE and answering). */
 uint64_t cfg_replica_silence_ms(const struct cfg_replica *r);
 

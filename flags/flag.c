@@ -179,11 +179,6 @@ const char *cfg_flag_name_of(const struct cfg_flag_program *p)
     return p->name->bytes;
 }
 
-bool cfg_flag_has_targeting(const struct cfg_flag_program *p)
-{
-    return p->depends;
-}
-
 static bool type_fits(const struct cfg_flag_program *p, enum cfg_flag_type want)
 {
     return want == p->type || want == CFG_FLAG_ANY || (want == CFG_FLAG_INTEGER && p->type == CFG_FLAG_NUMBER);

@@ -67,8 +67,6 @@ CFG_MUST_CHECK int cfg_flag_compile_named(struct cfg_flag_program **out, const c
 void cfg_flag_free(struct cfg_flag_program *p);
 enum cfg_flag_type cfg_flag_type_of(const struct cfg_flag_program *p);
 const char *cfg_flag_name_of(const struct cfg_flag_program *p); /* "" of a flag compiled without a name */
-/* Whether any answer of it depends on the context: if not, the empty context tells all. */
-bool cfg_flag_has_targeting(const struct cfg_flag_program *p);
 /* The value for `want`: a flag of another type gives CFG_REASON_ERROR and "TYPE_MISMATCH". Evaluated for the empty
  * context at the epoch. */
 struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_flag_type want);

@@ -121,6 +121,9 @@ bool cli_show_tree(const struct cli *c, const cJSON *v);
 void cli_put_text(struct cfg_buf *out, const char *s);
 /* Appends a value as people write it: strings bare, the rest as JSON. */
 void cli_put_value(struct cfg_buf *out, const cJSON *v);
+/* The next cell of a table: a list's values with commas between them, "-" for none. */
+struct table;
+void cli_add_list(struct table *t, const cJSON *list);
 /* Prints and frees. */
 void cli_print(struct cfg_buf *b);
 /* "3m", "2d": how long ago an RFC 3339 time is; the time itself when it cannot be read. */

@@ -54,21 +54,6 @@ int cmd_deployment_create(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
-/* "a,b" of a list of strings. */
-static void add_joined(struct table *t, const cJSON *list)
-{
-    struct cfg_buf text;
-    cfg_buf_init(&text, (size_t)1 << 16);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
-        cfg_buf_puts(&text, text.len > 0 ? "," : "");
-        cli_put_value(&text, item);
-    }
-    table_add(t, text.len > 0 ? text.data : "-");
-    cfg_buf_finish(&text);
-}
-
 /* "chat v43 (head)" */
 static void add_release(struct table *t, const cJSON *deployment)
 {
@@ -98,8 +83,8 @@ static void table_of(const struct cli *c, const cJSON *items)
         table_add(&t, cfg_json_get_str(d, "name", "?"));
         add_release(&t, d);
         table_add(&t, cfg_json_get_str(d, "track", "?"));
-        add_joined(&t, cfg_json_get(d, "pin_keys"));
-        add_joined(&t, cfg_json_get(d, "flags"));
+        cli_add_list(&t, cfg_json_get(d, "pin_keys"));
+        cli_add_list(&t, cfg_json_get(d, "flags"));
         table_add_number(&t, cfg_json_get_num(d, "workers", 0));
         if (wide) {
             table_add_number(&t, cfg_json_get_num(d, "generation", 0));

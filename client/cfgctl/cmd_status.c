@@ -45,20 +45,6 @@ static int server_status(struct cli *c, struct cfg_buf *out, struct cfg_error *e
 
 /* --- one deployment --- */
 
-static void add_list(struct table *t, const cJSON *list)
-{
-    struct cfg_buf text;
-    cfg_buf_init(&text, (size_t)1 << 16);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
-        cfg_buf_puts(&text, text.len > 0 ? "," : "");
-        cli_put_value(&text, item);
-    }
-    table_add(t, text.len > 0 ? text.data : "-");
-    cfg_buf_finish(&text);
-}
-
 static void add_worker(struct table *t, const cJSON *w, bool wide)
 {
     const cJSON *applied = cfg_json_get(w, "applied");
@@ -81,8 +67,8 @@ static void add_worker(struct table *t, const cJSON *w, bool wide)
         table_add(t, cfg_json_get_str(applied, "at", "-"));
         table_add_number(t, cfg_json_get_num(w, "last_report_ms", 0));
     }
-    add_list(t, cfg_json_get(w, "overrides"));
-    add_list(t, cfg_json_get(w, "pending"));
+    cli_add_list(t, cfg_json_get(w, "overrides"));
+    cli_add_list(t, cfg_json_get(w, "pending"));
 }
 
 static void put_rejects(struct cfg_buf *out, const cJSON *w)

@@ -1,5 +1,6 @@
 /* How results and errors look. */
 #include "client/cfgctl/cli.h"
+#include "client/cfgctl/table.h"
 #include "client/cfgctl/yaml.h"
 
 #include <ctype.h>
@@ -50,6 +51,20 @@ void cli_put_value(struct cfg_buf *out, const cJSON *v)
         cli_put_text(out, v->valuestring);
     else
         cfg_json_print(out, v);
+}
+
+void cli_add_list(struct table *t, const cJSON *list)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, (size_t)1 << 16);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        cfg_buf_puts(&text, text.len > 0 ? "," : "");
+        cli_put_value(&text, item);
+    }
+    table_add(t, text.len > 0 ? text.data : "-");
+    cfg_buf_finish(&text);
 }
 
 const char *cli_age(char out[32], const char *time_text)

@@ -37,7 +37,7 @@ static enum cfg_reach_kind reach(const char *a, const char *b, const char *pins)
     cJSON *pin_keys = json(pins);
     enum cfg_reach_kind kind = cfg_reach_of(c, &change, pin_keys);
     cJSON_Delete(pin_keys);
-    (void)cfg_contract_unref(c);
+    cfg_contract_free(c);
     return kind;
 }
 
@@ -83,7 +83,7 @@ Test(reach, nothing_changed_reaches_nobody)
     struct cfg_reach_change none = {0}, flag = {.flag = true};
     cr_assert_eq(cfg_reach_of(c, &none, NULL), CFG_REACH_NONE);
     cr_assert_eq(cfg_reach_of(c, &flag, NULL), CFG_REACH_LIVE);
-    (void)cfg_contract_unref(c);
+    cfg_contract_free(c);
 }
 
 static struct cfg_reach presence(const char *text)
@@ -134,9 +134,9 @@ Test(contract, what_differs_only_in_defaults_is_one_contract)
     cr_assert_str_neq(a->digest, c->digest);
     cr_assert_eq(a->n, 2u);
     cr_assert_str_eq(a->params[0].path, "x");
-    (void)cfg_contract_unref(a);
-    (void)cfg_contract_unref(b);
-    (void)cfg_contract_unref(c);
+    cfg_contract_free(a);
+    cfg_contract_free(b);
+    cfg_contract_free(c);
 }
 
 Test(contract, refusals_name_the_path)
