@@ -1,7 +1,7 @@
 /* How results and errors look. */
 #include "client/cfgctl/cli.h"
 #include "client/cfgctl/table.h"
-#include "client/cfgctl/yaml.h"
+#include "proto/yaml.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ bool cli_show_tree(const struct cli *c, const cJSON *v)
     if (c->output == OUTPUT_JSON) {
         cfg_json_print_pretty(&out, v);
         cfg_buf_putc(&out, '\n');
-    } else if (cli_yaml_print(&out, v) != 0) {
+    } else if (cfg_yaml_print(&out, v) != 0) {
         cfg_buf_finish(&out);
         (void)fputs("cfgctl: out of memory\n", stderr);
         exit(cfg_code_exit(CFG_E_NOMEM));

@@ -5,8 +5,8 @@
 #include "client/cfgctl/reach.h"
 #include "client/cfgctl/table.h"
 #include "client/cfgctl/wait.h"
-#include "client/cfgctl/yaml.h"
 #include "client/url.h"
+#include "proto/yaml.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -289,7 +289,7 @@ static void expect_yaml(const char *json, const char *yaml)
     struct cfg_buf out;
     cfg_buf_init(&out, 65536);
     cJSON *v = tree(json);
-    cr_assert_eq(cli_yaml_print(&out, v), 0);
+    cr_assert_eq(cfg_yaml_print(&out, v), 0);
     cr_assert_str_eq(out.data, yaml);
     cJSON_Delete(v);
     cfg_buf_finish(&out);

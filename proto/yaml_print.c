@@ -1,4 +1,5 @@
-#include "client/cfgctl/yaml.h"
+/* The printer: see yaml.h. */
+#include "proto/yaml.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -123,7 +124,7 @@ static int write_out(void *arg, unsigned char *bytes, size_t n)
     return cfg_buf_status(out) == 0;
 }
 
-int cli_yaml_print(struct cfg_buf *out, const cJSON *v)
+int cfg_yaml_print(struct cfg_buf *out, const cJSON *v)
 {
     yaml_emitter_t e;
     yaml_event_t event;
@@ -137,5 +138,6 @@ int cli_yaml_print(struct cfg_buf *out, const cJSON *v)
               emit_value(&e, v) && yaml_document_end_event_initialize(&event, 1) && emit(&e, &event) &&
               yaml_stream_end_event_initialize(&event) && emit(&e, &event);
     yaml_emitter_delete(&e);
-    return ok ? cfg_buf_status(out) : CFG_E_NOMEM;
+    int failed = cfg_buf_status(out);
+    return ok || failed != 0 ? failed : CFG_E_NOMEM;
 }
