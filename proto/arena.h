@@ -1,0 +1,28 @@
+/* A bump allocator with a mandatory maximum: many small things that die together, freed at once.
+ *
+ * The first `own` bytes come from the caller's storage where some is given, the rest from chunks. A failed allocation
+ * is sticky in `failed`, so a run of allocations may be checked once. Not thread-safe: one owner, one thread. */
+#ifndef CFG_PROTO_ARENA_H
+#define CFG_PROTO_ARENA_H
+
+#include "proto/buf.h"
+
+struct cfg_arena_chunk;
+struct cfg_arena {
+    struct cfg_arena_chunk *chunks; /* newest first */
+    char *next, *end;               /* what is left of the newest */
+    size_t used, max;               /* bytes handed out, and how many may be */
+    int failed;                     /* 0, CFG_E_NOMEM or CFG_E_LIMIT */
+};
+
+/* Nothing is allocated before the first use. */
+void cfg_arena_init(struct cfg_arena *a, size_t max);
+void cfg_arena_finish(struct cfg_arena *a); /* frees everything; takes a zeroed struct */
+/* Zeroed bytes, aligned for any type, borrowed until the arena is finished. NULL on failure (see `failed`). */
+void *cfg_arena_alloc(struct cfg_arena *a, size_t n);
+/* A NUL-terminated copy. NULL on failure. */
+char *cfg_arena_dup(struct cfg_arena *a, struct cfg_slice s);
+/* 0 or the sticky failure, with its text in *err. `what` names what did not fit. */
+CFG_MUST_CHECK int cfg_arena_status(const struct cfg_arena *a, const char *what, struct cfg_error *err);
+
+#endif
