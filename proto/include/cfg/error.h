@@ -39,6 +39,7 @@ extern "C" {
     X(CFG_E_METHOD, -19, "method_not_allowed", 405, 2)                   \
     X(CFG_E_HEADERS, -20, "headers_too_large", 431, 2)                   \
     X(CFG_E_REQUEST_TIMEOUT, -21, "request_timeout", 408, 8)             \
+    X(CFG_E_SCHEMA, -22, "schema", 422, 5)                               \
     X(CFG_E_UNAUTHORIZED, -30, "unauthorized", 401, 6)                   \
     X(CFG_E_FORBIDDEN, -31, "forbidden", 403, 6)                         \
     X(CFG_E_ORIGIN, -32, "cross_origin", 403, 6)                         \
@@ -53,6 +54,8 @@ extern "C" {
     X(CFG_E_FOREIGN_STORE, -55, "foreign_store", 409, 4)                 \
     X(CFG_E_IN_USE, -56, "in_use", 409, 4)                               \
     X(CFG_E_COMPACTED, -57, "compacted", 410, 4)                         \
+    X(CFG_E_CONTRACT, -58, "contract", 409, 4)                           \
+    X(CFG_E_CEILING, -59, "ceiling", 409, 4)                             \
     X(CFG_E_PRECONDITION, -60, "precondition_failed", 412, 4)            \
     X(CFG_E_PRECONDITION_REQUIRED, -61, "precondition_required", 428, 4) \
     X(CFG_E_RATE, -62, "too_many_requests", 429, 7)                      \
