@@ -179,6 +179,16 @@ const char *cfg_flag_name_of(const struct cfg_flag_program *p)
     return p->name->bytes;
 }
 
+size_t cfg_flag_variant_count(const struct cfg_flag_program *p)
+{
+    return p->broken ? 0 : p->n_variants;
+}
+
+struct cfg_flag_variant cfg_flag_variant_at(const struct cfg_flag_program *p, size_t index)
+{
+    return (struct cfg_flag_variant){p->variants[index].text, p->variants[index].value};
+}
+
 static bool type_fits(const struct cfg_flag_program *p, enum cfg_flag_type want)
 {
     return want == p->type || want == CFG_FLAG_ANY || (want == CFG_FLAG_INTEGER && p->type == CFG_FLAG_NUMBER);

@@ -18,16 +18,6 @@
 #include "flags/value.h"
 #include "proto/json.h"
 
-/* A flag is of one of the first four; the others are only asked for: a whole number, and whatever it is. */
-enum cfg_flag_type { CFG_FLAG_BOOL, CFG_FLAG_STRING, CFG_FLAG_NUMBER, CFG_FLAG_OBJECT, CFG_FLAG_INTEGER, CFG_FLAG_ANY };
-enum cfg_flag_reason {
-    CFG_REASON_STATIC,
-    CFG_REASON_DEFAULT,
-    CFG_REASON_TARGETING_MATCH,
-    CFG_REASON_DISABLED,
-    CFG_REASON_ERROR
-};
-
 struct cfg_flag_program; /* immutable */
 
 /* What an evaluation says, in the order in which it is decided:
@@ -67,6 +57,14 @@ CFG_MUST_CHECK int cfg_flag_compile_named(struct cfg_flag_program **out, const c
 void cfg_flag_free(struct cfg_flag_program *p);
 enum cfg_flag_type cfg_flag_type_of(const struct cfg_flag_program *p);
 const char *cfg_flag_name_of(const struct cfg_flag_program *p); /* "" of a flag compiled without a name */
+/* Variants in the order of the definition; none of a flag that a set kept although it does not compile. The name is the
+ * very pointer that a result's `variant` is when that one is served. Borrowed from the program. */
+struct cfg_flag_variant {
+    const char *name;
+    const cJSON *value;
+};
+size_t cfg_flag_variant_count(const struct cfg_flag_program *p);
+struct cfg_flag_variant cfg_flag_variant_at(const struct cfg_flag_program *p, size_t index); /* below the count */
 /* The value for `want`: a flag of another type gives CFG_REASON_ERROR and "TYPE_MISMATCH". Evaluated for the empty
  * context at the epoch. */
 struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_flag_type want);

@@ -142,14 +142,14 @@ static int check_source(const struct cfg_flag_source *source, struct cfg_error *
 }
 
 /* People's evaluators are checked even where no flag uses them yet. */
-static int compile_unused(struct flag_compiler *c)
+static int compile_unused(struct flag_compiler *c, bool keep_broken)
 {
     struct logic_compiler *l = &c->logic;
     cJSON name = {.type = cJSON_String}, reference = {.type = cJSON_Object, .child = &name};
     char ref[] = "$ref";
     name.string = ref;
     l->root = "$evaluators";
-    for (size_t i = 0; i < l->n_evaluators && !l->lenient; i++) {
+    for (size_t i = 0; i < l->n_evaluators && !keep_broken; i++) {
         struct logic_node node;
         name.valuestring = (char *)(uintptr_t)l->evaluators[i].name;
         int rc = cfg_logic_compile(&node, l, &reference);
@@ -165,7 +165,7 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
     struct logic_evaluator *evaluators = list_evaluators(&n, source->evaluators);
     struct flag_compiler c = {.logic = {.arena = &set->arena,
                                         .rules = CFG_RULES_FLAGD,
-                                        .lenient = source->keep_broken,
+                                        .lenient = source->keep_broken && !source->strict,
                                         .evaluators = evaluators,
                                         .n_evaluators = n,
                                         .root = "",
@@ -176,7 +176,7 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
     bool good = evaluators && (set->metadata || !source->metadata || !source->metadata->child);
     int rc = good ? compile_flags(set, &c, source) : cfg_logic_no_memory(&c.logic);
     if (rc == 0)
-        rc = compile_unused(&c);
+        rc = compile_unused(&c, source->keep_broken);
     if (rc == 0)
         rc = cfg_flag_set_check(set, source->keep_broken, err);
     for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
@@ -265,6 +265,11 @@ size_t cfg_flag_set_count(const struct cfg_flag_set *set)
 const struct cfg_flag_program *cfg_flag_set_at(const struct cfg_flag_set *set, size_t index)
 {
     return index < set->n_flags ? &set->flags[index].program : NULL;
+}
+
+size_t cfg_flag_set_index(const struct cfg_flag_set *set, const struct cfg_flag_program *p)
+{
+    return (size_t)((const union set_flag *)(const void *)p - set->flags);
 }
 
 size_t cfg_flag_set_bytes(const struct cfg_flag_set *set)

@@ -16,6 +16,9 @@ struct cfg_flag_source {
     /* Keep a flag that does not compile, answering PARSE_ERROR, and take what flagd takes against its own schema
      * (wrong operands give null): for reading flagd's files. Otherwise the first bad flag fails the set. */
     bool keep_broken;
+    /* With keep_broken: still refuse what people may not write (unknown members, wrong operands), flag by flag. For
+     * sets that an engine of another version may have checked. */
+    bool strict;
 };
 
 /* All of source is borrowed, not kept. *out is returned-owned. Errors as cfg_flag_compile's, err->path beginning with
@@ -36,6 +39,8 @@ struct cfg_flag_result cfg_flag_set_eval(const struct cfg_flag_set *set, const c
 size_t cfg_flag_set_count(const struct cfg_flag_set *set);
 /* Flags in the order of the source. */
 const struct cfg_flag_program *cfg_flag_set_at(const struct cfg_flag_set *set, size_t index);
+/* The inverse: where `p`, which must be of this set, stands. */
+size_t cfg_flag_set_index(const struct cfg_flag_set *set, const struct cfg_flag_program *p);
 /* Calls fn with each flag that names `flag` as a prerequisite. */
 void cfg_flag_set_dependents(const struct cfg_flag_set *set, const char *flag,
                              void (*fn)(void *user, const struct cfg_flag_program *dependent), void *user);

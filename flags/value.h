@@ -8,36 +8,7 @@
 #define CFG_FLAGS_VALUE_H
 
 #include "proto/json.h"
-
-enum cfg_flag_kind {
-    CFG_VALUE_NULL,
-    CFG_VALUE_BOOL,
-    CFG_VALUE_NUMBER,
-    CFG_VALUE_STRING,
-    CFG_VALUE_ARRAY,
-    CFG_VALUE_OBJECT
-};
-
-struct cfg_flag_member;
-
-struct cfg_flag_value {
-    enum cfg_flag_kind kind;
-    uint32_t len; /* bytes of a string, items of an array, members of an object */
-    union {
-        bool boolean;
-        double number;
-        const char *string; /* UTF-8, not NUL-terminated; U+0000 is the byte 00 */
-        const struct cfg_flag_value *items;
-        const struct cfg_flag_member *members;
-    } as;
-};
-
-struct cfg_flag_member {
-    uint32_t hash; /* cfg_flag_name_hash(name) */
-    uint32_t name_len;
-    const char *name;
-    struct cfg_flag_value value;
-};
+#include <cfg/flag_types.h>
 
 uint32_t cfg_flag_name_hash(const char *name, size_t len);
 

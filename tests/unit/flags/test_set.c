@@ -24,6 +24,9 @@ Test(set, finds_flags_by_name)
         struct cfg_flag_result r = cfg_flag_set_eval(set, name, strlen(name), CFG_FLAG_NUMBER, NULL);
         cr_assert(r.value && r.value->valuedouble == i);
         cr_assert_str_eq(cfg_flag_name_of(cfg_flag_set_at(set, (size_t)i)), name);
+        cr_assert_eq(cfg_flag_set_index(set, cfg_flag_set_find(set, name, strlen(name))), (size_t)i);
+        cr_assert_eq(cfg_flag_variant_count(cfg_flag_set_at(set, (size_t)i)), 1);
+        cr_assert_eq(cfg_flag_variant_at(cfg_flag_set_at(set, (size_t)i), 0).name, r.variant, "the very pointer");
     }
     cr_assert_null(cfg_flag_set_find(set, "flag-3000", 9));
     cr_assert_null(cfg_flag_set_find(set, "", 0));
@@ -374,4 +377,20 @@ Test(set, survives_a_failed_allocation_anywhere)
     cJSON_Delete(flags);
     cJSON_Delete(evaluators);
     cJSON_Delete(metadata);
+}
+
+Test(set, strict_keeps_what_compiles_and_takes_nothing_loose)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *flags = json_of("{'good':" ON ",'new':" FLAG("'defaultVariant':'on','rollout':1}") ",'wrong':" FLAG(
+        "'targeting':{'sem_ver':[1]}}") "}");
+    struct cfg_flag_source source = {.flags = flags, .keep_broken = true, .strict = true};
+    struct cfg_flag_set *set = NULL;
+    cr_assert_eq(cfg_flag_set_compile(&set, &source, &err), 0, "%s", err.text);
+    cr_assert_null(cfg_flag_set_eval(set, "good", 4, CFG_FLAG_BOOL, NULL).error);
+    cr_assert_str_eq(cfg_flag_set_eval(set, "new", 3, CFG_FLAG_BOOL, NULL).error, "PARSE_ERROR");
+    cr_assert_str_eq(cfg_flag_set_eval(set, "wrong", 5, CFG_FLAG_BOOL, NULL).error, "PARSE_ERROR");
+    cr_assert_eq(cfg_flag_variant_count(cfg_flag_set_find(set, "wrong", 5)), 0);
+    cfg_flag_set_free(set);
+    cJSON_Delete(flags);
 }
