@@ -23,6 +23,8 @@ extern const unsigned long cfg_openapi_json_len;
 /* Is the replica complete, and has it caught up with ?min_revision? True: go on. False: the call has been answered, or
  * its handler is called again when it has. */
 bool cfg_api_at(struct cfg_app *app, struct cfg_call *c);
+/* The kind of object that the route is about, by its first part: /v1/config/…, /v1/flags/…, … */
+enum cfg_kind cfg_api_kind(const struct cfg_call *c);
 /* Ids from the route: {ns}, {ns}/{name}, {d}. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_api_id(struct cfg_object_id *out, enum cfg_kind kind, const struct cfg_call *c,
                               struct cfg_error *err);
@@ -56,6 +58,7 @@ void cfg_api_get_version(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_list_flags(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_flagd(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_flag(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_evaluators(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_list_deployments(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_view(struct cfg_app *app, struct cfg_call *c);

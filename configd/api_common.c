@@ -101,6 +101,22 @@ bool cfg_api_at(struct cfg_app *app, struct cfg_call *c)
 
 /* --- what a request names --- */
 
+enum cfg_kind cfg_api_kind(const struct cfg_call *c)
+{
+    static const struct {
+        const char *root;
+        enum cfg_kind kind;
+    } kinds[] = {{"/v1/config/", CFG_KIND_CONFIG},
+                 {"/v1/flags/", CFG_KIND_FLAG},
+                 {"/v1/evaluators/", CFG_KIND_EVALUATORS},
+                 {"/v1/deployments/", CFG_KIND_DEPLOYMENT}};
+    const char *pattern = cfg_call_route(c)->pattern;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(pattern, kinds[i].root, strlen(kinds[i].root)) == 0)
+            return kinds[i].kind;
+    return CFG_KIND_OTHER;
+}
+
 int cfg_api_id(struct cfg_object_id *out, enum cfg_kind kind, const struct cfg_call *c, struct cfg_error *err)
 {
     struct cfg_object_id id = {.kind = kind};
@@ -212,7 +228,7 @@ cJSON *cfg_api_flag_value(const cJSON *envelope)
 
 static void move_members(cJSON *to, cJSON *from, const char *const *names, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && names[i]; i++) {
         cJSON *member = cJSON_DetachItemFromObjectCaseSensitive(from, names[i]);
         if (member)
             (void)cJSON_AddItemToObject(to, names[i],
@@ -260,10 +276,15 @@ static void add_view(struct cfg_app *app, cJSON *out, const struct cfg_object *o
     (void)cJSON_AddNumberToObject(out, "workers", (double)cfg_fleet_connected(app->fleet, o->id.ns));
 }
 
+static const char *content_of(enum cfg_kind kind)
+{
+    return kind == CFG_KIND_FLAG ? "definition" : kind == CFG_KIND_EVALUATORS ? "evaluators" : "document";
+}
+
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief)
 {
     static const char *const config[] = {"extends", "document"};
-    static const char *const flag[] = {"enabled", "off_variant", "definition"};
+    static const char *const evaluators[] = {"metadata", "evaluators"};
     static const char *const deployment[] = {"config", "flags", "track",          "generation", "pin_keys",
                                              "pin",    "arms",  "adopted_stores", "pin_digest"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
@@ -274,7 +295,7 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     }
     bool is_deployment = o->id.kind == CFG_KIND_DEPLOYMENT;
     if (o->deleted && !is_deployment && !brief) /* a tombstone has no content: that shows */
-        (void)cJSON_AddNullToObject(out, o->id.kind == CFG_KIND_FLAG ? "definition" : "document");
+        (void)cJSON_AddNullToObject(out, content_of(o->id.kind));
     (void)cJSON_AddStringToObject(out, is_deployment ? "name" : "namespace", o->id.ns);
     if (o->id.kind == CFG_KIND_FLAG)
         (void)cJSON_AddStringToObject(out, "name", o->id.name);
@@ -285,7 +306,9 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
             (void)cJSON_AddFalseToObject(out, "enabled");
         else
             (void)cJSON_AddItemToObject(out, "value", cfg_api_flag_value(tree));
-        move_members(out, tree, flag, brief ? 2 : 3);
+        move_members(out, tree, cfg_flag_envelope_members, brief ? 2 : SIZE_MAX);
+    } else if (o->id.kind == CFG_KIND_EVALUATORS) {
+        move_members(out, tree, evaluators, brief ? 1 : 2);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
         add_releases(app, out);

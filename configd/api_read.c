@@ -11,11 +11,6 @@
 
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 200 };
 
-static enum cfg_kind kind_of(const struct cfg_call *c)
-{
-    return cfg_call_param(c, "d") ? CFG_KIND_DEPLOYMENT : cfg_call_param(c, "name") ? CFG_KIND_FLAG : CFG_KIND_CONFIG;
-}
-
 /* --- one object --- */
 
 static void reply_object(struct cfg_call *c, const struct cfg_object *o)
@@ -77,6 +72,11 @@ void cfg_api_get_flag(struct cfg_app *app, struct cfg_call *c)
     get_object(app, c, CFG_KIND_FLAG, false);
 }
 
+void cfg_api_get_evaluators(struct cfg_app *app, struct cfg_call *c)
+{
+    get_object(app, c, CFG_KIND_EVALUATORS, false);
+}
+
 void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c)
 {
     get_object(app, c, CFG_KIND_DEPLOYMENT, false);
@@ -84,7 +84,7 @@ void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c)
 
 void cfg_api_get_version(struct cfg_app *app, struct cfg_call *c)
 {
-    get_object(app, c, kind_of(c), true);
+    get_object(app, c, cfg_api_kind(c), true);
 }
 
 /* --- lists --- */
@@ -181,7 +181,7 @@ static void on_versions(void *arg, struct cfg_object *const *objects, size_t n, 
         cfg_call_fail(c, err, NULL);
         return;
     }
-    if (n == 0 && cfg_call_query(c, "before") == NULL && cfg_api_id(&id, kind_of(c), c, &none) == 0) {
+    if (n == 0 && cfg_call_query(c, "before") == NULL && cfg_api_id(&id, cfg_api_kind(c), c, &none) == 0) {
         (void)cfg_object_id_text(&id, what);
         (void)cfg_fail(&none, CFG_E_NOT_FOUND, "there is no %s and there never was", what);
         cfg_call_fail(c, &none, NULL);
@@ -205,7 +205,7 @@ void cfg_api_versions(struct cfg_app *app, struct cfg_call *c)
     uint64_t limit, before;
     if (!cfg_api_at(app, c))
         return;
-    int rc = cfg_api_id(&id, kind_of(c), c, &err);
+    int rc = cfg_api_id(&id, cfg_api_kind(c), c, &err);
     rc = rc ? rc : cfg_api_number(&limit, c, "limit", LIMIT_DEFAULT, &err);
     rc = rc ? rc : cfg_api_number(&before, c, "before", 0, &err);
     if (rc == 0 && (limit == 0 || limit > LIMIT_MAX))

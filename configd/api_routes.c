@@ -41,6 +41,14 @@ static const struct cfg_route routes[] = {
     READ("/v1/flags/{ns}/{name}/versions/{n}", cfg_api_get_version),
     WRITE("POST", "/v1/flags/{ns}/{name}/rollback", CFG_BODY_JSON, cfg_api_rollback),
 
+    READ("/v1/evaluators/{ns}", cfg_api_get_evaluators),
+    WRITE("PUT", "/v1/evaluators/{ns}", CFG_BODY_JSON, cfg_api_write),
+    WRITE("PATCH", "/v1/evaluators/{ns}", PATCHES, cfg_api_write),
+    WRITE("DELETE", "/v1/evaluators/{ns}", CFG_BODY_NONE, cfg_api_write),
+    READ("/v1/evaluators/{ns}/versions", cfg_api_versions),
+    READ("/v1/evaluators/{ns}/versions/{n}", cfg_api_get_version),
+    WRITE("POST", "/v1/evaluators/{ns}/rollback", CFG_BODY_JSON, cfg_api_rollback),
+
     WRITE("POST", "/v1/changes", CFG_BODY_JSON, cfg_api_change),
 
     READ("/v1/deployments", cfg_api_list_deployments),

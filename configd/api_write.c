@@ -221,9 +221,7 @@ static int precondition_required(const struct cfg_change_entry *e, struct cfg_ap
 static int read_entry(struct cfg_change_entry *e, struct cfg_app *app, const struct cfg_call *c, struct cfg_error *err)
 {
     const char *method = cfg_call_method(c);
-    enum cfg_kind kind = cfg_call_param(c, "d")      ? CFG_KIND_DEPLOYMENT
-                         : cfg_call_param(c, "name") ? CFG_KIND_FLAG
-                                                     : CFG_KIND_CONFIG;
+    enum cfg_kind kind = cfg_api_kind(c);
     int rc = cfg_api_id(&e->id, kind, c, err);
     rc = rc ? rc : read_precondition(e, app, c, err);
     if (rc != 0)
@@ -262,7 +260,7 @@ void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c)
     cJSON *body = NULL;
     if (!is_ready(app, c))
         return;
-    int rc = cfg_api_id(&e.id, cfg_call_param(c, "name") ? CFG_KIND_FLAG : CFG_KIND_CONFIG, c, &err);
+    int rc = cfg_api_id(&e.id, cfg_api_kind(c), c, &err);
     rc = rc ? rc : read_precondition(&e, app, c, &err);
     rc = rc ? rc : cfg_call_json(c, &body, &err);
     rc = rc ? rc : cfg_json_need_u64(body, "to", &e.rollback_to, &err);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cfg_backup_kinds[] = {"config",     "flag",    "schema",     "policy",
-                                        "deployment", "rollout", "evaluators", NULL};
+const char *const cfg_backup_kinds[] = {"config",  "flag",       "schema", "policy", "deployment",
+                                        "rollout", "evaluators", "flip",   NULL};
 
 static bool is_below(struct cfg_slice key, const char *root, const char *kind)
 {
@@ -119,6 +119,14 @@ static int check_end(const struct reader *r, size_t start, const cJSON *tree, st
     return r->at == r->text.len ? 0 : broken(r, err, "is not the last one");
 }
 
+static bool is_known(struct cfg_slice history_key)
+{
+    for (int k = CFG_KIND_CONFIG; cfg_kind_is_versioned((enum cfg_kind)k); k++)
+        if (is_below(history_key, "history/", cfg_kind_name((enum cfg_kind)k)))
+            return true;
+    return false;
+}
+
 /* The keys of kinds that this configd knows must make sense, and so must their records. */
 static int check_record(const struct reader *r, struct cfg_slice key, struct cfg_slice value, const cJSON *tree,
                         struct cfg_error *err)
@@ -134,8 +142,7 @@ static int check_record(const struct reader *r, struct cfg_slice key, struct cfg
     int rc = 0;
     if (!is_history)
         rc = cfg_object_id_from_key(&id, key, err);
-    else if (is_below(key, "history/", "config") || is_below(key, "history/", "flag") ||
-             is_below(key, "history/", "deployment"))
+    else if (is_known(key))
         rc = cfg_object_id_from_history_key(&id, &version, key, err);
     if (rc != 0 || id.kind == CFG_KIND_OTHER)
         return rc;
@@ -233,7 +240,7 @@ static int pair_heads(struct cfg_backup *b, struct cfg_error *err)
         struct cfg_buf key;
         if (i > 0 && strcmp(head->key, b->items[i - 1].key) == 0)
             return cfg_fail(err, CFG_E_VALUE, "the backup has key %s twice", head->key);
-        if (cfg_object_id_from_key(&id, cfg_slice_str(head->key), NULL) != 0 || id.kind > CFG_KIND_DEPLOYMENT)
+        if (cfg_object_id_from_key(&id, cfg_slice_str(head->key), NULL) != 0 || !cfg_kind_is_versioned(id.kind))
             continue;
         int rc = cfg_object_new(&o, &id, head->value, 1, err);
         if (rc != 0)

@@ -1,5 +1,6 @@
-/* Whole-object operations on configs and flags: put, patches, delete, rollback. */
+/* Whole-object operations on configs, flags and evaluators: put, patches, delete, rollback. */
 #include "configd/change_draft.h"
+#include "flags/flag.h"
 #include "proto/patch.h"
 
 #include <inttypes.h>
@@ -36,12 +37,11 @@ static int set_document(struct cfg_draft *d, cJSON *document, struct cfg_error *
     return 0;
 }
 
-/* {"enabled","off_variant","definition"} as the API takes it. Left-out `enabled` stays what it was, so that a new
- * definition does not undo a kill switch. */
+/* A flag's envelope as the API takes it. Left-out `enabled` stays what it was, so that a new definition does not undo a
+ * kill switch. */
 static int set_flag(struct cfg_draft *d, cJSON *body, struct cfg_error *err)
 {
-    static const char *const members[] = {"enabled", "off_variant", "definition", NULL};
-    int rc = cfg_check_members(body, members, "a flag", err);
+    int rc = cfg_check_members(body, cfg_flag_envelope_members, "a flag", err);
     if (rc == 0 && cfg_json_get(body, "enabled") == NULL)
         rc = cfg_json_set(body, "enabled", cJSON_CreateBool(cfg_json_get_bool(d->before, "enabled", true)));
     if (rc != 0) {
@@ -52,9 +52,32 @@ static int set_flag(struct cfg_draft *d, cJSON *body, struct cfg_error *err)
     return 0;
 }
 
+/* {"evaluators","metadata"} as the API takes them: both are there in what is stored. */
+static int set_evaluators(struct cfg_draft *d, cJSON *body, struct cfg_error *err)
+{
+    static const char *const members[] = {"evaluators", "metadata", NULL};
+    int rc = cfg_check_members(body, members, "a namespace's evaluators", err);
+    for (const char *const *m = members; rc == 0 && *m; m++)
+        if (cfg_json_get(body, *m) == NULL && cJSON_AddObjectToObject(body, *m) == NULL)
+            rc = no_memory(err);
+    if (rc != 0) {
+        cJSON_Delete(body);
+        return rc;
+    }
+    set_after(d, body);
+    return 0;
+}
+
 static int set_body(struct cfg_draft *d, cJSON *body, struct cfg_error *err)
 {
-    return d->id.kind == CFG_KIND_CONFIG ? set_document(d, body, err) : set_flag(d, body, err);
+    switch (d->id.kind) {
+    case CFG_KIND_CONFIG:
+        return set_document(d, body, err);
+    case CFG_KIND_EVALUATORS:
+        return set_evaluators(d, body, err);
+    default:
+        return set_flag(d, body, err);
+    }
 }
 
 static int apply_put(struct cfg_draft *d, const struct cfg_change_entry *e, struct cfg_error *err)

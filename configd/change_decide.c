@@ -1,7 +1,6 @@
 /* The decision: entries are applied to drafts, drafts are checked, and what changed becomes guards, puts and results.
  */
 #include "configd/change_draft.h"
-#include "flags/flag.h"
 #include "proto/patch.h"
 
 #include <inttypes.h>
@@ -96,22 +95,18 @@ static int check_document(const struct cfg_draft *d, struct cfg_error *err)
     return cfg_path_check_document(document, err);
 }
 
-static int check_flag(const struct cfg_draft *d, struct cfg_error *err)
+static int check_content(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
 {
-    struct cfg_flag_program *program;
-    if (cfg_tree_depth(d->after) > CFG_LIMIT_DEPTH)
-        return cfg_fail(err, CFG_E_LIMIT, "the flag is nested deeper than %d levels", CFG_LIMIT_DEPTH);
-    int rc = cfg_flag_compile(&program, d->after, err);
-    if (rc == 0)
-        cfg_flag_free(program);
-    return rc;
-}
-
-static int check_content(const struct cfg_draft *d, struct cfg_error *err)
-{
-    if (d->after == NULL || d->id.kind == CFG_KIND_DEPLOYMENT)
+    switch (d->id.kind) {
+    case CFG_KIND_CONFIG:
+        return d->after ? check_document(d, err) : 0;
+    case CFG_KIND_FLAG:
+        return cfg_flags_check_flag(b, d, err);
+    case CFG_KIND_EVALUATORS:
+        return cfg_flags_check_evaluators(b, d, err);
+    default:
         return 0;
-    return d->id.kind == CFG_KIND_CONFIG ? check_document(d, err) : check_flag(d, err);
+    }
 }
 
 /* For people: the document of a config, the whole body of everything else. */
@@ -222,11 +217,11 @@ static int check_rules(struct cfg_bench *b, const struct cfg_draft *d, const cJS
     int rc = cfg_bench_guard_head(b, d, err);
     if (rc != 0 || !cfg_draft_changed(d))
         return rc;
-    rc = check_content(d, err);
-    if (rc != 0 || d->id.kind == CFG_KIND_DEPLOYMENT)
-        return rc;
-    if (d->id.kind == CFG_KIND_FLAG)
+    rc = check_content(b, d, err);
+    if (rc == 0 && d->id.kind == CFG_KIND_FLAG)
         return check_flag_name(b, d, err);
+    if (rc != 0 || d->id.kind != CFG_KIND_CONFIG)
+        return rc;
     rc = check_config_names(b, d, changes, err);
     return rc == 0 ? cfg_deployments_refuse(b, d, err) : rc;
 }

@@ -54,6 +54,10 @@ CFG_MUST_CHECK int cfg_apply_entry(struct cfg_bench *b, size_t entry, struct cfg
 CFG_MUST_CHECK int cfg_apply_set(struct cfg_bench *b, size_t entry, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_apply_deployment(struct cfg_bench *b, size_t entry, struct cfg_error *err);
 
+/* What only shows when a namespace's flags are taken together, as they will be after the change (change_flags.c). */
+CFG_MUST_CHECK int cfg_flags_check_flag(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
+CFG_MUST_CHECK int cfg_flags_check_evaluators(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
+
 /* What deployments have to do with a namespace's draft. refuse: CFG_E_IN_USE when the namespace is deleted under one.
  * report: adds "held" and "kept" to the result. */
 CFG_MUST_CHECK int cfg_deployments_refuse(struct cfg_bench *b, const struct cfg_draft *config, struct cfg_error *err);

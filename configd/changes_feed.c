@@ -87,7 +87,7 @@ static void push(struct cfg_feed *f, const struct cfg_store_change *change, stru
 
 static bool is_told(const struct cfg_store_change *c)
 {
-    return c->after && c->after->id.kind <= CFG_KIND_DEPLOYMENT;
+    return c->after && cfg_kind_is_versioned(c->after->id.kind);
 }
 
 /* --- frames --- */

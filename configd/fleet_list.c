@@ -276,7 +276,7 @@ static void add_reach(struct cfg_fleet *f, cJSON *result)
     const char *kind = cfg_json_get_str(result, "kind", "");
     const char **paths = NULL;
     struct reaching r = {.f = f, .ns = cfg_json_get_str(result, "namespace", ""), .deployments = cJSON_CreateArray()};
-    r.change.flag = strcmp(kind, "flag") == 0;
+    r.change.flag = strcmp(kind, "flag") == 0 || strcmp(kind, "evaluators") == 0;
     r.change.n = changed_paths(&paths, result);
     r.change.paths = paths;
     bool changes_workers = strcmp(kind, "config") == 0 || r.change.flag;

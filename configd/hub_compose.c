@@ -104,7 +104,7 @@ static int compose(struct cfg_view_out *view, const struct cfg_deployment *d, co
         return rc;
     struct objects flags = {0};
     for (size_t i = 0; i < d->n_flags; i++)
-        cfg_store_each(store, CFG_KIND_FLAG, d->flags[i], collect, &flags);
+        cfg_store_each_of_flags(store, d->flags[i], collect, &flags);
     in.flags = flags.v;
     in.n_flags = flags.n;
     rc = flags.failed ? cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", d->name)
@@ -138,10 +138,13 @@ bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
     case CFG_KIND_CONFIG:
         return strcmp(o->id.ns, t->config) == 0;
     case CFG_KIND_FLAG:
+    case CFG_KIND_EVALUATORS:
+    case CFG_KIND_FLIP:
         for (size_t i = 0; i < t->n_flags; i++)
             if (strcmp(o->id.ns, t->flags[i]) == 0)
                 return true;
         return false;
+    case CFG_KIND_LOCK:
     case CFG_KIND_PRESENCE:
     case CFG_KIND_OTHER:
         return false;

@@ -169,7 +169,7 @@ static void got(struct job *j, struct cfg_object *o)
         j->config = o ? cfg_object_ref(o) : NULL;
         j->phase = PHASE_FLAGS;
         for (size_t i = 0; i < j->deployment.n_flags; i++)
-            cfg_store_each(j->link.hub->store, CFG_KIND_FLAG, j->deployment.flags[i], add_flag, j);
+            cfg_store_each_of_flags(j->link.hub->store, j->deployment.flags[i], add_flag, j);
         next_flag(j);
         return;
     case PHASE_FLAGS:

@@ -112,7 +112,7 @@ static void put_replica(struct cfg_buf *out, struct cfg_app *app)
     single(out, "configd_store_rejected_total", "counter", "Records left out because no hand of ours wrote them.",
            (double)cfg_store_rejected(app->store, NULL));
     head(out, "configd_objects", "gauge", "Objects that are not deleted.");
-    for (int kind = CFG_KIND_CONFIG; kind <= CFG_KIND_DEPLOYMENT; kind++)
+    for (int kind = CFG_KIND_CONFIG; cfg_kind_is_versioned((enum cfg_kind)kind); kind++)
         cfg_buf_printf(out, "configd_objects{kind=\"%s\"} %zu\n", cfg_kind_name((enum cfg_kind)kind),
                        cfg_api_count(app, (enum cfg_kind)kind));
 }

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[] = {"config", "flag", "deployment", "presence", "other"};
+static const char *const kind_names[] = {"config", "flag", "evaluators", "deployment",
+                                         "flip",   "lock", "presence",   "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {
@@ -101,7 +102,7 @@ static int read_names(struct cfg_object_id *id, struct cfg_slice rest, struct cf
 {
     bool is_deployment = id->kind == CFG_KIND_DEPLOYMENT || id->kind == CFG_KIND_PRESENCE;
     struct cfg_slice ns = next_part(&rest);
-    int rc = cfg_check_name(is_deployment ? "deployment" : "namespace", ns, err);
+    int rc = cfg_check_name(is_deployment ? "deployment" : id->kind == CFG_KIND_LOCK ? "lock" : "namespace", ns, err);
     if (rc != 0)
         return rc;
     if (id->kind == CFG_KIND_FLAG)
@@ -161,7 +162,7 @@ int cfg_object_id_from_history_key(struct cfg_object_id *out, uint64_t *version,
     struct cfg_object_id id = {.kind = kind_from(next_part(&rest))};
     const char *slash = rest.len > 0 ? memrchr(rest.ptr, '/', rest.len) : NULL;
     uint64_t v = 0;
-    if (!is_history || id.kind > CFG_KIND_DEPLOYMENT || slash == NULL ||
+    if (!is_history || !cfg_kind_is_versioned(id.kind) || slash == NULL ||
         !read_version(&v, (struct cfg_slice){slash + 1, rest.len - (size_t)(slash - rest.ptr) - 1}))
         return cfg_fail(err, CFG_E_ADDRESS, "key '%.*s' is no record of history", (int)key.len, key.ptr);
     int rc = read_names(&id, (struct cfg_slice){rest.ptr, (size_t)(slash - rest.ptr)}, err);
@@ -176,9 +177,9 @@ int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct
 {
     struct cfg_slice rest = text;
     struct cfg_object_id id = {.kind = kind_from(next_part(&rest))};
-    if (id.kind > CFG_KIND_DEPLOYMENT) {
+    if (!cfg_kind_is_public(id.kind)) {
         (void)cfg_fail(err, CFG_E_ADDRESS, "object '%.*s' names no kind of object", (int)text.len, text.ptr);
-        cfg_error_set_hint(err, "write config/NAMESPACE, flag/NAMESPACE/NAME or deployment/NAME");
+        cfg_error_set_hint(err, "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE or deployment/NAME");
         return CFG_E_ADDRESS;
     }
     int rc = read_names(&id, rest, err);
@@ -199,6 +200,10 @@ static int check_body(const struct cfg_object *o, const cJSON *tree, struct cfg_
         return cfg_fail(err, CFG_E_VALUE, "the record holds no definition");
     if (o->id.kind == CFG_KIND_DEPLOYMENT && cfg_json_get_str(tree, "config", NULL) == NULL)
         return cfg_fail(err, CFG_E_VALUE, "the record names no config");
+    if (o->id.kind == CFG_KIND_EVALUATORS && !cJSON_IsObject(cfg_json_get(tree, "evaluators")))
+        return cfg_fail(err, CFG_E_VALUE, "the record holds no evaluators");
+    if (o->id.kind == CFG_KIND_FLIP && !(cfg_json_get_num(tree, "at", -1) >= 0))
+        return cfg_fail(err, CFG_E_VALUE, "the record does not say when");
     return 0;
 }
 
@@ -206,7 +211,7 @@ static int read_fields(struct cfg_object *o, const cJSON *tree, struct cfg_error
 {
     if (!cJSON_IsObject(tree))
         return cfg_fail(err, CFG_E_VALUE, "the record is no JSON object");
-    if (o->id.kind > CFG_KIND_DEPLOYMENT)
+    if (!cfg_kind_is_versioned(o->id.kind))
         return 0;
     int rc = cfg_json_need_u64(tree, "version", &o->version, err);
     if (rc != 0)
@@ -300,9 +305,10 @@ static int check_size(enum cfg_kind kind, const cJSON *body, struct cfg_error *e
     cfg_buf_finish(&text);
     if (rc == CFG_E_LIMIT)
         return cfg_fail(err, rc, "the %s is larger than %zu KiB",
-                        kind == CFG_KIND_CONFIG ? "document"
-                        : kind == CFG_KIND_FLAG ? "definition"
-                                                : "record",
+                        kind == CFG_KIND_CONFIG       ? "document"
+                        : kind == CFG_KIND_FLAG       ? "definition"
+                        : kind == CFG_KIND_EVALUATORS ? "object of evaluators"
+                                                      : "record",
                         limit / 1024);
     return rc == 0 ? 0 : cfg_fail(err, rc, "out of memory");
 }

@@ -6,12 +6,36 @@
 #include "proto/path.h"
 #include "proto/revision.h"
 
-enum cfg_kind { CFG_KIND_CONFIG, CFG_KIND_FLAG, CFG_KIND_DEPLOYMENT, CFG_KIND_PRESENCE, CFG_KIND_OTHER };
+/* Up to DEPLOYMENT people write them; up to FLIP every version lies in history; the rest are bare records under a
+ * lease. */
+enum cfg_kind {
+    CFG_KIND_CONFIG,
+    CFG_KIND_FLAG,
+    CFG_KIND_EVALUATORS, /* shared rules and metadata of a namespace's flags: {"evaluators","metadata"} */
+    CFG_KIND_DEPLOYMENT,
+    CFG_KIND_FLIP, /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
+    CFG_KIND_LOCK, /* who does what must be done once: {"holder"} */
+    CFG_KIND_PRESENCE,
+    CFG_KIND_OTHER
+};
+static inline bool cfg_kind_is_public(enum cfg_kind k)
+{
+    return k <= CFG_KIND_DEPLOYMENT;
+}
+/* What a namespace's flags are made of: together they compile, and the newest of them is their revision. */
+static inline bool cfg_kind_is_of_flags(enum cfg_kind k)
+{
+    return k == CFG_KIND_FLAG || k == CFG_KIND_EVALUATORS || k == CFG_KIND_FLIP;
+}
+static inline bool cfg_kind_is_versioned(enum cfg_kind k)
+{
+    return k <= CFG_KIND_FLIP;
+}
 const char *cfg_kind_name(enum cfg_kind k); /* "config", "flag", "deployment", … as in keys and in "object" */
 
 struct cfg_object_id {
     enum cfg_kind kind;
-    char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's name lies here too */
+    char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's or lock's name lies here too */
     char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence; else "" */
 };
 /* name NULL: "". A name longer than an id takes gives an id that no object has. */
@@ -25,7 +49,8 @@ CFG_MUST_CHECK int cfg_object_id_from_key(struct cfg_object_id *out, struct cfg_
 /* "history/config/chat/0000000041" → id and version. CFG_E_ADDRESS for every other key. */
 CFG_MUST_CHECK int cfg_object_id_from_history_key(struct cfg_object_id *out, uint64_t *version, struct cfg_slice key,
                                                   struct cfg_error *err);
-/* "config/chat", "flag/experiment/ab.flag", "deployment/chat-blue" ↔ id. CFG_E_ADDRESS. */
+/* "config/chat", "flag/experiment/ab.flag", "evaluators/experiment", "deployment/chat-blue" ↔ id; public kinds only.
+ * CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct cfg_error *err);
 void cfg_object_id_print(struct cfg_buf *out, const struct cfg_object_id *id);
 /* The same into memory of the caller's, which the slice borrows; NUL-terminated. */
@@ -51,8 +76,8 @@ struct cfg_object *cfg_object_unref(struct cfg_object *o); /* returns NULL */
 /* The envelope as a tree, returned-owned (cJSON_Delete). NULL only without memory: the text was checked when the object
  * was made. */
 cJSON *cfg_object_tree(const struct cfg_object *o);
-/* The envelope without the members that every envelope has: {"document","extends"}, {"enabled","off_variant",
- * "definition"}, a deployment's record. What the digest covers. Returned-owned; NULL without memory. */
+/* The envelope without the members that every envelope has: {"document","extends"}, a flag's
+ * {"enabled","definition",…}, a deployment's record. What the digest covers. Returned-owned; NULL without memory. */
 cJSON *cfg_object_body(const struct cfg_object *o);
 /* Nesting that an envelope may have: a document at its limit, inside. */
 enum { CFG_ENVELOPE_DEPTH = CFG_LIMIT_DEPTH + 8 };
@@ -64,7 +89,7 @@ struct cfg_envelope {
     bool deleted;
 };
 /* body's members (consumed, also on failure) + the envelope's + digest, as compact JSON text; the digest, which covers
- * the body alone, also goes to `digest`. CFG_E_LIMIT by kind: document, definition or record too large. */
+ * the body alone, also goes to `digest`. CFG_E_LIMIT by kind: document, definition, evaluators or record too large. */
 CFG_MUST_CHECK int cfg_envelope_print(struct cfg_buf *out, char digest[CFG_DIGEST_TEXT], enum cfg_kind kind,
                                       cJSON *body, const struct cfg_envelope *e, struct cfg_error *err);
 

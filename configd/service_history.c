@@ -236,9 +236,10 @@ void cfg_service_log(struct cfg_service *s, const char *ns, uint64_t before_revi
         ask_log(s, q, "history/", NULL, before_revision);
         return;
     }
-    q->pending = 2;
-    ask_log(s, q, "history/config/", ns, before_revision);
-    ask_log(s, q, "history/flag/", ns, before_revision);
+    static const char *const kinds[] = {"history/config/", "history/flag/", "history/evaluators/", "history/flip/"};
+    q->pending = sizeof kinds / sizeof kinds[0];
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        ask_log(s, q, kinds[i], ns, before_revision);
 }
 
 /* --- versions kept at hand, for arms that hold a release --- */

@@ -28,6 +28,11 @@ struct cfg_object *cfg_store_find(const struct cfg_store *s, enum cfg_kind kind,
 typedef bool (*cfg_store_fn)(struct cfg_object *o, void *arg);
 void cfg_store_each(const struct cfg_store *s, enum cfg_kind kind, const char *ns, cfg_store_fn fn, void *arg);
 
+/* Flags, evaluators and flip of one namespace, tombstones included: all that its flags answer by. */
+void cfg_store_each_of_flags(const struct cfg_store *s, const char *ns, cfg_store_fn fn, void *arg);
+/* The newest mod_revision among them: no answer of this namespace's flags has changed since. 0: there are none. */
+uint64_t cfg_store_flag_revision(const struct cfg_store *s, const char *ns);
+
 struct cfg_rev cfg_store_rev(const struct cfg_store *s);  /* newest revision under the prefix shown here */
 struct cfg_rev cfg_store_seen(const struct cfg_store *s); /* ≥ rev: nothing of ours changed up to here */
 const struct cfg_store_identity *cfg_store_identity(const struct cfg_store *s); /* store_id "" while unknown */

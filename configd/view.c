@@ -52,22 +52,38 @@ static int compose_parameters(cJSON **out, const struct cfg_view_inputs *in, str
     return rc;
 }
 
-static bool add_flag(cJSON *space, const struct cfg_object *o)
+/* Consumes value. */
+static bool add(cJSON *object, const char *key, cJSON *value)
 {
-    static const char *const members[] = {"enabled", "off_variant", "definition"};
-    cJSON *body = cfg_object_tree(o), *flag = cJSON_CreateObject();
-    bool ok = body && flag;
-    for (size_t i = 0; ok && i < sizeof members / sizeof members[0]; i++) {
-        cJSON *value = cJSON_DetachItemFromObjectCaseSensitive(body, members[i]);
-        if (value)
-            ok = cJSON_AddItemToObject(flag, members[i], value);
+    if (value && cJSON_AddItemToObject(object, key, value))
+        return true;
+    cJSON_Delete(value);
+    return false;
+}
+
+/* Moves a member that is not empty under another name. */
+static bool move_member(cJSON *space, const char *as, cJSON *body, const char *name)
+{
+    cJSON *member = cJSON_DetachItemFromObjectCaseSensitive(body, name);
+    if (cJSON_IsObject(member) && member->child) {
+        cfg_json_forget_key(member);
+        return add(space, as, member);
     }
-    cJSON_Delete(body);
-    if (!ok || !cJSON_AddItemToObject(space, o->id.name, flag)) {
-        cJSON_Delete(flag);
-        return false;
-    }
+    cJSON_Delete(member);
     return true;
+}
+
+static bool add_flags_part(cJSON *space, const struct cfg_object *o)
+{
+    if (o->id.kind == CFG_KIND_FLAG)
+        return add(space, o->id.name, cfg_object_body(o));
+    if (o->id.kind != CFG_KIND_EVALUATORS)
+        return true; /* a flip is heard by its revision */
+    cJSON *body = cfg_object_body(o);
+    bool ok = body && move_member(space, "$evaluators", body, "evaluators") &&
+              move_member(space, "$metadata", body, "metadata");
+    cJSON_Delete(body);
+    return ok;
 }
 
 /* {"experiment":{"ab.flag":{…}}}: every namespace the deployment sees, also one without flags. */
@@ -84,7 +100,7 @@ static cJSON *compose_flags(const struct cfg_view_inputs *in)
         cJSON *space = cfg_json_get(flags, in->flags[i]->id.ns);
         if (space == NULL || in->flags[i]->deleted)
             continue;
-        if (!add_flag(space, in->flags[i])) {
+        if (!add_flags_part(space, in->flags[i])) {
             cJSON_Delete(flags);
             return NULL;
         }
@@ -101,15 +117,6 @@ static uint64_t newest(const struct cfg_view_inputs *in)
         if (in->flags[i]->mod_revision > r)
             r = in->flags[i]->mod_revision;
     return r;
-}
-
-/* Consumes value. */
-static bool add(cJSON *object, const char *key, cJSON *value)
-{
-    if (value && cJSON_AddItemToObject(object, key, value))
-        return true;
-    cJSON_Delete(value);
-    return false;
 }
 
 int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err)

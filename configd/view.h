@@ -30,8 +30,8 @@ struct cfg_view_inputs {
     const struct cfg_object *deployment_object;
     const struct cfg_object
         *config; /* the version the arm runs (a history record for a fixed release); NULL: deleted or absent */
-    const struct cfg_object *const
-        *flags; /* heads of every flag of the deployment's flag namespaces, tombstones included */
+    const struct cfg_object *const *
+        flags; /* heads of the kinds of cfg_kind_is_of_flags in the deployment's flag namespaces, tombstones included */
     size_t n_flags;
 };
 struct cfg_view_out {
@@ -41,7 +41,8 @@ struct cfg_view_out {
     uint64_t config_version; /* 0: no config */
 };
 /* Parameters are the document without its pinned keys; those lie under "pinned" with the pin's values. "flags" has a
- * member for every flag namespace of the deployment, also an empty one. CFG_E_NOMEM, CFG_E_ADDRESS. */
+ * member for every flag namespace of the deployment, also an empty one: {NAME: body, …} and, where they are not empty,
+ * the namespace's "$evaluators" and "$metadata" (no flag's name begins with a $). CFG_E_NOMEM, CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err);
 void cfg_view_finish(struct cfg_view_out *v);
 /* Differences between a pin and the values a worker booted with (only those it states), by leaf: array of

@@ -9,6 +9,8 @@
  *   group                  {"name","from","to","by"}: of 10,000 buckets of the group's units this flag has [from, to).
  *                          Flags of one group never share a unit
  *   holdouts               [{"name","to","by"}, …]: units in the buckets [0, to) of any are off
+ *   overrides              {VARIANT: {PATH: value}}: parameters that whoever gets the variant takes for one request.
+ *                          The engine only checks their form
  * docs/flags.md explains each with examples. Flags that use prerequisites, groups or shared evaluators belong into a
  * set (flags/set.h), which checks what one flag alone cannot. Programs are immutable: any number of threads may
  * evaluate one. */
@@ -17,6 +19,9 @@
 
 #include "flags/value.h"
 #include "proto/json.h"
+
+/* The members that an envelope may have, NULL at the end; `definition` is the last. */
+extern const char *const cfg_flag_envelope_members[];
 
 struct cfg_flag_program; /* immutable */
 

@@ -94,6 +94,8 @@ int cfg_check_flag_name(struct cfg_slice name, struct cfg_error *err)
         why = "it is empty";
     else if (name.len > CFG_LIMIT_FLAG_NAME)
         why = "it has more than 255 bytes";
+    else if (name.ptr[0] == '$')
+        why = "it begins with $, as members of a view that are no flags do";
     for (size_t i = 0; why == NULL && i < name.len; i++) {
         unsigned char c = (unsigned char)name.ptr[i];
         bool ends_segment = i + 1 == name.len || name.ptr[i + 1] == '.';

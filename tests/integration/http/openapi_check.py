@@ -71,6 +71,25 @@ def flags(d):
     d.expect(200, "GET", "/v1/flags/experiment/gone/versions/2")
 
 
+def evaluators(d):
+    body = {"evaluators": {"staff": {"==": [{"var": "team"}, "infra"]}}, "metadata": {"owner": "sampling"}}
+    d.expect(201, "PUT", "/v1/evaluators/rules", body, {"If-None-Match": "*"})
+    r = d.expect(200, "GET", "/v1/evaluators/rules")
+    assert r.headers["ETag"] == '"1"' and r.json["metadata"] == body["metadata"], r
+    d.expect(304, "GET", "/v1/evaluators/rules", headers={"If-None-Match": '"1"'})
+    d.expect(200, "PATCH", "/v1/evaluators/rules", {"evaluators": {"none": False}}, MERGE)
+    assert set(d.expect(200, "GET", "/v1/evaluators/rules").json["evaluators"]) == {"staff", "none"}
+    assert d.expect(200, "GET", "/v1/evaluators/rules?version=1").json["evaluators"] == body["evaluators"]
+    d.expect(200, "GET", "/v1/evaluators/rules/versions")
+    d.expect(200, "GET", "/v1/evaluators/rules/versions/2")
+    d.expect(200, "POST", "/v1/evaluators/rules/rollback", {"to": 1})
+    d.expect(200, "DELETE", "/v1/evaluators/rules")
+    d.expect(404, "GET", "/v1/evaluators/rules", code="not_found", says="deleted at version 4")
+    assert d.expect(200, "GET", "/v1/evaluators/rules/versions/4").json["evaluators"] is None
+    log = d.expect(200, "GET", "/v1/log?namespace=rules").json["items"]
+    assert [i["kind"] for i in log] == ["evaluators"] * 4, log
+
+
 def changes(d):
     r = d.expect(200, "POST", "/v1/changes?message=two", [
         {"namespace": "chat", "set": [{"name": "sampling.temperature", "value": 0.3}, {"name": "sampling.top_k", "value": 40}]},
@@ -166,7 +185,7 @@ def meta(d):
 def main():
     spec = Spec()
     with Daemon(spec=spec) as d:
-        for part in (configs, flags, changes, deployments, streams, meta):
+        for part in (configs, flags, evaluators, changes, deployments, streams, meta):
             try:
                 part(d)
             except AssertionError as e:

@@ -31,9 +31,10 @@ static struct cfg_view_out compose(const struct cfg_object *config, const char *
     struct cfg_view_out v;
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_object *o = world_object(&w, deployment);
-    const struct cfg_object *flags[4];
+    const struct cfg_object *flags[5];
     size_t n = 0;
-    static const char *const names[] = {"flag/experiment/ab.flag", "flag/experiment/gone", "flag/other/x"};
+    static const char *const names[] = {"flag/experiment/ab.flag", "flag/experiment/gone", "flag/other/x",
+                                        "evaluators/experiment"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (world_object(&w, names[i]))
             flags[n++] = world_object(&w, names[i]);
@@ -159,4 +160,25 @@ Test(view, a_record_of_a_foreign_hand_is_refused)
         cr_assert_null(d.arms);
         (void)cfg_object_unref(o);
     }
+}
+
+Test(view, what_flags_share_lies_beside_them)
+{
+    world_ok(&w,
+             "[{\"object\":\"evaluators/experiment\",\"put\":{\"evaluators\":{\"no\":false},\"metadata\":{\"a\":1}}},"
+             "{\"object\":\"flag/experiment/"
+             "ab.flag\",\"patch\":{\"hash_version\":3,\"holdouts\":[{\"name\":\"q\",\"to\":5}]}}]");
+    struct cfg_view_out v = compose(world_object(&w, "config/chat"), "deployment/blue");
+    const cJSON *space = cfg_path_get(v.view, "flags.experiment");
+    cr_assert(cJSON_IsFalse(cfg_json_get(cfg_json_get(space, "$evaluators"), "no")));
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(space, "$metadata"), "a", 0), 1);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(space, "ab.flag"), "hash_version", 0), 3);
+    cr_assert(cJSON_IsArray(cfg_json_get(cfg_json_get(space, "ab.flag"), "holdouts")));
+    cr_assert_eq(v.revision, w.revision);
+    cfg_view_finish(&v);
+    world_ok(&w, "[{\"object\":\"evaluators/experiment\",\"put\":{\"evaluators\":{}}}]");
+    v = compose(world_object(&w, "config/chat"), "deployment/blue");
+    cr_assert_eq(cJSON_GetArraySize(cfg_path_get(v.view, "flags.experiment")), 1, "what is empty is left out");
+    cr_assert_eq(v.revision, w.revision);
+    cfg_view_finish(&v);
 }

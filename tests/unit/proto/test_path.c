@@ -49,7 +49,8 @@ Test(path, ids_and_flag_names)
     static const char *const good_ids[] = {"w0", "host-3.local:29500_1"}, *const bad_ids[] = {"", "-a", "a/b", "a b",
                                                                                               "\xC3\xA4"};
     static const char *const good_flags[] = {"ab.flag", "new-checkout", "a.b.c", "\xC3\xA4"};
-    static const char *const bad_flags[] = {"", ".a", "a.", "a..b", "a/b", "a[0]", "a=b", "a b", "a\tb", "\xFF"};
+    static const char *const bad_flags[] = {"",    ".a",  "a.",   "a..b", "a/b",        "a[0]",
+                                            "a=b", "a b", "a\tb", "\xFF", "$evaluators"};
     struct cfg_error err = CFG_ERROR_INIT;
     for (size_t i = 0; i < 2; i++)
         cr_assert_eq(cfg_check_id("worker", cfg_slice_str(good_ids[i]), &err), 0, "%s", good_ids[i]);
