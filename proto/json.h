@@ -16,6 +16,10 @@
  * untouched on failure. Columns count bytes from 1. Errors: CFG_E_JSON, CFG_E_LIMIT (depth), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_json_parse(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err);
 
+/* The same for what other programs wrote to be read once, such as a context to try a flag with: of a key given twice
+ * the last counts and an integer beyond ±(2^53−1) is the nearest double, as Go, JavaScript and flagd have it. Never for
+ * what is stored. */
+CFG_MUST_CHECK int cfg_json_parse_lenient(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err);
 /* Compact text, keys in tree order, numbers as ECMAScript prints them except that integral values beyond 2^53−1 keep an
  * exponent (so that the strict reader takes back what the printer gives). NaN and infinities, which no text can have
  * given, become null. Appends; check cfg_buf_status. */

@@ -23,6 +23,7 @@ struct member {
     uint64_t hash;
     const char *key; /* borrowed from its node */
     const char *at;  /* where the key begins in the input */
+    cJSON *node;
 };
 
 struct reader {
@@ -30,6 +31,7 @@ struct reader {
     unsigned depth, max_depth;
     struct member *members; /* of every open object, innermost last */
     size_t n_members, cap_members;
+    bool lenient;
     struct cfg_error *err;
 };
 
@@ -212,7 +214,7 @@ static int make_number(struct reader *r, cJSON **out)
         return no_memory(r);
     if (isinf(value))
         return refuse(r, at, "the number is beyond a double");
-    if (n.is_integer && fabs(value) > CFG_JSON_MAX_INTEGER)
+    if (n.is_integer && !r->lenient && fabs(value) > CFG_JSON_MAX_INTEGER)
         return refuse(r, at, "the integer is beyond ±(2^53−1); write it as a string or with an exponent");
     *out = cJSON_CreateNumber(value);
     return *out ? 0 : no_memory(r);
@@ -307,7 +309,7 @@ static int make_array(struct reader *r, cJSON **out)
     return 0;
 }
 
-static int remember_key(struct reader *r, const char *key, const char *at)
+static int remember_key(struct reader *r, cJSON *node, const char *at)
 {
     if (r->n_members == r->cap_members) {
         size_t cap = r->cap_members ? r->cap_members * 2 : 32;
@@ -318,9 +320,9 @@ static int remember_key(struct reader *r, const char *key, const char *at)
         r->cap_members = cap;
     }
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (const char *p = key; *p; p++)
+    for (const char *p = node->string; *p; p++)
         hash = (hash ^ (unsigned char)*p) * 1099511628211u;
-    r->members[r->n_members++] = (struct member){hash, key, at};
+    r->members[r->n_members++] = (struct member){hash, node->string, at, node};
     return 0;
 }
 
@@ -348,7 +350,7 @@ static int read_member(struct reader *r, cJSON *object)
     }
     value->string = key;
     cJSON_AddItemToArray(object, value); /* the key is in place already; AddItemToObject would copy it */
-    return remember_key(r, key, at);
+    return remember_key(r, value, at);
 }
 
 static int compare_members(const void *left, const void *right)
@@ -387,6 +389,17 @@ static const struct member *find_duplicate(struct reader *r, size_t base)
     return first;
 }
 
+/* Removes all but the last member of each key. */
+static void keep_last(struct reader *r, size_t base, cJSON *object)
+{
+    struct member *m = r->members + base;
+    size_t n = r->n_members - base;
+    qsort(m, n, sizeof *m, compare_members);
+    for (size_t i = 1; i < n; i++)
+        if (same_key(&m[i - 1], &m[i]))
+            cJSON_Delete(cJSON_DetachItemViaPointer(object, m[i - 1].node));
+}
+
 static int read_members(struct reader *r, cJSON *object)
 {
     size_t base = r->n_members;
@@ -404,7 +417,9 @@ static int read_members(struct reader *r, cJSON *object)
         r->p++;
     }
     const struct member *twice = find_duplicate(r, base);
-    if (twice) {
+    if (twice && r->lenient)
+        keep_last(r, base, object);
+    else if (twice) {
         char why[128];
         (void)snprintf(why, sizeof why, "duplicate key \"%.80s\"", twice->key);
         return refuse(r, twice->at, why);
@@ -461,10 +476,10 @@ static int read_value(struct reader *r, cJSON **out)
     }
 }
 
-int cfg_json_parse(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err)
+static int parse(cJSON **out, struct cfg_slice in, unsigned max_depth, bool lenient, struct cfg_error *err)
 {
     const char *begin = in.ptr ? in.ptr : "";
-    struct reader r = {.begin = begin, .p = begin, .end = begin + in.len, .err = err};
+    struct reader r = {.begin = begin, .p = begin, .end = begin + in.len, .lenient = lenient, .err = err};
     r.max_depth = max_depth ? max_depth : CFG_LIMIT_DEPTH;
     if (in.len >= 3 && memcmp(begin, "\xEF\xBB\xBF", 3) == 0)
         return refuse(&r, begin, "the text begins with a byte order mark; save it as UTF-8 without one");
@@ -479,4 +494,14 @@ int cfg_json_parse(cJSON **out, struct cfg_slice in, unsigned max_depth, struct 
     if (code == 0)
         *out = value;
     return code;
+}
+
+int cfg_json_parse(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err)
+{
+    return parse(out, in, max_depth, false, err);
+}
+
+int cfg_json_parse_lenient(cJSON **out, struct cfg_slice in, unsigned max_depth, struct cfg_error *err)
+{
+    return parse(out, in, max_depth, true, err);
 }

@@ -37,7 +37,13 @@
     X(SUBJECT, "subject", 0, "NAME", NULL, "who the token is for; becomes the author")                               \
     X(ROLE, "role", 0, "ROLE", "reader|writer|admin|worker", "what the token may do")                                \
     X(NAMESPACES, "namespaces", 0, "PATTERN[,…]", NULL, "namespaces a writer may write, such as chat,train-* (all)") \
-    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the one deployment a worker's token is for")
+    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the one deployment a worker's token is for")                       \
+    X(FLAG, "flag", 0, "NAME", NULL, "the flag of --file that is meant")                                             \
+    X(TYPE, "type", 0, "TYPE", NULL, "bool, string, number, object or integer")                                      \
+    X(DEFAULT, "default", 0, "VALUE", NULL, "what the caller gets when the flag has nothing to say")                 \
+    X(CONTEXT, "context", 0, "JSON", NULL, "who asks: an object of attributes, or @FILE")                            \
+    X(AT, "at", 0, "TIME", NULL, "as if it were then: seconds since 1970, or 2026-12-01T00:00:00Z")                  \
+    X(BATCH, "batch", 0, NULL, NULL, "one question per line on standard input, one answer per line out")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,

@@ -72,6 +72,12 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag off experiment/ab.flag -m 'errors in eu-west'", CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_off},
     {"flag list", NULL, "[NS]", "list flags", "cfgctl flag list experiment", 0, 0, 1, cmd_flag_list},
     {"flag get", NULL, "NS/FLAG", "show a flag", "cfgctl flag get experiment/ab.flag -o json", 0, 1, 1, cmd_flag_get},
+    {"flag eval", NULL, "NS/NAME | --file F --flag NAME | --batch", "ask a flag, as an application would",
+     "cfgctl flag eval experiment/ab.flag --context '{\"targetingKey\": \"u-1\"}'\n"
+     "cfgctl flag eval --file flags.json --flag ab --type bool --default false --context @user.json -o json\n"
+     "cfgctl flag eval --batch < questions.ndjson   # {\"flags\",\"flag\",\"type\",\"default\",\"context\"} per line",
+     CLI_BIT(FILE) | CLI_BIT(FLAG) | CLI_BIT(TYPE) | CLI_BIT(DEFAULT) | CLI_BIT(CONTEXT) | CLI_BIT(AT) | CLI_BIT(BATCH),
+     0, 1, cmd_flag_eval},
     {"flag delete", NULL, "NS/FLAG", "delete a flag", "cfgctl flag delete experiment/ab.flag",
      CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_delete},
     {"backup", NULL, "FILE", "write everything to a file (- is standard output)",

@@ -88,6 +88,26 @@ Test(json, refuses_what_i_json_refuses)
     refused("[01]", CFG_E_JSON, "line 1 column 3", "begin with 0");
 }
 
+Test(json, the_lenient_reader_takes_what_other_programs_write)
+{
+    cJSON *v = NULL;
+    cr_assert_eq(
+        cfg_json_parse_lenient(
+            &v, CFG_SLICE_LIT("{\"a\":1,\"b\":{\"k\":1,\"k\":{}},\"a\":9007199254740993,\"c\":0,\"a\":[2]}"), 0, NULL),
+        0);
+    struct cfg_buf out;
+    cfg_buf_init(&out, 4096);
+    cfg_json_print(&out, v);
+    cr_assert_str_eq(out.data, "{\"b\":{\"k\":{}},\"c\":0,\"a\":[2]}");
+    cfg_buf_finish(&out);
+    cJSON_Delete(v);
+    cr_assert_eq(cfg_json_parse_lenient(&v, CFG_SLICE_LIT("[-9007199254740992]"), 0, NULL), 0);
+    cr_assert_eq(v->child->valuedouble, -9007199254740992.0);
+    cJSON_Delete(v);
+    cr_assert_eq(cfg_json_parse_lenient(&v, CFG_SLICE_LIT("{\"a\":1,}"), 0, NULL), CFG_E_JSON);
+    cr_assert_eq(cfg_json_parse_lenient(&v, CFG_SLICE_LIT("[1e400]"), 0, NULL), CFG_E_JSON);
+}
+
 Test(json, takes_the_edges)
 {
     cJSON *v = parse("[9007199254740991,-9007199254740991,9007199254740992.0,1e20,5e-324,1e-400,-0]");

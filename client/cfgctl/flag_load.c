@@ -1,0 +1,204 @@
+#include "client/cfgctl/flag_load.h"
+
+#include "client/cfgctl/commands.h"
+#include "client/cfgctl/wait.h"
+#include "client/url.h"
+#include "proto/path.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { FILE_DEPTH = 256, NEAR_CANDIDATES = 4096 };
+#define FILE_MAX ((size_t)256 * 1024 * 1024)
+
+int flag_fetch_space(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err)
+{
+    struct cfg_buf path;
+    cfg_buf_init(&path, 512);
+    cfg_url_format(&path, "/v1/flags/*", ns);
+    cfg_url_query(&path, "format", "envelopes");
+    int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, out, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    return rc;
+}
+
+int flag_read_file(cJSON **out, const char *name, struct cfg_error *err)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, FILE_MAX);
+    int rc = read_file(&text, name, err);
+    if (rc == 0) {
+        rc = cfg_json_parse_lenient(out, cfg_buf_slice(&text), FILE_DEPTH, err);
+        if (rc != 0)
+            (void)cfg_error_wrap(err, "%.100s", strcmp(name, "-") == 0 ? "standard input" : name);
+    }
+    cfg_buf_finish(&text);
+    return rc;
+}
+
+/* --- what the options say --- */
+
+/* JSON, or the name of a file of JSON behind an @. */
+static int read_context(cJSON **out, const char *text, struct cfg_error *err)
+{
+    if (text == NULL)
+        return 0;
+    if (text[0] == '@')
+        return flag_read_file(out, text + 1, err);
+    int rc = cfg_json_parse_lenient(out, cfg_slice_str(text), FILE_DEPTH, err);
+    if (rc == CFG_E_JSON) {
+        (void)cfg_error_wrap(err, "--context");
+        cfg_error_set_hint(err, "--context '{\"targetingKey\": \"u-1\"}', or @FILE");
+    }
+    return rc;
+}
+
+/* JSON of the type; text that is none is taken as it stands where a string may be. */
+static int read_default(cJSON **out, const char *text, enum cfg_flag_type type, struct cfg_error *err)
+{
+    if (text == NULL)
+        return 0;
+    cJSON *v = NULL;
+    int rc = cfg_json_parse_lenient(&v, cfg_slice_str(text), FILE_DEPTH, err);
+    bool text_fits = type == CFG_FLAG_STRING || type == CFG_FLAG_ANY;
+    if (text_fits && (rc != 0 || (type == CFG_FLAG_STRING && !cJSON_IsString(v)))) {
+        cJSON_Delete(v);
+        v = cJSON_CreateString(text);
+        rc = v ? 0 : cli_no_memory(err);
+    } else if (rc == CFG_E_JSON) {
+        (void)cfg_error_wrap(err, "--default");
+    }
+    if (rc == 0 && !flag_type_takes(type, v)) {
+        rc = cfg_fail(err, CFG_E_INVALID, "--default is %s, and --type asks for another", cfg_json_type(v));
+        cfg_error_set_hint(err, "the default must be of the type that is asked for");
+    }
+    if (rc == 0)
+        *out = v;
+    else
+        cJSON_Delete(v);
+    return rc;
+}
+
+int flag_read_time(const struct cli *c, int64_t *out, struct cfg_error *err)
+{
+    const char *text = cli_value(c, OPT_AT);
+    *out = (int64_t)time(NULL);
+    if (text == NULL)
+        return 0;
+    char *end;
+    long long seconds = strtoll(text, &end, 10);
+    int64_t us = wait_parse_time(text);
+    if (*text != '\0' && *end == '\0') {
+        *out = seconds;
+    } else if (us >= 0) {
+        *out = us / 1000000;
+    } else {
+        (void)cfg_fail(err, CFG_E_INVALID, "--at '%.60s' is no time", text);
+        cfg_error_set_hint(err, "seconds since 1970, or 2026-12-01T00:00:00Z");
+        return CFG_E_INVALID;
+    }
+    return 0;
+}
+
+static int read_options(struct flag_loaded *out, const struct cli *c, struct cfg_error *err)
+{
+    const char *type = cli_value(c, OPT_TYPE);
+    out->type = CFG_FLAG_ANY;
+    if (type && !flag_type_parse(&out->type, type)) {
+        (void)cfg_fail(err, CFG_E_INVALID, "--type cannot be '%.60s'", type);
+        cfg_error_set_hint(err, "one of bool, string, number, object, integer");
+        return CFG_E_INVALID;
+    }
+    int rc = flag_read_time(c, &out->now, err);
+    if (rc == 0)
+        rc = read_default(&out->fallback, cli_value(c, OPT_DEFAULT), out->type, err);
+    return rc == 0 ? read_context(&out->context, cli_value(c, OPT_CONTEXT), err) : rc;
+}
+
+/* --- the flags --- */
+
+static int load_file(struct flag_loaded *out, const struct cli *c, struct cfg_error *err)
+{
+    const char *flag = cli_value(c, OPT_FLAG);
+    flag = flag ? flag : c->n_args == 1 ? c->args[0] : NULL;
+    if (flag == NULL || (c->n_args == 1 && cli_has(c, OPT_FLAG))) {
+        (void)cfg_fail(err, CFG_E_INVALID, flag ? "--flag and '%s' both name a flag" : "which flag of the file%s?",
+                       flag ? c->args[0] : "");
+        cfg_error_set_hint(err, "cfgctl %s --file F --flag NAME", c->command->name);
+        return CFG_E_INVALID;
+    }
+    (void)snprintf(out->name, sizeof out->name, "%s", flag);
+    return flag_read_file(&out->document, cli_value(c, OPT_FILE), err);
+}
+
+static int load_space(struct flag_loaded *out, struct cli *c, struct cfg_error *err)
+{
+    struct cfg_address a;
+    if (c->n_args == 0 || cli_has(c, OPT_FLAG)) {
+        (void)cfg_fail(err, CFG_E_INVALID, c->n_args == 0 ? "which flag?" : "--flag goes with --file");
+        cfg_error_set_hint(err, "cfgctl %s NS/NAME, or --file F --flag NAME", c->command->name);
+        return CFG_E_INVALID;
+    }
+    int rc = cfg_address_parse(&a, cfg_slice_str(c->args[0]), false, err);
+    if (rc == 0)
+        rc = flag_fetch_space(c, a.ns, &out->document, err);
+    (void)snprintf(out->name, sizeof out->name, "%s", rc == 0 ? a.name : "");
+    return rc;
+}
+
+int flag_load(struct flag_loaded *out, struct cli *c, struct cfg_error *err)
+{
+    struct flag_loaded l = {.document = NULL};
+    bool file = cli_has(c, OPT_FILE);
+    int rc = read_options(&l, c, err);
+    if (rc == 0)
+        rc = file ? load_file(&l, c, err) : load_space(&l, c, err);
+    const struct flag_source source = {.flags = l.document};
+    if (rc == 0 && (rc = flag_source_compile(&l.set, &source, err)) != 0 && file)
+        (void)cfg_error_wrap(err, "%.100s", cli_value(c, OPT_FILE));
+    if (rc != 0) {
+        flag_loaded_finish(&l);
+        return rc;
+    }
+    *out = l;
+    return 0;
+}
+
+void flag_loaded_finish(struct flag_loaded *l)
+{
+    cfg_flag_set_free(l->set);
+    cJSON_Delete(l->document);
+    cJSON_Delete(l->fallback);
+    cJSON_Delete(l->context);
+}
+
+struct flag_answer flag_loaded_ask(const struct flag_loaded *l, const struct cfg_flag_explain *explain)
+{
+    const struct flag_question q = {l->name, l->type, l->fallback, l->context, l->now, explain};
+    return flag_ask(l->set, &q);
+}
+
+const cJSON *flag_members(const cJSON *document)
+{
+    return flag_is_document(document) ? cfg_json_get(document, "flags") : document;
+}
+
+const cJSON *flag_loaded_find(const struct flag_loaded *l)
+{
+    return cfg_json_get(flag_members(l->document), l->name);
+}
+
+const char *flag_near_name(const cJSON *flags, const char *name)
+{
+    const char *candidates[NEAR_CANDIDATES];
+    size_t n = 0;
+    const cJSON *f;
+    cJSON_ArrayForEach(f, flags)
+    {
+        if (n < NEAR_CANDIDATES && f->string)
+            candidates[n++] = f->string;
+    }
+    return cfg_near_miss(name, candidates, n);
+}

@@ -1,0 +1,38 @@
+/* What the commands that evaluate flags need first: the flags, of a file or of the server, and who asks. */
+#ifndef CFG_CFGCTL_FLAG_LOAD_H
+#define CFG_CFGCTL_FLAG_LOAD_H
+
+#include "client/cfgctl/cli.h"
+#include "client/cfgctl/flag_ask.h"
+#include "proto/limits.h"
+
+/* The flags of a namespace as they are kept, {"namespace","revision","flags":{NAME:{envelope, "version"}},"evaluators",
+ * "metadata"}. Returned-owned. */
+CFG_MUST_CHECK int flag_fetch_space(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err);
+/* A file of JSON; "-" is standard input. What other programs write is taken too. */
+CFG_MUST_CHECK int flag_read_file(cJSON **out, const char *name, struct cfg_error *err);
+
+/* One flag among its kind, ready to be asked. */
+struct flag_loaded {
+    cJSON *document; /* owned: a flagd document, or one of flag_fetch_space */
+    struct cfg_flag_set *set;
+    char name[CFG_LIMIT_PATH + 1];
+    cJSON *fallback, *context; /* owned; NULL: none given */
+    enum cfg_flag_type type;
+    int64_t now;
+};
+/* By the line's words and options: NS/NAME of the server, or --file F --flag NAME; --type, --default, --context, --at.
+ * Finish it after success. */
+CFG_MUST_CHECK int flag_load(struct flag_loaded *out, struct cli *c, struct cfg_error *err);
+void flag_loaded_finish(struct flag_loaded *l);
+/* --at, or the clock: seconds since 1970. */
+CFG_MUST_CHECK int flag_read_time(const struct cli *c, int64_t *out, struct cfg_error *err);
+struct flag_answer flag_loaded_ask(const struct flag_loaded *l, const struct cfg_flag_explain *explain);
+/* The flag's envelope or definition in the document, borrowed; NULL when there is none. */
+const cJSON *flag_loaded_find(const struct flag_loaded *l);
+/* Adds the nearest name to FLAG_NOT_FOUND: borrowed from the document, or NULL. */
+const char *flag_near_name(const cJSON *flags, const char *name);
+/* An object of flags by name, inside whatever form a document has. */
+const cJSON *flag_members(const cJSON *document);
+
+#endif
