@@ -1,5 +1,6 @@
 /* The printer: see yaml.h. */
 #include "proto/yaml.h"
+#include "proto/yaml_scalar.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -60,27 +61,13 @@ static bool emit_string(yaml_emitter_t *e, const char *s)
     return ok;
 }
 
-/* 1e-7 is a string to YAML 1.1, which wants a point and a sign: 1.0e-7, 1.0e+21. */
 static bool emit_number(yaml_emitter_t *e, double d)
 {
-    struct cfg_buf json, yaml;
-    cfg_buf_init(&json, 64);
-    cfg_buf_init(&yaml, 64);
-    cfg_json_put_number(&json, d);
-    const char *text = json.data ? json.data : "0", *exponent = strpbrk(text, "eE");
-    if (exponent == NULL) {
-        cfg_buf_puts(&yaml, text);
-    } else {
-        cfg_buf_put(&yaml, text, (size_t)(exponent - text));
-        if (memchr(text, '.', (size_t)(exponent - text)) == NULL)
-            cfg_buf_puts(&yaml, ".0");
-        cfg_buf_putc(&yaml, 'e');
-        cfg_buf_puts(&yaml, exponent[1] == '-' || exponent[1] == '+' ? "" : "+");
-        cfg_buf_puts(&yaml, exponent + 1);
-    }
-    bool ok = cfg_buf_status(&yaml) == 0 && emit_text(e, yaml.data, yaml.len, YAML_PLAIN_SCALAR_STYLE);
-    cfg_buf_finish(&json);
-    cfg_buf_finish(&yaml);
+    struct cfg_buf text;
+    cfg_buf_init(&text, 64);
+    cfg_yaml_number_put(&text, d);
+    bool ok = cfg_buf_status(&text) == 0 && emit_text(e, text.data, text.len, YAML_PLAIN_SCALAR_STYLE);
+    cfg_buf_finish(&text);
     return ok;
 }
 
