@@ -1,5 +1,7 @@
-/* Prerequisites, exclusion groups and holdouts of an envelope. What spans several flags is checked in set_check.c. */
+/* Prerequisites, exclusion groups, holdouts and overrides of an envelope. What spans several flags is checked in
+ * set_check.c. */
 #include "flags/program.h"
+#include "proto/path.h"
 
 #include <math.h>
 #include <string.h>
@@ -115,6 +117,57 @@ static int parse_holdouts(struct flag_extras *out, struct flag_compiler *c, cons
         rc = parse_share(&all[out->n_holdouts], c, h, "holdouts");
         if (rc == 0 && all[out->n_holdouts++].from != 0)
             rc = bad(c, "holdouts", "must begin at 0: a holdout has only `to`");
+    }
+    return rc;
+}
+
+/* --- overrides --- */
+
+static bool holds_object(const cJSON *v)
+{
+    for (const cJSON *c = cJSON_IsArray(v) ? v->child : NULL; c; c = c->next)
+        if (holds_object(c))
+            return true;
+    return cJSON_IsObject(v);
+}
+
+static int check_override(struct flag_compiler *c, const char *variant, const cJSON *value)
+{
+    struct cfg_error *err = c->logic.err;
+    struct cfg_error why = CFG_ERROR_INIT;
+    int rc = cfg_path_check(cfg_slice_str(value->string), &why);
+    if (rc != 0)
+        rc = cfg_fail(err, CFG_E_VALUE, "%s", why.text);
+    else if (holds_object(value))
+        rc = cfg_fail(err, CFG_E_VALUE, "an override is a scalar or an array, not an object: name its parts");
+    if (rc != 0) {
+        (void)cfg_error_wrap(err, "overrides of \"%.80s\"", variant);
+        cfg_error_set_path(err, "overrides.%.80s.%.70s", variant, value->string);
+    }
+    return rc;
+}
+
+int cfg_flag_check_overrides(const struct cfg_flag_program *p, struct flag_compiler *c, const cJSON *overrides)
+{
+    if (overrides == NULL || cJSON_IsNull(overrides))
+        return 0;
+    if (!cJSON_IsObject(overrides))
+        return bad(c, "overrides", "must be an object of parameters by variant");
+    int rc = 0;
+    for (const cJSON *o = overrides->child; rc == 0 && o; o = o->next) {
+        bool known = false;
+        for (uint32_t i = 0; i < p->n_variants; i++)
+            known = known || strcmp(p->variants[i].text, o->string) == 0;
+        if (!known || !cJSON_IsObject(o)) {
+            (void)cfg_fail(c->logic.err, CFG_E_VALUE,
+                           known ? "overrides of \"%.80s\" must be an object of values by path"
+                                 : "overrides: \"%.80s\" is not among the variants",
+                           o->string);
+            cfg_error_set_path(c->logic.err, "overrides.%.80s", o->string);
+            return CFG_E_VALUE;
+        }
+        for (const cJSON *v = o->child; rc == 0 && v; v = v->next)
+            rc = check_override(c, o->string, v);
     }
     return rc;
 }

@@ -197,7 +197,8 @@ static int compile_targeting(struct cfg_flag_program *out, struct flag_compiler 
         return cfg_logic_no_memory(&c->logic);
     c->logic.root = "definition.targeting";
     out->rule = rule;
-    return cfg_logic_compile(rule, &c->logic, targeting);
+    int rc = cfg_logic_compile(rule, &c->logic, targeting);
+    return rc == 0 && c->check_results ? cfg_flag_check_results(out, c, targeting) : rc;
 }
 
 /* A misspelt member must not be taken for an absent one. */
@@ -277,5 +278,7 @@ int cfg_flag_parse(struct cfg_flag_program *out, struct flag_compiler *c, const 
         rc = read_hash_version(out, envelope, "hash_version", err);
     if (rc == 0)
         rc = find_variant(&out->off, out, cfg_json_get(envelope, "off_variant"), "off_variant", err);
+    if (rc == 0)
+        rc = cfg_flag_check_overrides(out, c, cfg_json_get(envelope, "overrides"));
     return rc == 0 ? cfg_flag_parse_extras(&out->extras, c, envelope) : rc;
 }

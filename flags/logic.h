@@ -195,12 +195,19 @@ struct logic_in_set {
 
 enum cfg_rules { CFG_RULES_FLAGD, CFG_RULES_JSONLOGIC };
 
+/* Seconds at which a rule's answer may change by itself: what it compares the time with. In the arena. */
+struct logic_instants {
+    int64_t *at;
+    uint32_t n, cap;
+};
+
 /* Where named evaluators come from; one per set, compiled when first used. */
 struct logic_evaluator {
     const char *name; /* borrowed from the tree that it is compiled from */
     const cJSON *source;
     struct logic_node root;
     unsigned depth; /* of root */
+    struct logic_instants instants;
     enum { EVALUATOR_NEW, EVALUATOR_OPEN, EVALUATOR_DONE } state;
 };
 
@@ -215,6 +222,7 @@ struct logic_compiler {
     struct cfg_error *err;
     const struct logic_place *place; /* where compiling is */
     unsigned depth, deepest;
+    struct logic_instants instants; /* of the rule being compiled; emptied by whoever begins one */
 };
 
 /* One step of the way to a rule, on the stack of whoever compiles it: spelt out only when something is refused. */
@@ -234,6 +242,9 @@ CFG_MUST_CHECK int cfg_logic_compile_operator(struct logic_node *out, struct log
 enum { CFG_VAR_IS_DYNAMIC = 1 };
 CFG_MUST_CHECK int cfg_logic_compile_var(struct logic_node *out, struct logic_compiler *c, const cJSON *args);
 CFG_MUST_CHECK int cfg_logic_literal(struct logic_node *out, struct logic_compiler *c, const cJSON *v);
+/* Notes what a comparison whose operands are compiled compares the time with (flips.c). CFG_E_LIMIT, CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_logic_note_instants(struct logic_compiler *c, const struct logic_node *node);
+CFG_MUST_CHECK int cfg_logic_add_instants(struct logic_compiler *c, const struct logic_instants *of);
 int cfg_logic_refuse(struct logic_compiler *c, int code, const char *why, const char *hint);
 int cfg_logic_no_memory(struct logic_compiler *c);
 /* *place must live until cfg_logic_leave. */

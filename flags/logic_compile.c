@@ -226,11 +226,15 @@ int cfg_logic_compile_var(struct logic_node *out, struct logic_compiler *c, cons
 static int compile_evaluator(struct logic_compiler *c, struct logic_evaluator *e)
 {
     unsigned deepest = c->deepest;
+    struct logic_instants outer = c->instants;
+    c->instants = (struct logic_instants){0};
     e->state = EVALUATOR_OPEN;
     c->deepest = c->depth;
     int rc = cfg_logic_compile_node(&e->root, c, e->source);
     e->depth = c->deepest - c->depth;
     c->deepest = deepest;
+    e->instants = c->instants;
+    c->instants = outer;
     e->state = rc == 0 ? EVALUATOR_DONE : EVALUATOR_NEW;
     return rc;
 }
@@ -253,6 +257,8 @@ static int compile_ref(struct logic_node *out, struct logic_compiler *c, const c
         return cfg_logic_refuse(c, CFG_E_VALUE, why, "a $ref must not lead back to where it stands");
     }
     int rc = e->state == EVALUATOR_DONE ? 0 : compile_evaluator(c, e);
+    if (rc == 0)
+        rc = cfg_logic_add_instants(c, &e->instants);
     if (rc != 0)
         return rc;
     if (c->depth + e->depth > LOGIC_DEPTH)

@@ -378,6 +378,8 @@ static int compile_list(struct logic_node *out, struct logic_compiler *c, const 
     int rc = compile_operands(out, c, args, count_operands(args));
     if (rc == 0 && o->op == OP_SEM_VER && c->rules == CFG_RULES_FLAGD && !c->lenient)
         rc = check_sem_ver(c, out);
+    if (rc == 0 && c->rules == CFG_RULES_FLAGD)
+        rc = cfg_logic_note_instants(c, out);
     if (rc == 0 && c->rules == CFG_RULES_FLAGD && o->folds && all_literals(out))
         return fold(out, c);
     if (rc == 0 && o->op == OP_IN)

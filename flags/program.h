@@ -74,6 +74,11 @@ union set_flag {
     char bytes[192];
 };
 
+struct flag_flip {
+    int64_t at;    /* seconds since 1970 */
+    uint32_t flag; /* index */
+};
+
 struct cfg_flag_set {
     struct arena arena;
     union set_flag *flags; /* in the order of the source */
@@ -81,11 +86,16 @@ struct cfg_flag_set {
     size_t n_flags;
     uint32_t mask;
     const cJSON *metadata;
+    const struct flag_flip *flips; /* by time */
+    size_t n_flips;
 };
 
 struct flag_compiler {
     struct logic_compiler logic; /* its arena is the set's */
     const cJSON *metadata;       /* of the set */
+    bool check_results;          /* refuse a literal result that is no variant: where somebody is writing the flag */
+    struct flag_flip *flips;     /* of the flags so far */
+    size_t n_flips, cap_flips;
 };
 
 /* Fills *out (its set and name are there already) from an envelope; a definition alone is an envelope's. Errors as
@@ -95,11 +105,22 @@ CFG_MUST_CHECK int cfg_flag_parse(struct cfg_flag_program *out, struct flag_comp
 /* The parts of an envelope that reach beyond the flag (flag_extras.c). *out stays NULL when there are none. */
 CFG_MUST_CHECK int cfg_flag_parse_extras(const struct flag_extras **out, struct flag_compiler *c,
                                          const cJSON *envelope);
+/* Of a flag whose variants and targeting have been compiled: refuses a literal in the place of a result that names no
+ * variant. CFG_E_VALUE with path and near miss. */
+CFG_MUST_CHECK int cfg_flag_check_results(const struct cfg_flag_program *p, struct flag_compiler *c,
+                                          const cJSON *targeting);
+/* Checks the form of an envelope's `overrides` (flag_extras.c). CFG_E_VALUE. */
+CFG_MUST_CHECK int cfg_flag_check_overrides(const struct cfg_flag_program *p, struct flag_compiler *c,
+                                            const cJSON *overrides);
 /* A copy of a tree in the arena, not linked to anything; NULL without memory. */
 const cJSON *cfg_flag_copy_tree(struct arena *a, const cJSON *v);
 /* Resolves prerequisites and checks them and the groups across the set (set_check.c). */
 CFG_MUST_CHECK int cfg_flag_set_check(struct cfg_flag_set *set, bool keep_broken, struct cfg_error *err);
 
+/* The instants of the rule just compiled are those of this flag (flips.c). CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_flag_note_flips(struct flag_compiler *c, uint32_t flag);
+/* Hands what was noted to the set. */
+void cfg_flag_set_keep_flips(struct cfg_flag_set *set, struct flag_compiler *c);
 /* Fills in what the flag answers without targeting, once everything else is known. */
 void cfg_flag_settle(struct cfg_flag_program *p);
 /* The variant of that name, or NULL. */

@@ -113,7 +113,10 @@ static int compile_flags(struct cfg_flag_set *set, struct flag_compiler *c, cons
         struct cfg_flag_program *p = name_program(set, i, f->string);
         if (p == NULL)
             return cfg_logic_no_memory(&c->logic);
+        c->logic.instants = (struct logic_instants){0};
         int rc = cfg_flag_parse(p, c, source->plain ? NULL : f, source->plain ? f : NULL);
+        if (rc == 0 && p->enabled && p->state)
+            rc = cfg_flag_note_flips(c, i);
         if (rc != 0 && (!source->keep_broken || rc == CFG_E_NOMEM))
             return name_flag(c->logic.err, f->string, rc);
         if (rc != 0)
@@ -169,7 +172,8 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
                                         .evaluators = evaluators,
                                         .n_evaluators = n,
                                         .root = "",
-                                        .err = err}};
+                                        .err = err},
+                              .check_results = !source->keep_broken};
     if (source->metadata && source->metadata->child)
         set->metadata = cfg_flag_copy_tree(&set->arena, source->metadata);
     c.metadata = set->metadata;
@@ -181,6 +185,7 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
         rc = cfg_flag_set_check(set, source->keep_broken, err);
     for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
         cfg_flag_settle(&set->flags[i].program);
+    cfg_flag_set_keep_flips(set, &c);
     cfg_arena_seal(&set->arena);
     cJSON_free(evaluators);
     return rc;
@@ -223,7 +228,8 @@ int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, cons
     struct cfg_flag_set *set = new_set(1, 0);
     size_t n = 0;
     struct logic_evaluator *list = set ? list_evaluators(&n, evaluators) : NULL;
-    struct flag_compiler c = {.logic = {.rules = CFG_RULES_FLAGD, .evaluators = list, .n_evaluators = n, .err = err}};
+    struct flag_compiler c = {.logic = {.rules = CFG_RULES_FLAGD, .evaluators = list, .n_evaluators = n, .err = err},
+                              .check_results = true};
     int rc = CFG_E_NOMEM;
     if (list != NULL) {
         c.logic.arena = &set->arena;

@@ -44,6 +44,14 @@ size_t cfg_flag_set_index(const struct cfg_flag_set *set, const struct cfg_flag_
 /* Calls fn with each flag that names `flag` as a prerequisite. */
 void cfg_flag_set_dependents(const struct cfg_flag_set *set, const char *flag,
                              void (*fn)(void *user, const struct cfg_flag_program *dependent), void *user);
+/* The next whole second above `after` (seconds since 1970) at which a rule of a flag that is on may answer otherwise,
+ * for what it compares $flagd.timestamp with; CFG_FLAG_NEVER. Rules that compute with the time are not followed. */
+#define CFG_FLAG_NEVER INT64_MAX
+int64_t cfg_flag_set_next_flip(const struct cfg_flag_set *set, int64_t after);
+/* Calls fn for each such second in (after, until], in order, with the flag whose rule it is: its own or one that it
+ * refers to, not those of its prerequisites. */
+typedef void (*cfg_flag_flip_fn)(void *user, const struct cfg_flag_program *flag, int64_t at);
+void cfg_flag_set_flips(const struct cfg_flag_set *set, int64_t after, int64_t until, cfg_flag_flip_fn fn, void *user);
 size_t cfg_flag_set_bytes(const struct cfg_flag_set *set); /* of memory it holds */
 
 #endif
