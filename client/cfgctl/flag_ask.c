@@ -49,7 +49,11 @@ int flag_source_compile_one(struct cfg_flag_set **out, const char *name, const s
     int rc = cJSON_AddItemReferenceToObject(flags, name, (cJSON *)(uintptr_t)source->flags)
                  ? 0
                  : cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    struct cfg_flag_source s = {flags, source->evaluators, source->metadata, !is_envelope(source->flags), true};
+    struct cfg_flag_source s = {.flags = flags,
+                                .evaluators = source->evaluators,
+                                .metadata = source->metadata,
+                                .plain = !is_envelope(source->flags),
+                                .keep_broken = true};
     if (rc == 0)
         rc = cfg_flag_set_compile(out, &s, err);
     cJSON_Delete(flags);
