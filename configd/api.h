@@ -73,6 +73,10 @@ void cfg_api_report(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_workers(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_watch(struct cfg_app *app, struct cfg_call *c);
 
+void cfg_api_ofrep_flag(struct cfg_app *app, struct cfg_call *c); /* api_ofrep.c */
+void cfg_api_ofrep_bulk(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_ofrep_events(struct cfg_app *app, struct cfg_call *c);
+
 void cfg_api_health(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_ready(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_status(struct cfg_app *app, struct cfg_call *c);

@@ -20,6 +20,11 @@ enum { PATCHES = CFG_BODY_MERGE_PATCH | CFG_BODY_JSON_PATCH };
         "GET", pattern, CFG_ROLE_NONE, false, CFG_BODY_NONE, handler \
     }
 
+#define EVALUATE(pattern, handler)                                      \
+    {                                                                   \
+        "POST", pattern, CFG_ROLE_READER, false, CFG_BODY_JSON, handler \
+    }
+
 static const struct cfg_route routes[] = {
     READ("/v1/config", cfg_api_list_configs),
     READ("/v1/config/{ns}", cfg_api_get_config),
@@ -48,6 +53,13 @@ static const struct cfg_route routes[] = {
     READ("/v1/evaluators/{ns}/versions", cfg_api_versions),
     READ("/v1/evaluators/{ns}/versions/{n}", cfg_api_get_version),
     WRITE("POST", "/v1/evaluators/{ns}/rollback", CFG_BODY_JSON, cfg_api_rollback),
+
+    EVALUATE("/ns/{ns}/ofrep/v1/evaluate/flags", cfg_api_ofrep_bulk),
+    EVALUATE("/ns/{ns}/ofrep/v1/evaluate/flags/{key}", cfg_api_ofrep_flag),
+    READ("/ns/{ns}/ofrep/v1/events", cfg_api_ofrep_events),
+    EVALUATE("/ofrep/v1/evaluate/flags", cfg_api_ofrep_bulk),
+    EVALUATE("/ofrep/v1/evaluate/flags/{key}", cfg_api_ofrep_flag),
+    READ("/ofrep/v1/events", cfg_api_ofrep_events),
 
     WRITE("POST", "/v1/changes", CFG_BODY_JSON, cfg_api_change),
 

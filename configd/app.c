@@ -2,6 +2,7 @@
 
 #include "configd/api.h"
 #include "configd/embedded.h"
+#include "configd/flag_space.h"
 #include "configd/http_server.h"
 #include "configd/log.h"
 #include "configd/settings.h"
@@ -61,6 +62,8 @@ static int make_core(struct cfg_app *app, struct cfg_error *err)
 {
     const struct cfg_settings *s = app->settings;
     int rc = cfg_store_new(&app->store, err);
+    if (rc == 0)
+        rc = cfg_flag_spaces_new(&app->flags, app->store, err); /* hears of changes before those who evaluate */
     if (rc == 0)
         rc = cfg_replica_new(&app->replica, app->loop, app->etcd, s->prefix, app->clock, cfg_store_sink(app->store),
                              err);
@@ -277,6 +280,7 @@ void cfg_app_free(struct cfg_app *app)
     cfg_replica_free(app->replica);
     cfg_etcd_free(app->etcd); /* answers calls that wait for it: they must be there still */
     cfg_http_free(app->http);
+    cfg_flag_spaces_free(app->flags);
     cfg_store_free(app->store);
     cfg_timer_free(app->drain);
     cfg_embedded_stop(app->embedded);

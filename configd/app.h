@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 struct cfg_embedded;
+struct cfg_flag_spaces;
 struct cfg_http;
 struct cfg_log;
 struct cfg_settings;
@@ -25,6 +26,7 @@ struct cfg_app {
     struct cfg_embedded *embedded; /* NULL with --etcd */
     struct cfg_etcd *etcd;
     struct cfg_store *store;
+    struct cfg_flag_spaces *flags; /* compiled, per namespace */
     struct cfg_replica *replica;
     struct cfg_service *service;
     struct cfg_hub *hub;

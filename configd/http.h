@@ -36,6 +36,9 @@ size_t cfg_call_query_all(const struct cfg_call *c, const char *name, const char
 const char *cfg_call_query_other(const struct cfg_call *c, const char *const *known);
 const char *cfg_call_header(const struct cfg_call *c, const char *name);
 struct cfg_slice cfg_call_body(const struct cfg_call *c);
+/* "https" or "http": how the client reaches us, as far as the connection or a proxy in front of it (X-Forwarded-Proto)
+ * says. For URLs of ours in replies, together with the Host header; for no decision. */
+const char *cfg_call_scheme(const struct cfg_call *c);
 struct cfg_app;
 struct cfg_app *cfg_call_app(const struct cfg_call *c); /* so that a call alone can be a callback's argument */
 const struct cfg_principal *cfg_call_principal(const struct cfg_call *c);

@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
-enum { MAX_REPLY = 1 << 30, AT_ONCE = 32 * 1024 };
+enum { MAX_REPLY = 1 << 30, AT_ONCE = 32 * 1024, MAX_TOKEN = 4096 };
 
 /* --- looking --- */
 
@@ -69,6 +70,12 @@ const char *cfg_call_query_other(const struct cfg_call *c, const char *const *kn
 const char *cfg_call_header(const struct cfg_call *c, const char *name)
 {
     return evhttp_find_header(evhttp_request_get_input_headers(c->req), name);
+}
+
+const char *cfg_call_scheme(const struct cfg_call *c)
+{
+    const char *forwarded = cfg_call_header(c, "X-Forwarded-Proto");
+    return c->http->tls || (forwarded && strcasecmp(forwarded, "https") == 0) ? "https" : "http";
 }
 
 struct cfg_slice cfg_call_body(const struct cfg_call *c)
@@ -395,6 +402,22 @@ static int check_edges(struct cfg_call *c, struct cfg_error *err)
     return rc;
 }
 
+/* OpenFeature's SDKs send the token as an API key or as a bearer token, whichever they were given. */
+static int prove(struct cfg_call *c, struct cfg_error *err)
+{
+    const char *authorization = cfg_call_header(c, "Authorization"), *key = NULL;
+    char bearer[MAX_TOKEN];
+    if (c->tokens && authorization == NULL && (key = cfg_call_header(c, "X-API-Key")) != NULL &&
+        strlen(key) < sizeof bearer - strlen("Bearer ")) {
+        (void)snprintf(bearer, sizeof bearer, "Bearer %s", key);
+        authorization = bearer;
+    }
+    int rc = cfg_principal_prove(&c->principal, c->tokens, authorization, cfg_call_header(c, "Configd-User"), err);
+    if (key)
+        explicit_bzero(bearer, sizeof bearer);
+    return rc;
+}
+
 static int check_rights(struct cfg_call *c, struct cfg_error *err)
 {
     const struct cfg_route *route = c->match.route;
@@ -403,8 +426,7 @@ static int check_rights(struct cfg_call *c, struct cfg_error *err)
     char buf[CFG_LIMIT_NAME + 1];
     if (route->role == CFG_ROLE_NONE)
         return 0;
-    int rc = cfg_principal_prove(&c->principal, c->tokens, cfg_call_header(c, "Authorization"),
-                                 cfg_call_header(c, "Configd-User"), err);
+    int rc = prove(c, err);
     if (rc == 0)
         rc = cfg_principal_check_role(&c->principal, route->role, route->worker, err);
     if (rc == 0 && ns)

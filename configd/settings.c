@@ -45,6 +45,8 @@ static const struct option {
      "This configd's name among its replicas. Default: host name and port."},
     {"advertise", STRING, AT(advertise), "URL", NULL, 0, 0,
      "Where other replicas and people reach this one. Default: where it listens."},
+    {"default-namespace", STRING, AT(default_namespace), "NAMESPACE", "default", 0, 0,
+     "Whose flags /ofrep/v1 serves, to OpenFeature clients that name no namespace."},
     {"stream-age-s", NUMBER, AT(stream_age_s), "SECONDS", "3600", 1, 86400 * 30,
      "Streams are closed after about this long, so that load spreads again over replicas."},
     {"heartbeat-s", NUMBER, AT(heartbeat_s), "SECONDS", "15", 1, 3600,
@@ -246,6 +248,9 @@ static int check(const struct cfg_settings *s, struct cfg_error *err)
         return cfg_fail(err, CFG_E_INVALID, "--etcd-cert and --etcd-key belong together");
     if (s->prefix[n - 1] != '/')
         return cfg_fail(err, CFG_E_INVALID, "--prefix: \"%s\" must end with a slash", s->prefix);
+    int rc = cfg_check_name("--default-namespace", cfg_slice_str(s->default_namespace), err);
+    if (rc != 0)
+        return rc;
     if (s->replica_id)
         return cfg_check_id("--replica-id", cfg_slice_str(s->replica_id), err);
     return 0;

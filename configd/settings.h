@@ -19,6 +19,7 @@ struct cfg_settings {
     char *tls_cert, *tls_key, *tokens;
     struct cfg_strings allowed_host;
     char *replica_id, *advertise;
+    char *default_namespace;
     unsigned stream_age_s, heartbeat_s;
     unsigned history_versions, history_days;
     char *log_level, *log_format;

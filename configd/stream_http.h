@@ -1,5 +1,5 @@
-/* Server-sent event streams over sockets taken over from the HTTP edge: GET /v1/deployments/{d}/stream and
- * GET /v1/watch.
+/* Server-sent event streams over sockets taken over from the HTTP edge: GET /v1/deployments/{d}/stream, GET /v1/watch
+ * and GET …/ofrep/v1/events.
  *
  * After evhttp has parsed the request, its state is freed: an idle stream is one small struct with one libevent event.
  * Heartbeats, ages and stuck readers are seen to by one timer for all streams. One thread. */
@@ -33,5 +33,7 @@ struct cfg_app;
 struct cfg_call;
 void cfg_stream_deployment(struct cfg_app *app, struct cfg_call *c);
 void cfg_stream_watch(struct cfg_app *app, struct cfg_call *c);
+/* "…/ofrep/v1/events" of a namespace, whose name was checked, as were the caller's rights to it (stream_ofrep.c). */
+void cfg_stream_ofrep(struct cfg_app *app, struct cfg_call *c, const char *ns);
 
 #endif

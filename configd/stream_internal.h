@@ -1,4 +1,5 @@
-/* What the two kinds of streams share: stream_http.c (gates, deployments) and stream_watch.c (changes). */
+/* What the kinds of streams share: stream_http.c (gates, deployments), stream_watch.c (changes) and stream_ofrep.c
+ * (flags). */
 #ifndef CFG_CONFIGD_STREAM_INTERNAL_H
 #define CFG_CONFIGD_STREAM_INTERNAL_H
 

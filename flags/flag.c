@@ -65,6 +65,10 @@ static bool passes_shares(const struct flag_extras *e, struct logic_run *r)
         bool group = i == e->n_holdouts;
         const struct flag_share *s = group ? &e->group : &e->holdouts[i];
         int64_t b = bucket_of(s, r);
+        if (b < 0) {
+            struct cfg_flag_note unnamed = {.kind = CFG_NOTE_UNNAMED, .name = slice_of(s->by_text)};
+            note(r, &unnamed);
+        }
         bool inside = b >= s->from && b < s->to, holds = b >= 0 && inside == group;
         struct cfg_flag_note n = {.kind = group ? CFG_NOTE_GROUP : CFG_NOTE_HOLDOUT,
                                   .name = slice_of(s->name),

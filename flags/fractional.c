@@ -11,9 +11,10 @@
 #include <math.h>
 #include <string.h>
 
+static const char name[] = "targetingKey";
+
 static const struct cfg_flag_value *targeting_key(const struct logic_run *r)
 {
-    static const char name[] = "targetingKey";
     const struct cfg_flag_value *data = &r->scope->data;
     for (uint32_t i = 0; data->kind == CFG_VALUE_OBJECT && i < data->len; i++) {
         const struct cfg_flag_member *m = &data->as.members[i];
@@ -23,12 +24,22 @@ static const struct cfg_flag_value *targeting_key(const struct logic_run *r)
     return NULL;
 }
 
+static void note_unnamed(struct logic_run *r)
+{
+    if (r->explain == NULL)
+        return;
+    struct cfg_flag_note note = {.kind = CFG_NOTE_UNNAMED, .name = {name, sizeof name - 1}};
+    r->explain->fn(r->explain->user, &note);
+}
+
 /* Of the flag's name and the targeting key. */
 static bool hash_implicit(uint32_t *out, struct logic_run *r)
 {
     const struct cfg_flag_value *key = targeting_key(r);
-    if (key == NULL)
+    if (key == NULL) {
+        note_unnamed(r);
         return false;
+    }
     if (r->hash_version == 3) {
         const struct cfg_flag_value pair[] = {value_string(r->flag_key.ptr, r->flag_key.len), *key};
         const struct cfg_flag_value array = value_array(pair, 2);

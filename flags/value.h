@@ -25,7 +25,8 @@ enum cfg_flag_note_kind {
     CFG_NOTE_HOLDOUT,      /* name: the holdout; bucket of total; holds: the unit is not held out */
     CFG_NOTE_RULE,         /* index: which branch of an `if` was taken, from 0; the else branch is the last */
     CFG_NOTE_BUCKET,       /* a `fractional`: bucket of total; index: which entry of it was chosen */
-    CFG_NOTE_VARIANT       /* name: what targeting answered; holds: that is a variant of the flag */
+    CFG_NOTE_VARIANT,      /* name: what targeting answered; holds: that is a variant of the flag */
+    CFG_NOTE_UNNAMED       /* name: the attribute that should name the unit to hash, and does not */
 };
 
 struct cfg_flag_note {

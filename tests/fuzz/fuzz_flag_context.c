@@ -12,7 +12,7 @@ static void check_note(void *user, const struct cfg_flag_note *n)
 {
     unsigned *count = user;
     ++*count;
-    if (n->kind > CFG_NOTE_VARIANT || (n->total > 0 && n->bucket >= n->total) ||
+    if (n->kind > CFG_NOTE_UNNAMED || (n->total > 0 && n->bucket >= n->total) ||
         (n->name.len > 0 && n->name.ptr == NULL))
         abort();
 }
