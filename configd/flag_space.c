@@ -329,10 +329,10 @@ static bool is_there(struct cfg_object *o, void *arg)
     return false;
 }
 
-static bool has_flags(const struct cfg_flag_spaces *all, const char *ns)
+static bool has_any(const struct cfg_flag_spaces *all, const char *ns)
 {
     bool any = false;
-    cfg_store_each(all->store, CFG_KIND_FLAG, ns, is_there, &any);
+    cfg_store_each_of_flags(all->store, ns, is_there, &any);
     return any;
 }
 
@@ -352,7 +352,7 @@ static void space_free(struct space *s)
 const struct cfg_flag_space *cfg_flag_spaces_get(struct cfg_flag_spaces *all, const char *ns)
 {
     struct space **at = place(all, ns), *s = *at;
-    if (s == NULL && !has_flags(all, ns)) {
+    if (s == NULL && !has_any(all, ns)) {
         all->empty.shown.revision = (struct cfg_rev){cfg_store_identity(all->store)->epoch, 0};
         return &all->empty.shown;
     }

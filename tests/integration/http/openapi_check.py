@@ -90,6 +90,22 @@ def evaluators(d):
     assert [i["kind"] for i in log] == ["evaluators"] * 4, log
 
 
+def ofrep(d):
+    bare = {"context": {"targetingKey": "u-1"}}
+    for base in ("/ns/experiment", ""):
+        d.expect(404 if not base else 200, "POST", f"{base}/ofrep/v1/evaluate/flags/ab.flag", bare)
+        d.expect(400, "POST", f"{base}/ofrep/v1/evaluate/flags/ab.flag", {"context": 7})
+        d.expect(400, "POST", f"{base}/ofrep/v1/evaluate/flags", {})
+        r = d.expect(200, "POST", f"{base}/ofrep/v1/evaluate/flags", bare)
+        d.expect(304, "POST", f"{base}/ofrep/v1/evaluate/flags", bare, {"If-None-Match": r.headers["ETag"]})
+    _, text = d.stream("/ns/experiment/ofrep/v1/events?since=1-1", "data: ")
+    for block in (b for b in text.split("\n\n") if "\ndata: " in b):
+        for wrong in d.spec.schema_errors({"$ref": "#/components/schemas/OfrepEvent"}, json.loads(block.split("\ndata: ")[1])):
+            d.failures.append(f"event: {wrong}: {block}")
+    d.expect(400, "GET", "/ofrep/v1/events?since=soon", code="invalid_argument")
+    d.spec.used.update({("ofrepEvents", 200), ("ofrepDefaultEvents", 200)})
+
+
 def changes(d):
     r = d.expect(200, "POST", "/v1/changes?message=two", [
         {"namespace": "chat", "set": [{"name": "sampling.temperature", "value": 0.3}, {"name": "sampling.top_k", "value": 40}]},
@@ -185,7 +201,7 @@ def meta(d):
 def main():
     spec = Spec()
     with Daemon(spec=spec) as d:
-        for part in (configs, flags, evaluators, changes, deployments, streams, meta):
+        for part in (configs, flags, ofrep, evaluators, changes, deployments, streams, meta):
             try:
                 part(d)
             except AssertionError as e:
