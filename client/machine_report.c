@@ -43,6 +43,8 @@ void cfg_machine_report_take_back(struct cfg_machine *m)
 void cfg_machine_report_done(struct cfg_machine *m, long status, const struct cfg_error *err)
 {
     if (err == NULL && status >= 200 && status < 300) {
+        if (m->callbacks.on_reported)
+            m->callbacks.on_reported(m->callbacks.arg, m->report_sent);
         free(m->report_sent);
         m->report_sent = NULL;
         cfg_machine_report_flush(m);

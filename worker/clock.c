@@ -18,6 +18,13 @@ int64_t cfg_wall_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+int64_t cfg_wall_s(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return (int64_t)t.tv_sec;
+}
+
 void cfg_event_signal(int fd)
 {
     const uint64_t one = 1;

@@ -17,6 +17,10 @@ void cfg_contract_finish(struct cfg_contract *c)
         }
         free(d->path);
     }
+    for (uint32_t i = 0; i < c->n_flags; i++) {
+        free(c->flags[i]);
+    }
+    free((void *)c->flags);
     free(c->items);
     memset(c, 0, sizeof *c);
 }
@@ -45,17 +49,19 @@ const char *cfg_contract_near(const struct cfg_contract *c, const char *path)
     return near;
 }
 
+static int check_flag(const char *address, struct cfg_error *err)
+{
+    struct cfg_address a;
+    int rc = cfg_address_parse(&a, cfg_slice_str(address), false, err);
+    return rc != 0 ? rc : cfg_check_flag_name(cfg_slice_str(a.name), err);
+}
+
 static int check_path(const struct cfg_decl *d, struct cfg_error *err)
 {
     if (d->path == NULL || d->path[0] == '\0') {
         return cfg_fail(err, CFG_E_ADDRESS, "a declared parameter has no path");
     }
-    if (d->type != CFG_FLAG) {
-        return cfg_path_check(cfg_slice_str(d->path), err);
-    }
-    struct cfg_address a;
-    int rc = cfg_address_parse(&a, cfg_slice_str(d->path), false, err);
-    return rc != 0 ? rc : cfg_check_flag_name(cfg_slice_str(a.name), err);
+    return d->type == CFG_FLAG ? check_flag(d->path, err) : cfg_path_check(cfg_slice_str(d->path), err);
 }
 
 static int check_range(const struct cfg_decl *d, struct cfg_error *err)
@@ -174,6 +180,47 @@ uint32_t cfg_contract_add(struct cfg_contract *c, const struct cfg_decl *d)
         return UINT32_MAX;
     }
     return c->n - 1;
+}
+
+static int append_flag(struct cfg_contract *c, const char *address, struct cfg_error *err)
+{
+    if (c->frozen) {
+        return cfg_fail(err, CFG_E_INVALID, "%s: declared after start", address != NULL ? address : "?");
+    }
+    if (c->n_flags == CFG_LIMIT_CONTRACT) {
+        return cfg_fail(err, CFG_E_LIMIT, "more than %d flags declared", CFG_LIMIT_CONTRACT);
+    }
+    int rc = check_flag(address != NULL ? address : "", err);
+    if (rc != 0) {
+        return cfg_error_wrap(err, "declared flag \"%s\"", address != NULL ? address : "");
+    }
+    char **grown = realloc((void *)c->flags, (c->n_flags + 1U) * sizeof(char *));
+    if (grown != NULL) {
+        c->flags = grown;
+        grown[c->n_flags] = strdup(address);
+    }
+    if (grown == NULL || grown[c->n_flags] == NULL) {
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for the contract");
+    }
+    c->n_flags++;
+    return 0;
+}
+
+uint32_t cfg_contract_add_flag(struct cfg_contract *c, const char *address)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    for (uint32_t i = 0; address != NULL && i < c->n_flags; i++) {
+        if (strcmp(c->flags[i], address) == 0) {
+            return i;
+        }
+    }
+    if (append_flag(c, address, &err) != 0) {
+        if (c->error.code == 0) {
+            c->error = err;
+        }
+        return UINT32_MAX;
+    }
+    return c->n_flags - 1;
 }
 
 const char *cfg_class_name(enum cfg_class c)

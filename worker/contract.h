@@ -19,6 +19,8 @@ struct cfg_decl {
 struct cfg_contract {
     struct cfg_decl *items;
     uint32_t n, cap;
+    char **flags; /* addresses of flags that are evaluated per request; by handle, owned */
+    uint32_t n_flags;
     bool frozen;            /* set by start: later declarations are errors */
     struct cfg_error error; /* of the first wrong declaration; code 0 while there is none */
 };
@@ -29,6 +31,10 @@ void cfg_contract_finish(struct cfg_contract *c); /* takes a zeroed struct */
  * error: a path declared twice, a malformed path or address, an empty range, a default outside of it, a default that is
  * no JSON, too many declarations. */
 uint32_t cfg_contract_add(struct cfg_contract *c, const struct cfg_decl *d);
+
+/* Adds a flag that is evaluated per request. Returns its index, the same for an address that is there already, or
+ * UINT32_MAX after keeping the error: a malformed address, too many flags. */
+uint32_t cfg_contract_add_flag(struct cfg_contract *c, const char *address);
 
 /* The index of a path, or UINT32_MAX. */
 uint32_t cfg_contract_find(const struct cfg_contract *c, const char *path);

@@ -230,11 +230,23 @@ static void on_registered(void *arg, unsigned report_interval_ms)
     w->can_report = true;
     w->report_due = true;
     w->report_interval_ms = report_interval_ms >= 50 ? report_interval_ms : 2000;
+    cfg_exposures_forget(&w->exposures); /* perhaps another configd, which has heard of none */
+}
+
+/* Only the newest report's exposures are known to be what was offered last; of an older one the next tells again. */
+static void on_reported(void *arg, const char *json)
+{
+    struct cfg_worker *w = arg;
+    if (w->last_report != NULL && strcmp(w->last_report, json) == 0) {
+        cfg_exposures_arrived(&w->exposures);
+        free(w->last_report);
+        w->last_report = NULL;
+    }
 }
 
 void cfg_engine_events(struct cfg_source_events *out, struct cfg_worker *w)
 {
-    *out = (struct cfg_source_events){on_view, on_mark, on_state, on_broken, on_registered, w};
+    *out = (struct cfg_source_events){on_view, on_mark, on_state, on_broken, on_registered, on_reported, w};
 }
 
 /* --- reports --- */
@@ -276,12 +288,15 @@ static void send_report(struct cfg_worker *w, uint64_t now)
         .local = &w->local,
         .rejects = &w->rejects,
         .metrics = w->last_metrics,
+        .exposures = &w->exposures,
     };
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_buf b;
     cfg_buf_init(&b, CFG_LIMIT_BODY);
     cfg_report_print(&b, &r);
     int rc = cfg_buf_status(&b);
+    free(w->last_report);
+    w->last_report = rc == 0 ? strdup(b.data) : NULL;
     rc = rc == 0 ? w->source->ops->report(w->source, b.data, &err) : cfg_fail(&err, rc, "out of memory");
     cfg_buf_finish(&b);
     if (rc != 0) {

@@ -1,6 +1,5 @@
 /* Typed extraction: one function per kind of value, each refusing with the path and what it found instead. */
 #include "worker/extract.h"
-#include "flags/flag.h"
 #include "proto/limits.h"
 #include <math.h>
 #include <stdlib.h>
@@ -97,26 +96,4 @@ int cfg_extract(union cfg_value *out, const struct cfg_decl *d, const cJSON *v, 
         break;
     }
     return cfg_fail(err, CFG_E_INTERNAL, "%s: a flag is no parameter", d->path);
-}
-
-int cfg_extract_flag(union cfg_value *out, const struct cfg_decl *d, const cJSON *envelope, struct cfg_error *err)
-{
-    struct cfg_flag_program *program = NULL;
-    int rc = cfg_flag_compile(&program, envelope, err);
-    if (rc != 0) {
-        (void)cfg_error_wrap(err, "%s", d->path);
-        cfg_error_set_path(err, "%s", d->path);
-        return rc;
-    }
-    struct cfg_flag_result r = cfg_flag_eval(program, CFG_FLAG_BOOL);
-    if (r.reason == CFG_REASON_ERROR) {
-        (void)cfg_fail(err, CFG_E_VALUE, "%s: expected an on/off flag (%s)", d->path,
-                       r.error != NULL ? r.error : "GENERAL");
-        cfg_error_set_path(err, "%s", d->path);
-        rc = CFG_E_VALUE;
-    } else {
-        out->b = r.value != NULL ? cJSON_IsTrue(r.value) != 0 : d->def.b;
-    }
-    cfg_flag_free(program);
-    return rc;
 }

@@ -9,9 +9,4 @@
  * is required and missing; CFG_E_NOMEM. Not for flags. */
 CFG_MUST_CHECK int cfg_extract(union cfg_value *out, const struct cfg_decl *d, const cJSON *v, struct cfg_error *err);
 
-/* A flag's envelope {"enabled","off_variant","definition"} → on or off. A flag that leaves the decision to the caller
- * gives the declared default. Errors: CFG_E_VALUE (malformed, or a flag that is not boolean), CFG_E_UNSUPPORTED. */
-CFG_MUST_CHECK int cfg_extract_flag(union cfg_value *out, const struct cfg_decl *d, const cJSON *envelope,
-                                    struct cfg_error *err);
-
 #endif

@@ -45,6 +45,7 @@ struct cfg_worker {
     /* --- the stepper's cache line --- */
     _Alignas(64) _Atomic(struct cfg_box *) mailbox;
     _Atomic(bool) idle;             /* written by the stepper */
+    bool timed;                     /* a flag of `current` asks for the time; the stepper's alone */
     const struct cfg_view *current; /* the stepper's alone */
     _Atomic(uint64_t) step;         /* written by the stepper */
     /* --- from the stepper to the library --- */
@@ -81,6 +82,9 @@ struct cfg_worker {
     char floor_store[CFG_STORE_TEXT];
     uint32_t serial, reported_serial;
     struct cfg_rejects rejects;
+    struct cfg_exposures exposures; /* counted by whoever evaluates */
+    char *last_report;              /* while its exposures have not arrived */
+    bool exposures_warned;
     struct cfg_cache_state cache;
     char *last_metrics;
     bool report_due, can_report, metrics_warned;
@@ -115,6 +119,7 @@ extern struct cfg_box cfg_superseded_box;
 /* --- clocks (edge) --- */
 uint64_t cfg_now_ms(void);     /* monotonic */
 int64_t cfg_wall_us(void);     /* wall clock */
+int64_t cfg_wall_s(void);      /* the same, a few milliseconds coarser and cheaper */
 void cfg_event_signal(int fd); /* any thread, signal handlers too */
 void cfg_event_drain(int fd);
 

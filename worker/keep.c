@@ -109,7 +109,7 @@ void cfg_keep_load(struct cfg_worker *w)
         return;
     }
     struct cfg_cached *l = &c->loaded;
-    struct cfg_view_input in = {l->revision, l->digest, l->store, {l->view, l->view_len}};
+    struct cfg_view_input in = {l->revision, l->digest, l->store, {l->view, l->view_len}, cfg_wall_s()};
     if (cfg_rev_parse(&w->floor, cfg_slice_str(l->revision), &err) != 0) {
         return; /* decode has checked it */
     }

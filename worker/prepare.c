@@ -7,7 +7,8 @@
 #include <string.h>
 
 struct parts {
-    const cJSON *parameters, *pinned, *flags; /* borrowed from the view's tree */
+    const cJSON *parameters, *pinned; /* borrowed from the view's tree, like this one, which loses its evaluators: */
+    cJSON *flags;
 };
 
 void cfg_box_free(struct cfg_box *b)
@@ -18,6 +19,7 @@ void cfg_box_free(struct cfg_box *b)
     for (uint32_t i = 0; i < b->n_owned; i++) {
         free(b->owned[i]);
     }
+    cfg_flag_view_free(b->pub.flags);
     free(b->owned);
     free(b->pending);
     free(b->from_pin);
@@ -45,12 +47,12 @@ static struct cfg_box *box_new(const struct cfg_contract *c)
     return b;
 }
 
-static int split(struct parts *out, const cJSON *view, struct cfg_error *err)
+static int split(struct parts *out, cJSON *view, struct cfg_error *err)
 {
     static const char *const names[] = {"parameters", "pinned", "flags"};
-    const cJSON *found[3];
+    cJSON *found[3];
     for (size_t i = 0; i < 3; i++) {
-        found[i] = cfg_json_get(view, names[i]);
+        found[i] = cJSON_GetObjectItemCaseSensitive(view, names[i]);
         if (!cJSON_IsObject(found[i])) {
             (void)cfg_fail(err, CFG_E_VALUE, "incomplete view: no object \"%s\"", names[i]);
             cfg_error_set_path(err, "%s", names[i]);
@@ -59,22 +61,6 @@ static int split(struct parts *out, const cJSON *view, struct cfg_error *err)
     }
     *out = (struct parts){found[0], found[1], found[2]};
     return 0;
-}
-
-static const cJSON *find_flag(const struct parts *p, const char *address)
-{
-    const char *slash = strchr(address, '/');
-    if (slash == NULL) {
-        return NULL;
-    }
-    char ns[CFG_LIMIT_NAME + 1];
-    size_t len = (size_t)(slash - address);
-    if (len >= sizeof ns) {
-        return NULL;
-    }
-    memcpy(ns, address, len);
-    ns[len] = '\0';
-    return cfg_json_get(cfg_json_get(p->flags, ns), slash + 1);
 }
 
 /* The value in the view, or NULL; *from_pin tells where it lies. */
@@ -91,9 +77,14 @@ static int resolve(struct cfg_box *b, uint32_t i, const struct cfg_contract *c, 
 {
     const struct cfg_decl *d = &c->items[i];
     union cfg_value value = d->def;
-    const cJSON *v = d->type == CFG_FLAG ? find_flag(p, d->path) : find_parameter(&b->from_pin[i], p, d);
-    if (v != NULL) {
-        int rc = d->type == CFG_FLAG ? cfg_extract_flag(&value, d, v, err) : cfg_extract(&value, d, v, err);
+    const cJSON *v = d->type == CFG_FLAG ? NULL : find_parameter(&b->from_pin[i], p, d);
+    if (d->type == CFG_FLAG) {
+        int rc = cfg_flag_view_switch(&value.b, b->pub.flags, d->path, err);
+        if (rc != 0) {
+            return rc;
+        }
+    } else if (v != NULL) {
+        int rc = cfg_extract(&value, d, v, err);
         if (rc != 0) {
             return rc;
         }
@@ -162,7 +153,13 @@ int cfg_prepare(struct cfg_box **out, const struct cfg_contract *c, const struct
         rc = split(&p, view, err);
     }
     if (rc == 0) {
+        rc = cfg_flag_view_new(&b->pub.flags, p.flags, c, in->now_s, err);
+    }
+    if (rc == 0) {
         rc = fill(b, c, l, boot, &p, err);
+    }
+    if (rc == 0) {
+        rc = cfg_flag_view_overrides(b->pub.flags, p.flags, c, l, b->from_pin, err);
     }
     if (rc == 0) {
         b->text = cfg_bytes_new(in->text);

@@ -9,6 +9,7 @@
 
 #include "proto/digest.h"
 #include "proto/revision.h"
+#include "worker/flag_view.h"
 #include "worker/local.h"
 
 enum { CFG_HOOKS_MAX = 64, CFG_STORE_TEXT = 64 };
@@ -19,6 +20,8 @@ struct cfg_view_input {
     const char *digest;    /* "sha256:…" */
     const char *store;     /* store id; "" without one */
     struct cfg_slice text; /* {"parameters":{…},"pinned":{…},"flags":{…}} */
+    int64_t now_s;         /* wall clock: what rules about time see until a step begins; the
+                     sources leave it to the library */
 };
 
 /* A view ready for adoption. Immutable once prepared, except for the adoption record, which the stepper writes before

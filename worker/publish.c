@@ -131,6 +131,15 @@ static bool hand_over(struct cfg_worker *w, struct cfg_box *b)
     return true;
 }
 
+static void count_exposures(struct cfg_worker *w, struct cfg_box *b)
+{
+    cfg_flag_view_count(b->pub.flags, &w->exposures);
+    if (w->exposures.full && !w->exposures_warned) {
+        w->exposures_warned = true;
+        cfg_log(w, 1, "more than %d variants: those of further flags are not counted", CFG_EXPOSURES_MAX);
+    }
+}
+
 /* Prepares, saves (unless it comes from there) and hands over. */
 static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool save, struct cfg_error *err)
 {
@@ -141,6 +150,7 @@ static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool s
         struct cfg_box *b = NULL;
         int rc = cfg_prepare(&b, &w->contract, &w->local, w->boot, in, err);
         if (rc == 0) {
+            count_exposures(w, b);
             rc = run_hooks(w, b, err);
         }
         if (rc != 0) {
@@ -170,7 +180,7 @@ static void log_pending(struct cfg_worker *w, const struct cfg_box *b)
 int cfg_publish_offered(struct cfg_worker *w, struct cfg_error *err)
 {
     const struct cfg_box *b = w->offered;
-    const struct cfg_view_input in = {b->revision, b->digest, b->store, cfg_bytes_slice(b->text)};
+    const struct cfg_view_input in = {b->revision, b->digest, b->store, cfg_bytes_slice(b->text), cfg_wall_s()};
     int rc = publish(w, &in, false, err);
     if (rc == 0) {
         cfg_box_free(w->offered);
@@ -185,7 +195,9 @@ int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, str
     if (!is_newer(w, in)) {
         return 0;
     }
-    int rc = publish(w, in, true, err);
+    struct cfg_view_input now = *in;
+    now.now_s = cfg_wall_s();
+    int rc = publish(w, &now, true, err);
     w->refused = rc != 0;
     if (rc != 0) {
         cfg_reject(w, in->revision, err);

@@ -109,7 +109,11 @@ void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r)
     print_pending(out, r->contract, r->applied);
     print_rejects(out, r->rejects);
     print_overrides(out, r->contract, r->local);
-    cfg_buf_printf(out, ",\"metrics\":%s}", r->metrics != NULL ? r->metrics : "{}");
+    cfg_buf_printf(out, ",\"metrics\":%s", r->metrics != NULL ? r->metrics : "{}");
+    if (r->exposures != NULL) {
+        cfg_exposures_print(out, r->exposures);
+    }
+    cfg_buf_putc(out, '}');
 }
 
 /* The structural value this process is bound to, or NULL when the deployment's word decides. */

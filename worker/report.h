@@ -2,6 +2,7 @@
 #ifndef CFG_WORKER_REPORT_H
 #define CFG_WORKER_REPORT_H
 
+#include "worker/exposures.h"
 #include "worker/identity.h"
 #include "worker/prepare.h"
 
@@ -32,7 +33,8 @@ struct cfg_report {
     const struct cfg_contract *contract;
     const struct cfg_local *local;
     const struct cfg_rejects *rejects;
-    const char *metrics; /* a JSON object's text, checked by the caller; NULL: none */
+    const char *metrics;             /* a JSON object's text, checked by the caller; NULL: none */
+    struct cfg_exposures *exposures; /* what has changed is offered with this report; NULL: none */
 };
 
 /* The report's JSON. */

@@ -25,6 +25,7 @@ struct cfg_source_events {
     void (*state)(void *arg, enum cfg_source_state state, const struct cfg_error *why); /* why NULL: all is well */
     void (*broken)(void *arg, const char *revision, const struct cfg_error *why); /* text that is no view at all */
     void (*registered)(void *arg, unsigned report_interval_ms);                   /* configd knows us (again) */
+    void (*reported)(void *arg, const char *json);                                /* this report has been taken */
     void *arg;
 };
 

@@ -23,7 +23,8 @@ static struct configd_source *self(struct cfg_source *s)
 static void on_view(void *arg, const struct cfg_view_event *ev)
 {
     struct configd_source *c = arg;
-    struct cfg_view_input in = {ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}};
+    struct cfg_view_input in = {
+        ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}, 0};
     c->events.view(c->events.arg, &in);
 }
 
@@ -56,13 +57,19 @@ static void on_registered(void *arg, const char *reply_json)
     c->events.registered(c->events.arg, interval >= 0 && interval <= 3600000 ? (unsigned)interval : 0);
 }
 
+static void on_reported(void *arg, const char *json)
+{
+    struct configd_source *c = arg;
+    c->events.reported(c->events.arg, json);
+}
+
 static int configd_start(struct cfg_source *s, const struct cfg_source_events *events,
                          const struct cfg_source_resume *resume, struct cfg_error *err)
 {
     struct configd_source *c = self(s);
     const struct cfg_worker *w = c->w;
     struct cfg_session_options o = CFG_SESSION_OPTIONS_INIT;
-    const struct cfg_session_callbacks callbacks = {on_view, on_mark, on_state, on_registered, c};
+    const struct cfg_session_callbacks callbacks = {on_view, on_mark, on_state, on_registered, on_reported, c};
     struct cfg_buf registration;
     cfg_buf_init(&registration, CFG_LIMIT_BODY);
     cfg_registration_print(&registration, &w->identity, &w->contract, NULL, NULL, resume->store);

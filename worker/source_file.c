@@ -97,7 +97,7 @@ static void hand_on(struct file_source *f, const char *view)
 {
     char revision[CFG_REV_TEXT];
     (void)cfg_rev_format((struct cfg_rev){0, f->revision}, revision);
-    struct cfg_view_input in = {revision, f->digest, "", cfg_slice_str(view)};
+    struct cfg_view_input in = {revision, f->digest, "", cfg_slice_str(view), 0};
     f->events.view(f->events.arg, &in);
 }
 

@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum kind { VIEW, MARK, STATE, REGISTERED };
+enum kind { VIEW, MARK, STATE, REGISTERED, REPORTED };
 
 struct item {
     struct item *next;
@@ -111,10 +111,26 @@ void cfg_memory_push_registered(struct cfg_memory_source *m, unsigned report_int
     push(m, i);
 }
 
+void cfg_memory_push_reported(struct cfg_memory_source *m)
+{
+    push(m, item_new(REPORTED));
+}
+
+static void acknowledge(struct cfg_memory_source *m)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    char *text = m->report != NULL ? copy(m->report) : NULL;
+    (void)pthread_mutex_unlock(&m->lock);
+    if (text != NULL) {
+        m->events.reported(m->events.arg, text);
+    }
+    free(text);
+}
+
 static void deliver(struct cfg_memory_source *m, const struct item *i)
 {
     const struct cfg_source_events *e = &m->events;
-    struct cfg_view_input in = {i->revision, i->digest, i->store, cfg_slice_str(i->view)};
+    struct cfg_view_input in = {i->revision, i->digest, i->store, cfg_slice_str(i->view), 0};
     switch (i->kind) {
     case VIEW:
         e->view(e->arg, &in);
@@ -127,6 +143,9 @@ static void deliver(struct cfg_memory_source *m, const struct item *i)
         break;
     case REGISTERED:
         e->registered(e->arg, i->interval_ms);
+        break;
+    case REPORTED:
+        acknowledge(m);
         break;
     }
 }

@@ -16,6 +16,7 @@ void cfg_memory_push_view(struct cfg_memory_source *m, const char *revision, con
 void cfg_memory_push_mark(struct cfg_memory_source *m, const char *revision);
 void cfg_memory_push_state(struct cfg_memory_source *m, enum cfg_source_state state, const struct cfg_error *why);
 void cfg_memory_push_registered(struct cfg_memory_source *m, unsigned report_interval_ms);
+void cfg_memory_push_reported(struct cfg_memory_source *m); /* the newest report has been taken */
 
 /* Waits until the worker has sent report number *n (counted from 1) and returns the newest one's text (returned-owned)
  * and, in *n, its number. */

@@ -32,9 +32,16 @@ static bool take(struct cfg_worker *w, uint64_t step)
         }
     }
     w->current = &b->pub;
+    w->timed = b->pub.flags != NULL && b->pub.flags->timed;
     atomic_fetch_add_explicit(&w->changes, 1, memory_order_relaxed);
     atomic_store_explicit(&w->applied, b, memory_order_release);
     return true;
+}
+
+/* Rules about time see one time throughout a step. */
+__attribute__((noinline, cold)) static void tell_time(const struct cfg_view *v)
+{
+    atomic_store_explicit(&v->flags->now_s, cfg_wall_s(), memory_order_relaxed);
 }
 
 /* Not inlined: keeps the common path a handful of instructions. */
@@ -59,11 +66,15 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
 const struct cfg_view *cfg_step_begin(struct cfg_worker *w, uint64_t step)
 {
     atomic_store_explicit(&w->step, step, memory_order_relaxed);
-    if (__builtin_expect(atomic_load_explicit(&w->mailbox, memory_order_acquire) == NULL, 1) &&
-        __builtin_expect(!atomic_load_explicit(&w->idle, memory_order_relaxed), 1)) {
-        return w->current;
+    const struct cfg_view *v = w->current;
+    if (__builtin_expect(atomic_load_explicit(&w->mailbox, memory_order_acquire) != NULL, 0) ||
+        __builtin_expect(atomic_load_explicit(&w->idle, memory_order_relaxed), 0)) {
+        v = adopt(w, step);
     }
-    return adopt(w, step);
+    if (__builtin_expect(w->timed, 0) && v != NULL) {
+        tell_time(v);
+    }
+    return v;
 }
 
 void cfg_step_end(struct cfg_worker *w, const char *metrics_json)

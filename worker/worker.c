@@ -56,6 +56,11 @@ cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def)
     return declare(w, address, CFG_FLAG, CFG_LIVE, none, none, (union cfg_value){.b = def});
 }
 
+cfg_flag cfg_flag_declare(struct cfg_worker *w, const char *address)
+{
+    return (cfg_flag){cfg_contract_add_flag(&w->contract, address)};
+}
+
 int cfg_worker_on_change(struct cfg_worker *w, const char *prefix, const struct cfg_change_hooks *hooks,
                          struct cfg_error *err)
 {
@@ -340,7 +345,7 @@ static int fill(struct cfg_worker *w, const struct cfg_worker_options *o, struct
 static struct cfg_worker *worker_new(void)
 {
     static const union cfg_value zero;
-    static const struct cfg_view nothing = {0, 0, &zero, "0-0", ""};
+    static const struct cfg_view nothing = {0, 0, &zero, "0-0", "", NULL};
     struct cfg_worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
     if (w == NULL) {
         return NULL;
@@ -420,6 +425,8 @@ void cfg_worker_close(struct cfg_worker *w)
     cfg_identity_finish(&w->identity);
     free(atomic_exchange_explicit(&w->metrics, NULL, memory_order_acq_rel));
     free(w->last_metrics);
+    free(w->last_report);
+    cfg_exposures_finish(&w->exposures);
     free(w->cache.path);
     free(w->source_spec);
     free(w->servers);

@@ -103,6 +103,7 @@ struct cfg_session_callbacks {
     void (*on_mark)(void *arg, const char *revision); /* nothing of ours changed up to here */
     void (*on_state)(void *arg, enum cfg_session_state state, const struct cfg_error *why); /* why NULL: all is well */
     void (*on_registered)(void *arg, const char *reply_json); /* the registration's reply; borrowed */
+    void (*on_reported)(void *arg, const char *json);         /* this report has been taken; borrowed */
     void *arg;
 };
 

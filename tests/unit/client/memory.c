@@ -77,7 +77,7 @@ static void on_registered(void *arg, const char *reply)
 void memory_start(struct memory *t, const struct cfg_machine_options *o)
 {
     *t = (struct memory){.now_ms = 1000};
-    const struct cfg_session_callbacks callbacks = {on_view, on_mark, on_state, on_registered, t};
+    const struct cfg_session_callbacks callbacks = {on_view, on_mark, on_state, on_registered, NULL, t};
     const struct cfg_transport transport = {do_send, do_cancel, do_random, t};
     struct cfg_error err;
     cr_assert_eq(cfg_machine_new(&t->machine, o, &callbacks, &transport, &err), 0, "%s", err.text);

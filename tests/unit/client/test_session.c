@@ -87,7 +87,7 @@ static void on_registered(void *arg, const char *reply)
 static struct cfg_session *open_session(const char *servers, struct heard *h)
 {
     struct cfg_session_options o = CFG_SESSION_OPTIONS_INIT;
-    const struct cfg_session_callbacks callbacks = {on_view, NULL, on_state, on_registered, h};
+    const struct cfg_session_callbacks callbacks = {on_view, NULL, on_state, on_registered, NULL, h};
     struct cfg_session *s = NULL;
     struct cfg_error err;
     o.client.servers = servers;

@@ -25,7 +25,7 @@ static struct cfg_box *box_of(const char *revision, const char *view)
     cr_assert_eq(cfg_digest_json(digest, tree), 0);
     cJSON_Delete(tree);
     struct cfg_box *b = NULL;
-    const struct cfg_view_input in = {revision, digest, "store-1", cfg_slice_str(view)};
+    const struct cfg_view_input in = {revision, digest, "store-1", cfg_slice_str(view), 0};
     cr_assert_eq(cfg_prepare(&b, &contract, &local, NULL, &in, NULL), 0);
     return b;
 }

@@ -132,7 +132,7 @@ static int attempt_local(void)
 
 static int attempt_prepare(void)
 {
-    const struct cfg_view_input in = {"1-7", "sha256:x", "S", CFG_SLICE_LIT(VIEW)};
+    const struct cfg_view_input in = {"1-7", "sha256:x", "S", CFG_SLICE_LIT(VIEW), 0};
     struct cfg_box *boot = NULL, *b = NULL;
     int rc = cfg_prepare(&boot, &contract, &local, NULL, &in, NULL);
     if (rc == 0) {
@@ -161,7 +161,7 @@ static int attempt_file_view(void)
 
 static int attempt_cache(void)
 {
-    const struct cfg_view_input in = {"1-7", "sha256:x", "S", CFG_SLICE_LIT(VIEW)};
+    const struct cfg_view_input in = {"1-7", "sha256:x", "S", CFG_SLICE_LIT(VIEW), 0};
     struct cfg_box *b = NULL;
     struct cfg_cached c = {0};
     struct cfg_buf file;

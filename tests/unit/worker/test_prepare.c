@@ -38,7 +38,7 @@ TestSuite(prepare, .init = setup, .fini = teardown);
 
 static int prepare(struct cfg_box **out, const struct cfg_box *boot, const char *view, struct cfg_error *err)
 {
-    const struct cfg_view_input in = {"1-7", "sha256:d", "S", cfg_slice_str(view)};
+    const struct cfg_view_input in = {"1-7", "sha256:d", "S", cfg_slice_str(view), 0};
     *err = (struct cfg_error)CFG_ERROR_INIT;
     return cfg_prepare(out, &contract, &local, boot, &in, err);
 }

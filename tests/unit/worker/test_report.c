@@ -29,14 +29,14 @@ Test(report, before_and_after_an_adoption)
     struct cfg_buf out;
     cfg_buf_init(&out, 8192);
     cr_assert_eq(cfg_local_parse(&l, &c, "temp=0.1", NULL), 0);
-    struct cfg_report r = {"cafe", NULL, 0, true, 12, &c, &l, &rejects, NULL};
+    struct cfg_report r = {"cafe", NULL, 0, true, 12, &c, &l, &rejects, NULL, NULL};
     cfg_report_print(&out, &r);
     cr_assert_str_eq(out.data, "{\"incarnation\":\"cafe\",\"applied\":null,\"step\":0,\"state\":\"idle\",\"age_ms\":12,"
                                "\"pending\":[],\"rejects\":[],\"overrides\":[\"temp\"],\"metrics\":{}}");
     const struct cfg_view_input one = {"1-7", "sha256:a", "S",
-                                       CFG_SLICE_LIT("{\"parameters\":{},\"pinned\":{},\"flags\":{}}")};
-    const struct cfg_view_input two = {"1-8", "sha256:b", "S",
-                                       CFG_SLICE_LIT("{\"parameters\":{\"path\":\"/e\"},\"pinned\":{},\"flags\":{}}")};
+                                       CFG_SLICE_LIT("{\"parameters\":{},\"pinned\":{},\"flags\":{}}"), 0};
+    const struct cfg_view_input two = {
+        "1-8", "sha256:b", "S", CFG_SLICE_LIT("{\"parameters\":{\"path\":\"/e\"},\"pinned\":{},\"flags\":{}}"), 0};
     cr_assert_eq(cfg_prepare(&boot, &c, &l, NULL, &one, NULL), 0);
     cr_assert_eq(cfg_prepare(&b, &c, &l, boot, &two, NULL), 0);
     b->adopted_step = 130;
@@ -44,7 +44,7 @@ Test(report, before_and_after_an_adoption)
     (void)cfg_fail(&why, CFG_E_VALUE, "temp: 9 lies \"outside\"");
     cfg_error_set_path(&why, "temp");
     cfg_rejects_add(&rejects, "1-9", &why);
-    r = (struct cfg_report){"cafe", b, 131, false, 0, &c, &l, &rejects, "{\"tok_s\":5}"};
+    r = (struct cfg_report){"cafe", b, 131, false, 0, &c, &l, &rejects, "{\"tok_s\":5}", NULL};
     cfg_buf_clear(&out);
     cfg_report_print(&out, &r);
     cr_assert_str_eq(out.data,
@@ -92,7 +92,7 @@ Test(report, registration_carries_what_is_structural)
     cr_assert_eq(strncmp(out.data, head, sizeof head - 1), 0, "%s", out.data);
     const struct cfg_view_input in = {
         "1-7", "sha256:a", "S",
-        CFG_SLICE_LIT("{\"parameters\":{},\"pinned\":{\"distributed\":{\"dtype\":\"fp8\"}},\"flags\":{}}")};
+        CFG_SLICE_LIT("{\"parameters\":{},\"pinned\":{\"distributed\":{\"dtype\":\"fp8\"}},\"flags\":{}}"), 0};
     cr_assert_eq(cfg_prepare(&boot, &c, &l, NULL, &in, NULL), 0);
     cfg_buf_clear(&out);
     cfg_registration_print(&out, &id, &c, boot, boot, "S");

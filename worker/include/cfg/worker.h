@@ -44,6 +44,8 @@ union cfg_value {
     const char *string; /* STRING, JSON (its text): valid until the next cfg_step_begin */
 };
 
+struct cfg_view_flags; /* read with <cfg/flags.h> */
+
 /* What the loop runs on during a step. Public only so that reads are array reads; treat as read-only. */
 struct cfg_view {
     uint32_t n;
@@ -51,6 +53,7 @@ struct cfg_view {
     const union cfg_value *values; /* by cfg_param.index; entry n is all zero */
     const char *revision;          /* "E-R"; "0-0" while on code defaults */
     const char *digest;            /* "sha256:…" */
+    struct cfg_view_flags *flags;  /* NULL: none */
 };
 
 struct cfg_worker_options {
@@ -88,7 +91,8 @@ CFG_API cfg_param cfg_param_f64(struct cfg_worker *w, const char *path, enum cfg
                                 double def);
 CFG_API cfg_param cfg_param_string(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def);
 CFG_API cfg_param cfg_param_json(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def);
-/* An on/off flag by address ("experiment/ab.flag"); def holds while nobody has created it. Read with cfg_get_bool. */
+/* An on/off flag by address ("experiment/ab.flag") for the program as a whole: decided once per view, for nobody in
+ * particular; def holds while nobody has created it. Read with cfg_get_bool. Per request: <cfg/flags.h>. */
 CFG_API cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def);
 
 /* For values that need work before they can hold. prepare runs on the library's thread (in process() with
