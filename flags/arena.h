@@ -1,6 +1,7 @@
 /* Memory of one program or set: only ever grows, is freed as a whole, and never moves what it gave, so that a compiled
- * program may point into it. Strings can be interned: equal strings of a set are one pointer. Internal to flags.
- * One owner while compiling; afterwards it is not touched. */
+ * program may point into it. Equal strings and equal parts of rules of a set are one copy: flags that ask the same
+ * questions read the same few cache lines, and cost their memory once. Internal to flags. One owner while compiling;
+ * afterwards it is not touched. */
 #ifndef CFG_FLAGS_ARENA_H
 #define CFG_FLAGS_ARENA_H
 
@@ -19,22 +20,37 @@ struct arena_string {
     char bytes[];
 };
 
-struct arena {
-    struct arena_chunk *chunks;        /* the newest first */
-    size_t next_size, bytes;           /* bytes: what was taken from the allocator */
-    const struct arena_string **table; /* of interned strings; only while compiling */
-    size_t n_strings, table_size;
+struct arena_block {
+    const void *bytes;
+    uint32_t hash, n; /* n 0: an empty slot */
 };
 
-void cfg_arena_init(struct arena *a, size_t expected);
-void cfg_arena_finish(struct arena *a);
+struct flag_arena {
+    struct arena_chunk *chunks;        /* the newest first */
+    size_t next_size, bytes;           /* bytes: what was taken from the allocator */
+    const struct arena_string **table; /* of interned strings; only while compiling, as what follows */
+    size_t n_strings, table_size;
+    struct arena_block *blocks; /* of shared blocks */
+    size_t n_blocks, blocks_size;
+    struct arena_chunk *drafts; /* the newest first */
+};
+
+void cfg_flag_arena_init(struct flag_arena *a, size_t expected);
+void cfg_flag_arena_finish(struct flag_arena *a);
 /* Ends interning and frees what only that needed. */
-void cfg_arena_seal(struct arena *a);
+void cfg_flag_arena_seal(struct flag_arena *a);
 /* Zeroed, aligned to 16 bytes; NULL without memory. */
-void *cfg_arena_take(struct arena *a, size_t n);
+void *cfg_flag_arena_take(struct flag_arena *a, size_t n);
+/* Room to build a block in: zeroed, and in place until cfg_flag_arena_share takes it or a draft below it, or
+ * cfg_flag_arena_drop_drafts all of them. NULL without memory. */
+void *cfg_flag_arena_draft(struct flag_arena *a, size_t n);
+/* The one copy of a draft's first n bytes (a multiple of 8 without padding, n > 0), or of any other block's. What it
+ * points to must have been shared before, so that equal means the same bytes. NULL without memory. */
+const void *cfg_flag_arena_share(struct flag_arena *a, void *block, size_t n);
+void cfg_flag_arena_drop_drafts(struct flag_arena *a);
 /* The one copy of these bytes; NULL without memory. */
-const struct arena_string *cfg_arena_intern(struct arena *a, const char *bytes, size_t n);
+const struct arena_string *cfg_flag_arena_intern(struct flag_arena *a, const char *bytes, size_t n);
 /* The same for a string of a cJSON tree, whose C0 80 becomes the byte 00. */
-const struct arena_string *cfg_arena_intern_tree(struct arena *a, const char *text);
+const struct arena_string *cfg_flag_arena_intern_tree(struct flag_arena *a, const char *text);
 
 #endif

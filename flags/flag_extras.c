@@ -28,8 +28,8 @@ static int parse_requirement(struct flag_requirement *out, struct flag_compiler 
     static const char why[] = "must name flags, each with a variant or an array of variants";
     const cJSON *first = cJSON_IsArray(v) ? v->child : v;
     out->n_variants = cJSON_IsArray(v) ? count(v) : 1;
-    const struct arena_string **names = cfg_arena_take(c->logic.arena, out->n_variants * sizeof *names);
-    out->flag = cfg_arena_intern(c->logic.arena, v->string, strlen(v->string));
+    const struct arena_string **names = cfg_flag_arena_take(c->logic.arena, out->n_variants * sizeof *names);
+    out->flag = cfg_flag_arena_intern(c->logic.arena, v->string, strlen(v->string));
     out->variants = names;
     if (names == NULL || out->flag == NULL)
         return cfg_logic_no_memory(&c->logic);
@@ -38,7 +38,7 @@ static int parse_requirement(struct flag_requirement *out, struct flag_compiler 
     for (uint32_t i = 0; i < out->n_variants; i++, first = first->next) {
         if (!cJSON_IsString(first))
             return bad(c, "prerequisites", why);
-        names[i] = cfg_arena_intern_tree(c->logic.arena, first->valuestring);
+        names[i] = cfg_flag_arena_intern_tree(c->logic.arena, first->valuestring);
         if (names[i] == NULL)
             return cfg_logic_no_memory(&c->logic);
     }
@@ -51,7 +51,7 @@ static int parse_requirements(struct flag_extras *out, struct flag_compiler *c, 
         return 0;
     if (!cJSON_IsObject(v))
         return bad(c, "prerequisites", "must be an object of variants by flag");
-    struct flag_requirement *all = cfg_arena_take(c->logic.arena, count(v) * sizeof *all);
+    struct flag_requirement *all = cfg_flag_arena_take(c->logic.arena, count(v) * sizeof *all);
     if (all == NULL)
         return cfg_logic_no_memory(&c->logic);
     out->requirements = all;
@@ -81,7 +81,7 @@ static int share_path(struct flag_share *out, struct flag_compiler *c, const cJS
     cJSON standard = {.type = cJSON_String, .valuestring = (char *)(uintptr_t) "targetingKey"};
     by = by ? by : &standard;
     int rc = cfg_logic_compile_var(&node, &c->logic, by);
-    out->by_text = cfg_arena_intern_tree(c->logic.arena, by->valuestring);
+    out->by_text = cfg_flag_arena_intern_tree(c->logic.arena, by->valuestring);
     if (rc != 0 || out->by_text == NULL)
         return cfg_logic_no_memory(&c->logic);
     out->by = node.as.var->path;
@@ -98,7 +98,7 @@ static int parse_share(struct flag_share *out, struct flag_compiler *c, const cJ
     if (cfg_json_get(v, "to") == NULL || !whole(&out->from, cfg_json_get(v, "from"), 0) ||
         !whole(&out->to, cfg_json_get(v, "to"), 0) || out->from > out->to)
         return bad(c, path, "must have `from` (0 when absent) and `to`, whole numbers up to 10000");
-    out->name = cfg_arena_intern_tree(c->logic.arena, name->valuestring);
+    out->name = cfg_flag_arena_intern_tree(c->logic.arena, name->valuestring);
     return out->name ? share_path(out, c, by) : cfg_logic_no_memory(&c->logic);
 }
 
@@ -108,7 +108,7 @@ static int parse_holdouts(struct flag_extras *out, struct flag_compiler *c, cons
         return 0;
     if (!cJSON_IsArray(v))
         return bad(c, "holdouts", "must be an array");
-    struct flag_share *all = cfg_arena_take(c->logic.arena, count(v) * sizeof *all);
+    struct flag_share *all = cfg_flag_arena_take(c->logic.arena, count(v) * sizeof *all);
     if (all == NULL)
         return cfg_logic_no_memory(&c->logic);
     out->holdouts = all;
@@ -178,7 +178,7 @@ int cfg_flag_parse_extras(const struct flag_extras **out, struct flag_compiler *
     const cJSON *holdouts = cfg_json_get(envelope, "holdouts");
     if (requirements == NULL && group == NULL && holdouts == NULL)
         return 0;
-    struct flag_extras *e = cfg_arena_take(c->logic.arena, sizeof *e);
+    struct flag_extras *e = cfg_flag_arena_take(c->logic.arena, sizeof *e);
     if (e == NULL)
         return cfg_logic_no_memory(&c->logic);
     int rc = parse_requirements(e, c, requirements);

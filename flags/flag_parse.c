@@ -21,14 +21,14 @@ static size_t tree_size(const cJSON *v)
     return n;
 }
 
-static bool copy_node(cJSON **next, struct arena *a, cJSON *out, const cJSON *v)
+static bool copy_node(cJSON **next, struct flag_arena *a, cJSON *out, const cJSON *v)
 {
     const struct arena_string *s;
     out->type = v->type & 0xFF;
     out->valuedouble = v->valuedouble;
     out->valueint = v->valueint;
     if (cJSON_IsString(v)) {
-        s = cfg_arena_intern(a, v->valuestring, strlen(v->valuestring));
+        s = cfg_flag_arena_intern(a, v->valuestring, strlen(v->valuestring));
         if (s == NULL)
             return false;
         out->valuestring = (char *)(uintptr_t)s->bytes; /* const towards readers only */
@@ -36,7 +36,7 @@ static bool copy_node(cJSON **next, struct arena *a, cJSON *out, const cJSON *v)
     cJSON *before = NULL;
     for (const cJSON *c = v->child; c != NULL; c = c->next) {
         cJSON *copy = (*next)++;
-        s = c->string ? cfg_arena_intern(a, c->string, strlen(c->string)) : NULL;
+        s = c->string ? cfg_flag_arena_intern(a, c->string, strlen(c->string)) : NULL;
         if ((c->string && s == NULL) || !copy_node(next, a, copy, c))
             return false;
         copy->string = s ? (char *)(uintptr_t)s->bytes : NULL;
@@ -52,12 +52,12 @@ static bool copy_node(cJSON **next, struct arena *a, cJSON *out, const cJSON *v)
     return true;
 }
 
-const cJSON *cfg_flag_copy_tree(struct arena *a, const cJSON *v)
+const cJSON *cfg_flag_copy_tree(struct flag_arena *a, const cJSON *v)
 {
     static const cJSON yes = {.type = cJSON_True, .valueint = 1}, no = {.type = cJSON_False};
     if (cJSON_IsBool(v))
         return cJSON_IsTrue(v) ? &yes : &no;
-    cJSON *nodes = cfg_arena_take(a, tree_size(v) * sizeof *nodes), *next = nodes + 1;
+    cJSON *nodes = cfg_flag_arena_take(a, tree_size(v) * sizeof *nodes), *next = nodes + 1;
     return nodes && copy_node(&next, a, nodes, v) ? nodes : NULL;
 }
 
@@ -108,21 +108,21 @@ static int check_variants(uint8_t *out, uint32_t *n, const cJSON *variants, stru
 
 static int compile_variants(struct cfg_flag_program *out, struct flag_compiler *c, const cJSON *variants)
 {
-    struct arena *a = c->logic.arena;
+    struct flag_arena *a = c->logic.arena;
     int rc = check_variants(&out->type, &out->n_variants, variants, c->logic.err);
     if (rc != 0)
         return rc;
-    struct flag_variant *all = cfg_arena_take(a, out->n_variants * sizeof *all), *v = all;
-    out->variants = all;
+    struct flag_variant *all = cfg_flag_arena_draft(a, out->n_variants * sizeof *all), *v = all;
     for (const cJSON *t = variants->child; all != NULL && t != NULL; t = t->next, v++) {
-        v->name = cfg_arena_intern_tree(a, t->string);
-        const struct arena_string *text = cfg_arena_intern(a, t->string, strlen(t->string));
+        v->name = cfg_flag_arena_intern_tree(a, t->string);
+        const struct arena_string *text = cfg_flag_arena_intern(a, t->string, strlen(t->string));
         v->value = cfg_flag_copy_tree(a, t);
         if (v->name == NULL || text == NULL || v->value == NULL)
             return cfg_logic_no_memory(&c->logic);
         v->text = text->bytes;
     }
-    return all ? 0 : cfg_logic_no_memory(&c->logic);
+    out->variants = all ? cfg_flag_arena_share(a, all, out->n_variants * sizeof *all) : NULL;
+    return out->variants ? 0 : cfg_logic_no_memory(&c->logic);
 }
 
 /* The variant a member names; NULL when the member is absent or null. */
@@ -192,13 +192,15 @@ static int compile_targeting(struct cfg_flag_program *out, struct flag_compiler 
         return 0;
     if (!cJSON_IsObject(targeting))
         return bad(c->logic.err, "definition.targeting", "must be an object with a rule");
-    struct logic_node *rule = cfg_arena_take(c->logic.arena, sizeof *rule);
-    if (rule == NULL)
-        return cfg_logic_no_memory(&c->logic);
+    struct logic_node rule;
     c->logic.root = "definition.targeting";
-    out->rule = rule;
-    int rc = cfg_logic_compile(rule, &c->logic, targeting);
-    return rc == 0 && c->check_results ? cfg_flag_check_results(out, c, targeting) : rc;
+    int rc = cfg_logic_compile(&rule, &c->logic, targeting);
+    if (rc != 0)
+        return rc;
+    out->rule = cfg_flag_arena_share(c->logic.arena, &rule, sizeof rule);
+    if (out->rule == NULL)
+        return cfg_logic_no_memory(&c->logic);
+    return c->check_results ? cfg_flag_check_results(out, c, targeting) : 0;
 }
 
 /* A misspelt member must not be taken for an absent one. */

@@ -21,7 +21,7 @@ static int add(struct logic_compiler *c, int64_t at)
         return c->lenient ? 0 : cfg_logic_refuse(c, CFG_E_LIMIT, "a flag's rules name more than 1000 instants", NULL);
     if (list->n == list->cap) {
         uint32_t cap = list->cap ? list->cap * 2 : 4;
-        int64_t *more = cfg_arena_take(c->arena, cap * sizeof *more);
+        int64_t *more = cfg_flag_arena_take(c->arena, cap * sizeof *more);
         if (more == NULL)
             return cfg_logic_no_memory(c);
         if (list->n > 0)
@@ -95,7 +95,7 @@ int cfg_flag_note_flips(struct flag_compiler *c, uint32_t flag)
     const struct logic_instants *of = &c->logic.instants;
     if (c->n_flips + of->n > c->cap_flips) {
         size_t cap = 2 * c->cap_flips + of->n;
-        struct flag_flip *more = cfg_arena_take(c->logic.arena, cap * sizeof *more);
+        struct flag_flip *more = cfg_flag_arena_take(c->logic.arena, cap * sizeof *more);
         if (more == NULL)
             return cfg_logic_no_memory(&c->logic);
         if (c->n_flips > 0)

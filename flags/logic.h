@@ -212,7 +212,7 @@ struct logic_evaluator {
 };
 
 struct logic_compiler {
-    struct arena *arena;
+    struct flag_arena *arena;
     enum cfg_rules rules;
     bool lenient; /* flagd's evaluator takes what its schema refuses, and answers null for it: so do we when reading
                      flagd's files; what people write is refused */
@@ -245,6 +245,9 @@ CFG_MUST_CHECK int cfg_logic_literal(struct logic_node *out, struct logic_compil
 /* Notes what a comparison whose operands are compiled compares the time with (flips.c). CFG_E_LIMIT, CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_logic_note_instants(struct logic_compiler *c, const struct logic_node *node);
 CFG_MUST_CHECK int cfg_logic_add_instants(struct logic_compiler *c, const struct logic_instants *of);
+/* Makes a draft of n nodes the kids of *out, shared with equal ones. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_logic_keep_kids(struct logic_node *out, struct logic_compiler *c, struct logic_node *kids,
+                                       size_t n);
 int cfg_logic_refuse(struct logic_compiler *c, int code, const char *why, const char *hint);
 int cfg_logic_no_memory(struct logic_compiler *c);
 /* *place must live until cfg_logic_leave. */

@@ -57,25 +57,26 @@ static size_t count(const cJSON *v)
 static int literal_array(struct cfg_flag_value *out, struct logic_compiler *c, const cJSON *v)
 {
     size_t n = count(v), i = 0;
-    struct cfg_flag_value *items = cfg_arena_take(c->arena, n * sizeof *items);
+    struct cfg_flag_value *items = cfg_flag_arena_draft(c->arena, n * sizeof *items);
     if (items == NULL)
         return cfg_logic_no_memory(c);
     int rc = 0;
     for (const cJSON *k = v->child; rc == 0 && k != NULL; k = k->next)
         rc = literal_value(&items[i++], c, k);
-    *out = value_array(items, n);
-    return rc;
+    const struct cfg_flag_value *kept = n > 0 ? cfg_flag_arena_share(c->arena, items, n * sizeof *items) : items;
+    *out = value_array(kept, n);
+    return rc == 0 && kept == NULL ? cfg_logic_no_memory(c) : rc;
 }
 
 static int literal_object(struct cfg_flag_value *out, struct logic_compiler *c, const cJSON *v)
 {
     size_t n = count(v), i = 0;
-    struct cfg_flag_member *members = cfg_arena_take(c->arena, n * sizeof *members);
+    struct cfg_flag_member *members = cfg_flag_arena_take(c->arena, n * sizeof *members);
     if (members == NULL)
         return cfg_logic_no_memory(c);
     int rc = 0;
     for (const cJSON *k = v->child; rc == 0 && k != NULL; k = k->next, i++) {
-        const struct arena_string *name = cfg_arena_intern_tree(c->arena, k->string);
+        const struct arena_string *name = cfg_flag_arena_intern_tree(c->arena, k->string);
         if (name == NULL)
             return cfg_logic_no_memory(c);
         members[i] = (struct cfg_flag_member){name->hash, name->len, name->bytes, value_null()};
@@ -92,7 +93,7 @@ static int literal_value(struct cfg_flag_value *out, struct logic_compiler *c, c
     if (cJSON_IsObject(v))
         return literal_object(out, c, v);
     if (cJSON_IsString(v)) {
-        const struct arena_string *s = cfg_arena_intern_tree(c->arena, v->valuestring);
+        const struct arena_string *s = cfg_flag_arena_intern_tree(c->arena, v->valuestring);
         if (s == NULL)
             return cfg_logic_no_memory(c);
         *out = value_string(s->bytes, s->len);
@@ -107,7 +108,7 @@ static int literal_value(struct cfg_flag_value *out, struct logic_compiler *c, c
 /* A string's value lies with the string. */
 static int string_literal(struct logic_node *out, struct logic_compiler *c, const char *text)
 {
-    struct arena_string *s = (struct arena_string *)(uintptr_t)cfg_arena_intern_tree(c->arena, text);
+    struct arena_string *s = (struct arena_string *)(uintptr_t)cfg_flag_arena_intern_tree(c->arena, text);
     if (s == NULL)
         return cfg_logic_no_memory(c);
     s->value = value_string(s->bytes, s->len);
@@ -126,11 +127,11 @@ int cfg_logic_literal(struct logic_node *out, struct logic_compiler *c, const cJ
         (struct logic_node){.op = OP_LITERAL, .as = {.literal = &constants[cJSON_IsBool(v) ? 1 + cJSON_IsTrue(v) : 0]}};
     if (cJSON_IsNull(v) || cJSON_IsBool(v))
         return 0;
-    struct cfg_flag_value *value = cfg_arena_take(c->arena, sizeof *value);
-    if (value == NULL)
-        return cfg_logic_no_memory(c);
-    *out = (struct logic_node){.op = OP_LITERAL, .as = {.literal = value}};
-    return literal_value(value, c, v);
+    struct cfg_flag_value value;
+    int rc = literal_value(&value, c, v);
+    const struct cfg_flag_value *kept = rc == 0 ? cfg_flag_arena_share(c->arena, &value, sizeof value) : NULL;
+    *out = (struct logic_node){.op = OP_LITERAL, .as = {.literal = kept}};
+    return rc == 0 && kept == NULL ? cfg_logic_no_memory(c) : rc;
 }
 
 /* --- var --- */
@@ -149,21 +150,21 @@ static uint32_t as_index(const char *s, size_t n)
 }
 
 /* NULL without memory. The empty text is the path of no segments: the data itself. */
-static const struct logic_path *path_of(struct arena *a, const struct arena_string *whole)
+static const struct logic_path *path_of(struct flag_arena *a, const struct arena_string *whole)
 {
     const char *text = whole->bytes;
     size_t len = whole->len;
     uint32_t n = len > 0;
     for (size_t i = 0; i < len; i++)
         n += text[i] == '.';
-    struct logic_path *path = whole->path ? NULL : cfg_arena_take(a, sizeof *path + n * sizeof path->segments[0]);
+    struct logic_path *path = whole->path ? NULL : cfg_flag_arena_take(a, sizeof *path + n * sizeof path->segments[0]);
     if (path == NULL)
         return whole->path;
     path->n = n;
     for (uint32_t i = 0; i < n; i++) {
         const char *dot = memchr(text, '.', len);
         size_t m = dot ? (size_t)(dot - text) : len;
-        path->segments[i].name = cfg_arena_intern(a, text, m);
+        path->segments[i].name = cfg_flag_arena_intern(a, text, m);
         path->segments[i].index = as_index(text, m);
         if (path->segments[i].name == NULL)
             return NULL;
@@ -187,23 +188,21 @@ static bool is_fixed_path(const cJSON *v)
 
 static int fixed_var(struct logic_node *out, struct logic_compiler *c, const cJSON *path, const cJSON *otherwise)
 {
-    struct logic_var *var = cfg_arena_take(c->arena, sizeof *var);
-    if (var == NULL)
+    const struct arena_string *s = cfg_flag_arena_intern_tree(c->arena, cJSON_IsString(path) ? path->valuestring : "");
+    struct logic_var var = {.path = s ? path_of(c->arena, s) : NULL};
+    if (var.path == NULL)
         return cfg_logic_no_memory(c);
-    const struct arena_string *s = cfg_arena_intern_tree(c->arena, cJSON_IsString(path) ? path->valuestring : "");
-    if (s == NULL)
-        return cfg_logic_no_memory(c);
-    var->path = path_of(c->arena, s);
-    if (var->path == NULL)
-        return cfg_logic_no_memory(c);
-    *out = (struct logic_node){.op = OP_VAR, .as = {.var = var}};
-    if (otherwise == NULL)
-        return 0;
-    struct logic_node *node = cfg_arena_take(c->arena, sizeof *node);
-    if (node == NULL)
-        return cfg_logic_no_memory(c);
-    var->otherwise = node;
-    return cfg_logic_compile_node(node, c, otherwise);
+    if (otherwise != NULL) {
+        struct logic_node node;
+        int rc = cfg_logic_compile_node(&node, c, otherwise);
+        if (rc != 0)
+            return rc;
+        var.otherwise = cfg_flag_arena_share(c->arena, &node, sizeof node);
+        if (var.otherwise == NULL)
+            return cfg_logic_no_memory(c);
+    }
+    *out = (struct logic_node){.op = OP_VAR, .as = {.var = cfg_flag_arena_share(c->arena, &var, sizeof var)}};
+    return out->as.var ? 0 : cfg_logic_no_memory(c);
 }
 
 int cfg_logic_compile_var(struct logic_node *out, struct logic_compiler *c, const cJSON *args)
@@ -289,7 +288,7 @@ static int compile_array(struct logic_node *out, struct logic_compiler *c, const
     if (is_plain(v))
         return cfg_logic_literal(out, c, v);
     size_t n = count(v), i = 0;
-    struct logic_node *kids = cfg_arena_take(c->arena, n * sizeof *kids);
+    struct logic_node *kids = cfg_flag_arena_draft(c->arena, n * sizeof *kids);
     if (kids == NULL)
         return cfg_logic_no_memory(c);
     if (n > UINT16_MAX)
@@ -301,8 +300,8 @@ static int compile_array(struct logic_node *out, struct logic_compiler *c, const
         rc = cfg_logic_compile_node(&kids[i], c, k);
         cfg_logic_leave(c);
     }
-    *out = (struct logic_node){.op = OP_ARRAY, .n = (uint16_t)n, .as = {.kids = kids}};
-    return rc;
+    *out = (struct logic_node){.op = OP_ARRAY, .n = (uint16_t)n};
+    return rc == 0 ? cfg_logic_keep_kids(out, c, kids, n) : rc;
 }
 
 static int compile_object(struct logic_node *out, struct logic_compiler *c, const cJSON *v)
@@ -322,6 +321,12 @@ static int compile_object(struct logic_node *out, struct logic_compiler *c, cons
     return rc;
 }
 
+int cfg_logic_keep_kids(struct logic_node *out, struct logic_compiler *c, struct logic_node *kids, size_t n)
+{
+    out->as.kids = n > 0 ? cfg_flag_arena_share(c->arena, kids, n * sizeof *kids) : NULL;
+    return n > 0 && out->as.kids == NULL ? cfg_logic_no_memory(c) : 0;
+}
+
 int cfg_logic_compile_node(struct logic_node *out, struct logic_compiler *c, const cJSON *v)
 {
     if (++c->depth > LOGIC_DEPTH)
@@ -339,5 +344,6 @@ int cfg_logic_compile(struct logic_node *out, struct logic_compiler *c, const cJ
 {
     c->depth = c->deepest = 0;
     c->place = NULL;
+    cfg_flag_arena_drop_drafts(c->arena); /* what a rule that was refused left behind */
     return cfg_logic_compile_node(out, c, rule);
 }

@@ -99,23 +99,23 @@ static int check_count(struct logic_compiler *c, const struct rule_operator *o, 
     return cfg_logic_refuse(c, CFG_E_VALUE, why, NULL);
 }
 
-static struct logic_node *take_nodes(struct logic_compiler *c, size_t n)
+static struct logic_node *draft_nodes(struct logic_compiler *c, size_t n)
 {
-    return cfg_arena_take(c->arena, n * sizeof(struct logic_node));
+    return cfg_flag_arena_draft(c->arena, n * sizeof(struct logic_node));
 }
 
 static int compile_operands(struct logic_node *out, struct logic_compiler *c, const cJSON *args, size_t n)
 {
-    struct logic_node *kids = take_nodes(c, n);
+    struct logic_node *kids = draft_nodes(c, n);
     if (kids == NULL)
         return cfg_logic_no_memory(c);
     out->n = (uint16_t)n;
-    out->as.kids = kids;
+    int rc = 0;
     if (!cJSON_IsArray(args)) {
         out->bits |= NODE_BARE;
-        return cfg_logic_compile_node(kids, c, args);
+        rc = cfg_logic_compile_node(kids, c, args);
+        return rc == 0 ? cfg_logic_keep_kids(out, c, kids, 1) : rc;
     }
-    int rc = 0;
     long i = 0;
     for (const cJSON *k = args->child; rc == 0 && k != NULL; k = k->next, i++) {
         struct logic_place place;
@@ -123,7 +123,7 @@ static int compile_operands(struct logic_node *out, struct logic_compiler *c, co
         rc = cfg_logic_compile_node(&kids[i], c, k);
         cfg_logic_leave(c);
     }
-    return rc;
+    return rc == 0 ? cfg_logic_keep_kids(out, c, kids, n) : rc;
 }
 
 /* --- folding --- */
@@ -146,18 +146,14 @@ static int fold(struct logic_node *node, struct logic_compiler *c)
     struct cfg_flag_value v = cfg_logic_eval(&run, node);
     if (run.error || v.kind >= CFG_VALUE_ARRAY)
         return 0;
-    struct cfg_flag_value *literal = cfg_arena_take(c->arena, sizeof *literal);
-    if (literal == NULL)
-        return cfg_logic_no_memory(c);
     if (v.kind == CFG_VALUE_STRING) {
-        const struct arena_string *s = cfg_arena_intern(c->arena, v.as.string, v.len);
+        const struct arena_string *s = cfg_flag_arena_intern(c->arena, v.as.string, v.len);
         if (s == NULL)
             return cfg_logic_no_memory(c);
         v = value_string(s->bytes, s->len);
     }
-    *literal = v;
-    *node = (struct logic_node){.op = OP_LITERAL, .as = {.literal = literal}};
-    return 0;
+    *node = (struct logic_node){.op = OP_LITERAL, .as = {.literal = cfg_flag_arena_share(c->arena, &v, sizeof v)}};
+    return node->as.literal ? 0 : cfg_logic_no_memory(c);
 }
 
 /* --- in, over many strings --- */
@@ -176,13 +172,14 @@ static int make_set(struct logic_node *node, struct logic_compiler *c)
     uint32_t size = 16;
     while (size < list->len * 2)
         size *= 2;
-    struct logic_set *set = cfg_arena_take(c->arena, sizeof *set + size * sizeof set->slots[0]);
-    struct logic_in_set *in = cfg_arena_take(c->arena, sizeof *in);
-    if (set == NULL || in == NULL)
+    const size_t bytes = sizeof(struct logic_set) + size * sizeof(struct arena_string *);
+    struct logic_set *set = cfg_flag_arena_draft(c->arena, bytes);
+    if (set == NULL)
         return cfg_logic_no_memory(c);
     set->mask = size - 1;
     for (uint32_t i = 0; i < list->len; i++) {
-        const struct arena_string *s = cfg_arena_intern(c->arena, list->as.items[i].as.string, list->as.items[i].len);
+        const struct arena_string *s =
+            cfg_flag_arena_intern(c->arena, list->as.items[i].as.string, list->as.items[i].len);
         if (s == NULL)
             return cfg_logic_no_memory(c);
         uint32_t at = s->hash & set->mask;
@@ -190,9 +187,9 @@ static int make_set(struct logic_node *node, struct logic_compiler *c)
             at = (at + 1) & set->mask;
         set->slots[at] = s;
     }
-    *in = (struct logic_in_set){kids, set};
-    *node = (struct logic_node){.op = OP_IN_SET, .as = {.in_set = in}};
-    return 0;
+    struct logic_in_set in = {kids, cfg_flag_arena_share(c->arena, set, bytes)};
+    *node = (struct logic_node){.op = OP_IN_SET, .as = {.in_set = cfg_flag_arena_share(c->arena, &in, sizeof in)}};
+    return in.set && node->as.in_set ? 0 : cfg_logic_no_memory(c);
 }
 
 /* --- fractional --- */
@@ -271,7 +268,7 @@ static int compile_fractional(struct logic_node *out, struct logic_compiler *c, 
     size_t n = count_operands(args) - has_key;
     if (n == 0 || n > UINT16_MAX)
         return refuse_fractional(out, c, "needs at least one entry");
-    struct logic_node *kids = take_nodes(c, 1 + 2 * n);
+    struct logic_node *kids = draft_nodes(c, 1 + 2 * n);
     if (kids == NULL)
         return cfg_logic_no_memory(c);
     int rc = has_key ? cfg_logic_compile_node(kids, c, args->child) : 0;
@@ -290,12 +287,9 @@ static int compile_fractional(struct logic_node *out, struct logic_compiler *c, 
     int64_t total = sum_weights(kids + 1, n);
     if (total < 0)
         return refuse_fractional(out, c, "the weights add up to more than 2147483647");
-    *out = (struct logic_node){.op = OP_FRACTIONAL,
-                               .bits = has_key ? NODE_HAS_KEY : 0,
-                               .n = (uint16_t)n,
-                               .weight_total = (uint32_t)total,
-                               .as = {.kids = kids}};
-    return 0;
+    *out = (struct logic_node){
+        .op = OP_FRACTIONAL, .bits = has_key ? NODE_HAS_KEY : 0, .n = (uint16_t)n, .weight_total = (uint32_t)total};
+    return cfg_logic_keep_kids(out, c, kids, 1 + 2 * n);
 }
 
 /* --- tests: what most conditions are --- */
@@ -335,14 +329,12 @@ static int make_test(struct logic_node *node, struct logic_compiler *c, enum log
     }
     if (!is_fixed_var(a) || !is_test_literal(b, op))
         return 0;
-    struct logic_test *test = cfg_arena_take(c->arena, sizeof *test);
-    if (test == NULL)
-        return cfg_logic_no_memory(c);
     const struct logic_path *path = a->as.var->path;
     const struct arena_string *name = path->n == 1 ? path->segments[0].name : NULL;
-    *test = (struct logic_test){path, name ? name->hash : 0, name ? name->len : UINT32_MAX, *b->as.literal};
-    *node = (struct logic_node){.op = OP_TEST, .bits = (uint8_t)op, .as = {.test = test}};
-    return 0;
+    struct logic_test test = {path, name ? name->hash : 0, name ? name->len : UINT32_MAX, *b->as.literal};
+    *node = (struct logic_node){
+        .op = OP_TEST, .bits = (uint8_t)op, .as = {.test = cfg_flag_arena_share(c->arena, &test, sizeof test)}};
+    return node->as.test ? 0 : cfg_logic_no_memory(c);
 }
 
 /* --- sem_ver --- */

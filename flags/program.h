@@ -80,7 +80,7 @@ struct flag_flip {
 };
 
 struct cfg_flag_set {
-    struct arena arena;
+    struct flag_arena arena;
     union set_flag *flags; /* in the order of the source */
     struct set_slot *slots;
     size_t n_flags;
@@ -113,7 +113,7 @@ CFG_MUST_CHECK int cfg_flag_check_results(const struct cfg_flag_program *p, stru
 CFG_MUST_CHECK int cfg_flag_check_overrides(const struct cfg_flag_program *p, struct flag_compiler *c,
                                             const cJSON *overrides);
 /* A copy of a tree in the arena, not linked to anything; NULL without memory. */
-const cJSON *cfg_flag_copy_tree(struct arena *a, const cJSON *v);
+const cJSON *cfg_flag_copy_tree(struct flag_arena *a, const cJSON *v);
 /* Resolves prerequisites and checks them and the groups across the set (set_check.c). */
 CFG_MUST_CHECK int cfg_flag_set_check(struct cfg_flag_set *set, bool keep_broken, struct cfg_error *err);
 

@@ -18,7 +18,7 @@ void cfg_flag_set_free(struct cfg_flag_set *set)
 {
     if (set == NULL)
         return;
-    cfg_arena_finish(&set->arena);
+    cfg_flag_arena_finish(&set->arena);
     cJSON_free(set);
 }
 
@@ -30,15 +30,15 @@ static struct cfg_flag_set *new_set(size_t n, size_t expected_bytes)
     if (set == NULL)
         return NULL;
     memset(set, 0, sizeof *set);
-    cfg_arena_init(&set->arena, expected_bytes);
+    cfg_flag_arena_init(&set->arena, expected_bytes);
     uint32_t size = 1;
     while (size < n * 2)
         size *= 2;
     set->mask = size - 1;
     set->n_flags = n;
-    char *flags = cfg_arena_take(&set->arena, n * sizeof *set->flags + CACHE_LINE);
+    char *flags = cfg_flag_arena_take(&set->arena, n * sizeof *set->flags + CACHE_LINE);
     set->flags = (union set_flag *)(void *)(flags + (CACHE_LINE - (uintptr_t)flags % CACHE_LINE) % CACHE_LINE);
-    set->slots = cfg_arena_take(&set->arena, size * sizeof *set->slots);
+    set->slots = cfg_flag_arena_take(&set->arena, size * sizeof *set->slots);
     if (flags == NULL || set->slots == NULL) {
         cfg_flag_set_free(set);
         return NULL;
@@ -60,7 +60,7 @@ static struct cfg_flag_program *name_program(struct cfg_flag_set *set, size_t in
     struct cfg_flag_program *p = &set->flags[index].program;
     size_t len = strlen(name);
     p->set = set;
-    p->name = cfg_arena_intern(&set->arena, name, len);
+    p->name = cfg_flag_arena_intern(&set->arena, name, len);
     p->name_len = (uint32_t)len;
     memcpy(p->head, name, len <= NAME_HEAD ? len : 0);
     return p->name ? p : NULL;
@@ -186,7 +186,7 @@ static int fill(struct cfg_flag_set *set, const struct cfg_flag_source *source, 
     for (size_t i = 0; rc == 0 && i < set->n_flags; i++)
         cfg_flag_settle(&set->flags[i].program);
     cfg_flag_set_keep_flips(set, &c);
-    cfg_arena_seal(&set->arena);
+    cfg_flag_arena_seal(&set->arena);
     cJSON_free(evaluators);
     return rc;
 }
@@ -197,7 +197,7 @@ int cfg_flag_set_compile(struct cfg_flag_set **out, const struct cfg_flag_source
     if (rc != 0)
         return rc;
     size_t n = count(source->flags);
-    struct cfg_flag_set *set = new_set(n, n * 512);
+    struct cfg_flag_set *set = new_set(n, n * 256);
     if (set == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "no memory for %zu flags", n);
     rc = fill(set, source, err);
@@ -237,7 +237,7 @@ int cfg_flag_compile_named(struct cfg_flag_program **out, const char *name, cons
         rc = p ? cfg_flag_parse(p, &c, envelope, NULL) : CFG_E_NOMEM;
         if (rc == 0)
             cfg_flag_settle(p);
-        cfg_arena_seal(&set->arena);
+        cfg_flag_arena_seal(&set->arena);
     }
     cJSON_free(list);
     if (rc == CFG_E_NOMEM)

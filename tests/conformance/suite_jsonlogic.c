@@ -91,9 +91,9 @@ static void run_case(struct cfg_suite_run *run, const char *name, const cJSON *t
     const cJSON *data = cfg_json_get(test, "data"), *rule = cfg_json_get(test, "rule");
     struct logic_scope scope = {value_null(), 0, NULL};
     struct cfg_error err = CFG_ERROR_INIT;
-    struct arena arena;
+    struct flag_arena arena;
     void *memory = NULL;
-    cfg_arena_init(&arena, 0);
+    cfg_flag_arena_init(&arena, 0);
     struct logic_compiler c = {.arena = &arena, .rules = CFG_RULES_JSONLOGIC, .root = "rule", .err = &err};
     struct logic_node node;
     int compiled = cfg_logic_compile(&node, &c, rule);
@@ -108,7 +108,7 @@ static void run_case(struct cfg_suite_run *run, const char *name, const cJSON *t
     struct cfg_flag_value value = compiled == 0 ? cfg_logic_eval(&r, &node) : value_null();
     judge(run, name, test, error_type(compiled, &r), &value);
     cJSON_free(memory);
-    cfg_arena_finish(&arena);
+    cfg_flag_arena_finish(&arena);
 }
 
 void cfg_suite_jsonlogic(struct cfg_suite_run *run, struct cfg_slice content)

@@ -346,6 +346,51 @@ static void *failing_malloc(size_t n)
     return fail_at > 0 && --fail_at == 0 ? NULL : malloc(n);
 }
 
+/* n flags with the same rule of every shape that is shared, but for `differ` in one operand. */
+static size_t bytes_of_rules(unsigned n, bool differ)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, 1 << 22);
+    cfg_buf_puts(&text, "{");
+    for (unsigned i = 0; i < n; i++)
+        cfg_buf_printf(&text,
+                       "%s'flag-%04u':{'definition':{'state':'ENABLED','variants':{'on':true,'off':false},"
+                       "'defaultVariant':'off','targeting':{'if':[{'in':[{'var':'a'},['x','y']]},'on',"
+                       "{'in':[{'var':'b'},['1','2','3','4','5','6','7','8','9']]},'on',"
+                       "{'<':[{'var':['age',18]},%u]},'on',{'fractional':[['on',10],['off',90]]}]}}}",
+                       i ? "," : "", i, differ ? i : 7);
+    cfg_buf_puts(&text, "}");
+    struct cfg_flag_set *set = set_of(text.data, NULL);
+    size_t bytes = cfg_flag_set_bytes(set);
+    cfg_flag_set_free(set);
+    cfg_buf_finish(&text);
+    return bytes;
+}
+
+Test(set, equal_rules_are_kept_once)
+{
+    size_t same = bytes_of_rules(3000, false), differ = bytes_of_rules(3000, true);
+    cr_assert_lt(same, (size_t)3000 * 420, "%zu bytes", same);
+    cr_assert_gt(differ, same + (size_t)3000 * 100, "%zu bytes, %zu when they differ", same, differ);
+}
+
+Test(set, a_refused_rule_leaves_the_next_one_whole)
+{
+    struct cfg_flag_set *set = NULL;
+    cJSON *source =
+        json_of("{'flags':{'bad':{'state':'ENABLED','variants':{'on':true,'off':false},'defaultVariant':'on',"
+                "'targeting':{'if':[{'and':[{'==':[{'var':'a'},1]},{'nonsense':[1]}]},'on']}},"
+                "'good':{'state':'ENABLED','variants':{'on':true,'off':false},'defaultVariant':'off',"
+                "'targeting':{'if':[{'and':[{'==':[{'var':'a'},1]},{'==':[{'var':'b'},2]}]},'on']}}}}");
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_flag_set_compile_flagd(&set, source, true, &err), 0);
+    expect(set, "bad", "{'a':1,'b':2}", "PARSE_ERROR");
+    expect(set, "good", "{'a':1,'b':2}", "on TARGETING_MATCH");
+    expect(set, "good", "{'a':1,'b':3}", "off DEFAULT");
+    cfg_flag_set_free(set);
+    cJSON_Delete(source);
+}
+
 Test(set, survives_a_failed_allocation_anywhere)
 {
     cJSON_Hooks hooks = {failing_malloc, free};
