@@ -73,6 +73,7 @@ static const struct cfg_route routes[] = {
     WORKER("GET", "/v1/deployments/{d}/view", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_view),
     WORKER("GET", "/v1/deployments/{d}/stream", CFG_ROLE_READER, CFG_BODY_NONE, cfg_stream_deployment),
     READ("/v1/deployments/{d}/workers", cfg_api_workers),
+    READ("/v1/deployments/{d}/exposures", cfg_api_exposures),
     WORKER("POST", "/v1/deployments/{d}/workers", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_register),
     WORKER("POST", "/v1/deployments/{d}/workers/{id}/report", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_report),
 

@@ -33,7 +33,8 @@ void cfg_api_report(struct cfg_app *app, struct cfg_call *c)
         cfg_call_reply(c, 204, NULL);
 }
 
-void cfg_api_workers(struct cfg_app *app, struct cfg_call *c)
+static void reply_of_fleet(struct cfg_app *app, struct cfg_call *c,
+                           cJSON *(*ask)(struct cfg_fleet *f, const char *deployment))
 {
     struct cfg_error err;
     struct cfg_object_id id;
@@ -45,7 +46,17 @@ void cfg_api_workers(struct cfg_app *app, struct cfg_call *c)
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
     else
-        cfg_api_reply(c, 200, cfg_fleet_workers(app->fleet, id.ns));
+        cfg_api_reply(c, 200, ask(app->fleet, id.ns));
+}
+
+void cfg_api_workers(struct cfg_app *app, struct cfg_call *c)
+{
+    reply_of_fleet(app, c, cfg_fleet_workers);
+}
+
+void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c)
+{
+    reply_of_fleet(app, c, cfg_fleet_exposures);
 }
 
 void cfg_api_watch(struct cfg_app *app, struct cfg_call *c)

@@ -132,6 +132,7 @@ static void free_worker(struct fleet_worker *w)
     free(w->about);
     free(w->kept);
     free(w->old);
+    fleet_told_finish(&w->told);
     free(w);
 }
 
@@ -257,6 +258,7 @@ void cfg_fleet_free(struct cfg_fleet *f)
         struct fleet_deployment *d = f->deployments;
         f->deployments = d->next;
         tdestroy(d->workers, free_tree_worker);
+        fleet_exposures_finish(&d->exposures);
         free(d);
     }
     free(f->prefix);

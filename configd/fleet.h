@@ -47,6 +47,8 @@ CFG_MUST_CHECK int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *depl
 void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg);
 
 cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment); /* the API's reply, returned-owned */
+/* What flags have served to the workers that report here: the API's reply, returned-owned; NULL without memory. */
+cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment);
 /* Connected workers of a deployment, those that other replicas' presence tells of included; NULL: all deployments, this
  * replica only. */
 size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment);

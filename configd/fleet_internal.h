@@ -4,6 +4,7 @@
 #define CFG_CONFIGD_FLEET_INTERNAL_H
 
 #include "configd/fleet.h"
+#include "configd/fleet_exposures.h"
 #include "configd/fleet_reach.h"
 
 enum {
@@ -37,7 +38,8 @@ struct fleet_worker {
     char state[16];
     struct cfg_rev applied;
     char digest[CFG_DIGEST_TEXT];
-    char *kept; /* applied, pending, rejects, overrides, metrics as reported; owned, NULL: none */
+    char *kept;             /* applied, pending, rejects, overrides, metrics as reported; owned, NULL: none */
+    struct fleet_told told; /* of exposures, by this incarnation */
     /* The stream. */
     cfg_fleet_superseded_fn superseded; /* NULL: not connected */
     void *stream;
@@ -49,6 +51,7 @@ struct fleet_deployment {
     void *workers; /* tsearch tree of struct fleet_worker by id */
     size_t n, connected;
     struct fleet_contract *contracts;
+    struct fleet_exposures exposures;
     struct fleet_deployment *next;
     /* Presence. */
     bool dirty, writing, written; /* written: a record of ours may lie in the store */

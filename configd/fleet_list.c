@@ -209,6 +209,23 @@ size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment)
     return n;
 }
 
+cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment)
+{
+    static const struct fleet_exposures none;
+    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    size_t here = d ? d->connected : 0, all = cfg_fleet_connected(f, deployment);
+    cJSON *reply = cJSON_CreateObject(), *list = fleet_exposures_list(d ? &d->exposures : &none);
+    if (reply && list && cJSON_AddStringToObject(reply, "deployment", deployment) &&
+        cJSON_AddItemToObject(reply, "exposures", list)) {
+        if (cJSON_AddBoolToObject(reply, "partial", all > here))
+            return reply;
+        list = NULL; /* the reply's */
+    }
+    cJSON_Delete(list);
+    cJSON_Delete(reply);
+    return NULL;
+}
+
 /* --- reach --- */
 
 struct reaching {

@@ -199,6 +199,7 @@ static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_err
     w->gone_ms = 0;
     free(w->kept);
     w->kept = NULL;
+    fleet_told_finish(&w->told);
     if (superseded)
         superseded(stream, true);
     return 0;
@@ -350,6 +351,7 @@ static int read_report(struct report *r, const cJSON *body, struct cfg_error *er
     rc = rc ? rc : check_kind(body, "rejects", false, err);
     rc = rc ? rc : check_kind(body, "overrides", false, err);
     rc = rc ? rc : check_kind(body, "metrics", true, err);
+    rc = rc ? rc : fleet_exposures_check(cfg_json_get(body, "exposures"), err);
     rc = rc ? rc : read_applied(r, body, err);
     if (rc != 0)
         return rc;
@@ -387,5 +389,6 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     memcpy(w->digest, r.digest, sizeof w->digest);
     free(w->kept);
     w->kept = r.kept;
+    fleet_exposures_take(&w->deployment->exposures, &w->told, "base", cfg_json_get(body, "exposures"));
     return 0;
 }

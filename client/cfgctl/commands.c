@@ -78,6 +78,8 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag eval --batch < questions.ndjson   # {\"flags\",\"flag\",\"type\",\"default\",\"context\"} per line",
      CLI_BIT(FILE) | CLI_BIT(FLAG) | CLI_BIT(TYPE) | CLI_BIT(DEFAULT) | CLI_BIT(CONTEXT) | CLI_BIT(AT) | CLI_BIT(BATCH),
      0, 1, cmd_flag_eval},
+    {"flag exposures", NULL, "DEPLOYMENT", "which variants its workers have served, and to how many units",
+     "cfgctl flag exposures chat-blue", 0, 1, 1, cmd_flag_exposures},
     {"flag delete", NULL, "NS/FLAG", "delete a flag", "cfgctl flag delete experiment/ab.flag",
      CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_delete},
     {"backup", NULL, "FILE", "write everything to a file (- is standard output)",

@@ -24,6 +24,7 @@ int cmd_flag_off(struct cli *c, struct cfg_error *err);
 int cmd_flag_list(struct cli *c, struct cfg_error *err);
 int cmd_flag_get(struct cli *c, struct cfg_error *err);
 int cmd_flag_eval(struct cli *c, struct cfg_error *err);
+int cmd_flag_exposures(struct cli *c, struct cfg_error *err);
 int cmd_flag_delete(struct cli *c, struct cfg_error *err);
 int cmd_backup(struct cli *c, struct cfg_error *err);
 int cmd_restore(struct cli *c, struct cfg_error *err);

@@ -150,6 +150,17 @@ def workers(d):
               "overrides": [], "metrics": {},
               "applied": {"revision": r.json["revision"], "digest": "sha256:" + "0" * 64, "step": 2, "at": "2026-01-01T00:00:00.000000Z"}}
     d.expect(204, "POST", "/v1/deployments/chat-blue/workers/w0/report", report)
+    r = d.expect(200, "GET", "/v1/deployments/chat-blue/exposures")
+    assert (r.json["exposures"], r.json["partial"]) == ([], False), r
+    served = {"flag": "experiment/ab.flag", "variant": "on", "count": 3, "units": "A" * 1000 + "B" * 24}
+    d.expect(204, "POST", "/v1/deployments/chat-blue/workers/w0/report", {**report, "exposures": [served]})
+    r = d.expect(200, "GET", "/v1/deployments/chat-blue/exposures")
+    assert [(e["flag"], e["variant"], e["arm"], e["count"], e["units"]) for e in r.json["exposures"]] == [
+        ("experiment/ab.flag", "on", "base", 3, 24)], r
+    r = d.expect(400, "POST", "/v1/deployments/chat-blue/workers/w0/report",
+                 {**report, "exposures": [{**served, "count": -1}]}, code="invalid_argument")
+    assert r.json["path"] == "exposures[0].count", r
+    d.expect(404, "GET", "/v1/deployments/chat-bleu/exposures", code="not_found", says="chat-blue")
     d.expect(404, "POST", "/v1/deployments/chat-blue/workers/w9/report", report, code="unknown_worker")
     d.expect(200, "GET", "/v1/deployments/chat-blue/workers")
     other = {**registration, "worker": "w1", "pin": {"distributed": {"tp": 2}}}

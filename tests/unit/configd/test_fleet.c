@@ -384,3 +384,45 @@ Test(fleet, presence_holds_each_contract_once)
                                "\"f64\"}}}]}");
     cfg_buf_finish(&out);
 }
+
+static double served(bool *partial)
+{
+    cJSON *list = cfg_fleet_exposures(fleet, "blue");
+    double n = cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(list, "exposures"), 0), "count", -1);
+    *partial = cfg_json_get_bool(list, "partial", false);
+    cJSON_Delete(list);
+    return n;
+}
+
+static int tell_served(const char *worker, const char *incarnation, int count)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "{\"incarnation\":\"%s\",\"exposures\":[{\"flag\":\"e/f\",\"variant\":\"on\",\"count\":%d}]}",
+                   incarnation, count);
+    cJSON *body = json(text);
+    int rc = cfg_fleet_report(fleet, "blue", worker, body, NULL);
+    cJSON_Delete(body);
+    return rc;
+}
+
+Test(fleet, exposures_add_up_over_workers_and_incarnations)
+{
+    bool partial;
+    cr_assert_eq(served(&partial), -1, "nobody has served anything");
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(enter("w1", A, NULL, NULL), 0);
+    cr_assert_eq(tell_served("w0", A, 5), 0);
+    cr_assert_eq(tell_served("w1", A, 7), 0);
+    cr_assert_eq(tell_served("w0", A, 6), 0);
+    cr_assert_eq(served(&partial), 13);
+    cr_assert_eq(tell_served("w0", A, -1), CFG_E_INVALID);
+    cr_assert_eq(enter("w0", B, NULL, NULL), 0);
+    cr_assert_eq(tell_served("w0", A, 100), CFG_E_SUPERSEDED);
+    cr_assert_eq(tell_served("w0", B, 2), 0);
+    cr_assert_eq(served(&partial), 15);
+    cr_assert_not(partial);
+    presence("r2", "{\"url\":\"http://x\",\"workers\":3,\"contracts\":[]}");
+    (void)served(&partial);
+    cr_assert(partial, "another replica has workers");
+}
