@@ -44,8 +44,6 @@ const char *cfg_api_rev(const struct cfg_app *app, uint64_t revision, char out[C
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief);
 /* {"version","digest","author","message","time","parent","deleted","revision"}. */
 cJSON *cfg_api_version(struct cfg_app *app, const struct cfg_object *o);
-/* What a flag's record evaluates to without context; NULL: the caller's own default. Returned-owned. */
-cJSON *cfg_api_flag_value(const cJSON *envelope);
 /* Answers with a body that may be NULL for want of memory. */
 void cfg_api_reply(struct cfg_call *c, int status, cJSON *body);
 

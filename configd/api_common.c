@@ -215,10 +215,14 @@ void cfg_api_reply(struct cfg_call *c, int status, cJSON *body)
     cfg_call_fail(c, &err, NULL);
 }
 
-cJSON *cfg_api_flag_value(const cJSON *envelope)
+static cJSON *flag_value(const struct cfg_app *app, const struct cfg_object *o, const cJSON *envelope)
 {
     struct cfg_flag_program *p = NULL;
-    if (cfg_flag_compile(&p, envelope, NULL) != 0)
+    const struct cfg_object *shared = cfg_store_find(app->store, CFG_KIND_EVALUATORS, o->id.ns, NULL);
+    cJSON *body = o->facts && o->facts->n_refs > 0 && shared && !shared->deleted ? cfg_object_body(shared) : NULL;
+    int rc = cfg_flag_compile_named(&p, o->id.name, envelope, cfg_json_get(body, "evaluators"), NULL);
+    cJSON_Delete(body);
+    if (rc != 0)
         return cJSON_CreateNull();
     struct cfg_flag_result r = cfg_flag_eval(p, cfg_flag_type_of(p));
     cJSON *value = r.value ? cJSON_Duplicate(r.value, true) : cJSON_CreateNull();
@@ -305,7 +309,7 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
         if (o->deleted)
             (void)cJSON_AddFalseToObject(out, "enabled");
         else
-            (void)cJSON_AddItemToObject(out, "value", cfg_api_flag_value(tree));
+            (void)cJSON_AddItemToObject(out, "value", flag_value(app, o, tree));
         move_members(out, tree, cfg_flag_envelope_members, brief ? 2 : SIZE_MAX);
     } else if (o->id.kind == CFG_KIND_EVALUATORS) {
         move_members(out, tree, evaluators, brief ? 1 : 2);

@@ -95,7 +95,7 @@ static int check_document(const struct cfg_draft *d, struct cfg_error *err)
     return cfg_path_check_document(document, err);
 }
 
-static int check_content(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+static int check_content(struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
 {
     switch (d->id.kind) {
     case CFG_KIND_CONFIG:
@@ -212,7 +212,7 @@ static int add_result(struct cfg_decision *out, struct cfg_bench *b, const struc
     return rc;
 }
 
-static int check_rules(struct cfg_bench *b, const struct cfg_draft *d, const cJSON *changes, struct cfg_error *err)
+static int check_rules(struct cfg_bench *b, struct cfg_draft *d, const cJSON *changes, struct cfg_error *err)
 {
     int rc = cfg_bench_guard_head(b, d, err);
     if (rc != 0 || !cfg_draft_changed(d))
@@ -226,7 +226,7 @@ static int check_rules(struct cfg_bench *b, const struct cfg_draft *d, const cJS
     return rc == 0 ? cfg_deployments_refuse(b, d, err) : rc;
 }
 
-static int finish_draft(struct cfg_decision *out, struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+static int finish_draft(struct cfg_decision *out, struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
 {
     char digest[CFG_DIGEST_TEXT] = "", label[CFG_DRAFT_LABEL];
     cJSON *changes = describe(d);

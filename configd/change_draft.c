@@ -15,6 +15,7 @@ void cfg_bench_finish(struct cfg_bench *b)
     for (size_t i = 0; i < b->n; i++) {
         cJSON_Delete(b->items[i]->before);
         cJSON_Delete(b->items[i]->after);
+        cfg_flag_facts_free(b->items[i]->facts);
         free(b->items[i]);
     }
     free(b->items);
@@ -152,6 +153,15 @@ int cfg_bench_guard_space(struct cfg_bench *b, enum cfg_kind kind, const char *n
     return cfg_bench_guard(b, &g, err);
 }
 
+int cfg_draft_facts(const struct cfg_flag_facts **out, struct cfg_draft *d, struct cfg_error *err)
+{
+    if (!d->has_facts && d->after && cfg_flag_facts_read(&d->facts, d->after) != 0)
+        return no_memory(err);
+    d->has_facts = true;
+    *out = d->facts;
+    return 0;
+}
+
 bool cfg_draft_changed(const struct cfg_draft *d)
 {
     if (d->before == NULL || d->after == NULL)
@@ -202,6 +212,26 @@ int cfg_bench_missing(const struct cfg_bench *b, const struct cfg_draft *d, stru
         cfg_error_set_hint(err, "did you mean %s%s%s?", is_flag ? d->id.ns : "", is_flag ? "/" : "", near);
     free(c);
     return CFG_E_NOT_FOUND;
+}
+
+/* --- lists of names --- */
+
+enum { NAMES_SHOWN = 5 };
+
+void cfg_name_list_add(struct cfg_name_list *l, const char *name)
+{
+    size_t used = strlen(l->text);
+    if (l->n < NAMES_SHOWN)
+        (void)snprintf(l->text + used, sizeof l->text - used, "%s%.32s", l->n > 0 ? ", " : "", name);
+    l->n++;
+}
+
+const char *cfg_name_list_text(struct cfg_name_list *l)
+{
+    size_t used = strlen(l->text);
+    if (l->n > NAMES_SHOWN)
+        (void)snprintf(l->text + used, sizeof l->text - used, " and %zu more", l->n - NAMES_SHOWN);
+    return l->text;
 }
 
 /* --- trees --- */

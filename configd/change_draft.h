@@ -7,11 +7,13 @@
 
 struct cfg_draft {
     struct cfg_object_id id;
-    struct cfg_object *head; /* borrowed from the heads; NULL: never written */
-    cJSON *before, *after;   /* bodies (cfg_object_body), owned; NULL: absent or deleted */
-    size_t entry;            /* the one entry that may touch it */
-    bool touched;            /* false: only looked into */
-    char message[64];        /* instead of an empty message; "" for none */
+    struct cfg_object *head;      /* borrowed from the heads; NULL: never written */
+    cJSON *before, *after;        /* bodies (cfg_object_body), owned; NULL: absent or deleted */
+    size_t entry;                 /* the one entry that may touch it */
+    bool touched;                 /* false: only looked into */
+    struct cfg_flag_facts *facts; /* of a flag's `after`; see cfg_draft_facts */
+    bool has_facts;
+    char message[64]; /* instead of an empty message; "" for none */
     char hint[256];
 };
 
@@ -40,6 +42,9 @@ CFG_MUST_CHECK int cfg_bench_guard_head(struct cfg_bench *b, const struct cfg_dr
 /* Every head of the kind in ns ("": all): guards that none is added or changed. */
 CFG_MUST_CHECK int cfg_bench_guard_space(struct cfg_bench *b, enum cfg_kind kind, const char *ns,
                                          struct cfg_error *err);
+/* What a flag says about others as it will be, read on first use: when every entry has been applied. *out is borrowed,
+ * NULL when it says nothing. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_draft_facts(const struct cfg_flag_facts **out, struct cfg_draft *d, struct cfg_error *err);
 /* Version that the object has once this change is committed. */
 uint64_t cfg_draft_next_version(const struct cfg_draft *d);
 bool cfg_draft_changed(const struct cfg_draft *d);
@@ -55,14 +60,32 @@ CFG_MUST_CHECK int cfg_apply_set(struct cfg_bench *b, size_t entry, struct cfg_e
 CFG_MUST_CHECK int cfg_apply_deployment(struct cfg_bench *b, size_t entry, struct cfg_error *err);
 
 /* What only shows when a namespace's flags are taken together, as they will be after the change (change_flags.c). */
-CFG_MUST_CHECK int cfg_flags_check_flag(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
+CFG_MUST_CHECK int cfg_flags_check_flag(struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_flags_check_evaluators(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
+/* Every flag that there will be in ns, with its facts (NULL: none); guards that none is added or changed. body is that
+ * of a flag that the bench has opened, NULL for others: `head` has it. fn stops the walk with anything but 0, which is
+ * then the result. CFG_E_NOMEM. */
+typedef int (*cfg_flag_after_fn)(void *arg, const char *name, const struct cfg_flag_facts *facts, const cJSON *body,
+                                 const struct cfg_object *head);
+CFG_MUST_CHECK int cfg_flags_each_after(struct cfg_bench *b, const char *ns, cfg_flag_after_fn fn, void *arg,
+                                        struct cfg_error *err);
+/* Prerequisites that `d` gains: no circle, no chain that is too long (change_flags_graph.c). CFG_E_VALUE, CFG_E_LIMIT.
+ */
+CFG_MUST_CHECK int cfg_flags_check_graph(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
 
 /* What deployments have to do with a namespace's draft. refuse: CFG_E_IN_USE when the namespace is deleted under one.
  * report: adds "held" and "kept" to the result. */
 CFG_MUST_CHECK int cfg_deployments_refuse(struct cfg_bench *b, const struct cfg_draft *config, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_deployments_report(struct cfg_bench *b, const struct cfg_draft *config, cJSON *result,
                                           struct cfg_error *err);
+
+/* Names for a message: "a, b, c, d, e and 4 more". Zeroed: none. */
+struct cfg_name_list {
+    char text[240];
+    size_t n;
+};
+void cfg_name_list_add(struct cfg_name_list *l, const char *name);
+const char *cfg_name_list_text(struct cfg_name_list *l); /* once, when all are there */
 
 /* Nodes one below another at most; a scalar counts 0. */
 unsigned cfg_tree_depth(const cJSON *v);

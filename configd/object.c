@@ -225,7 +225,10 @@ static int read_fields(struct cfg_object *o, const cJSON *tree, struct cfg_error
         return cfg_fail(err, CFG_E_VALUE, "the record's version or digest is not one of ours");
     memcpy(o->digest, digest, strlen(digest) + 1);
     o->deleted = cfg_json_get_bool(tree, "deleted", false);
-    return check_body(o, tree, err);
+    rc = check_body(o, tree, err);
+    if (rc == 0 && !o->deleted && cfg_kind_is_of_flags(o->id.kind) && cfg_flag_facts_read(&o->facts, tree) != 0)
+        rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    return rc;
 }
 
 int cfg_object_new(struct cfg_object **out, const struct cfg_object_id *id, struct cfg_slice json,
@@ -261,6 +264,7 @@ struct cfg_object *cfg_object_unref(struct cfg_object *o)
 {
     if (o && --o->refs == 0) {
         (void)cfg_bytes_unref(o->json);
+        cfg_flag_facts_free(o->facts);
         free(o);
     }
     return NULL;

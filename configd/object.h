@@ -2,6 +2,7 @@
 #ifndef CFG_CONFIGD_OBJECT_H
 #define CFG_CONFIGD_OBJECT_H
 
+#include "configd/flag_facts.h"
 #include "proto/digest.h"
 #include "proto/path.h"
 #include "proto/revision.h"
@@ -58,7 +59,7 @@ enum { CFG_OBJECT_ID_TEXT = CFG_LIMIT_NAME + CFG_LIMIT_FLAG_NAME + 16 };
 struct cfg_slice cfg_object_id_text(const struct cfg_object_id *id, char out[CFG_OBJECT_ID_TEXT]);
 
 /* One version as it lies under a key. Immutable and counted (one thread). The JSON text is what etcd holds; the small
- * fields are read out of it once, the tree is parsed on demand so that an idle replica stays small. */
+ * fields and the facts are read out of it once, the tree is parsed on demand so that an idle replica stays small. */
 struct cfg_object {
     uint32_t refs;
     struct cfg_object_id id;
@@ -66,6 +67,7 @@ struct cfg_object {
     bool deleted; /* a tombstone: the head stays, with its version */
     char digest[CFG_DIGEST_TEXT];
     struct cfg_bytes *json;
+    struct cfg_flag_facts *facts; /* of flags and evaluators; NULL: nothing to say, a tombstone, another kind */
 };
 /* CFG_E_JSON / CFG_E_VALUE for an envelope that is none of ours (a foreign hand wrote under the prefix).
  * Returned-owned. */

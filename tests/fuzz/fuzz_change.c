@@ -1,10 +1,11 @@
 /* Changes (POST /v1/changes' arrays, a byte FF between them) decided and committed one after another on a store in
  * memory. Whatever they are: a decision's guards hold where it was made, versions count by one, refusals leave nothing
- * but guards, a name is never both parameter and flag, and every deployment has a view with its pin in it. */
+ * but guards, a name is never both parameter and flag, a namespace's flags compile as one set, and every deployment has
+ * a view with its pin in it. */
 #include "configd/change.h"
 #include "configd/store.h"
 #include "configd/view.h"
-#include "flags/flag.h"
+#include "flags/set.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,19 +32,42 @@ static void each(void *arg, enum cfg_kind kind, const char *ns, bool (*fn)(struc
     cfg_store_each(s, kind, ns, fn, fn_arg);
 }
 
+static bool add_flag(struct cfg_object *o, void *flags)
+{
+    if (!o->deleted)
+        must(cJSON_AddItemToObject(flags, o->id.name, cfg_object_body(o)));
+    return true;
+}
+
+/* The flags of a namespace compile together, with what they share: one write checks only what it touches. */
+static void check_space(const struct cfg_store *s, const char *ns)
+{
+    struct cfg_flag_set *set = NULL;
+    struct cfg_object *shared = cfg_store_find(s, CFG_KIND_EVALUATORS, ns, NULL);
+    cJSON *flags = cJSON_CreateObject(), *body = shared && !shared->deleted ? cfg_object_body(shared) : NULL;
+    cfg_store_each(s, CFG_KIND_FLAG, ns, add_flag, flags);
+    const struct cfg_flag_source source = {
+        .flags = flags, .evaluators = cfg_json_get(body, "evaluators"), .metadata = cfg_json_get(body, "metadata")};
+    must(cfg_flag_set_compile(&set, &source, NULL) == 0);
+    cfg_flag_set_free(set);
+    cJSON_Delete(flags);
+    cJSON_Delete(body);
+}
+
+static bool check_evaluators(struct cfg_object *o, void *arg)
+{
+    check_space(arg, o->id.ns);
+    return true;
+}
+
 static bool check_flag(struct cfg_object *o, void *arg)
 {
     const struct cfg_store *s = arg;
-    struct cfg_flag_program *program = NULL;
     struct cfg_object *config = cfg_store_find(s, CFG_KIND_CONFIG, o->id.ns, NULL);
-    cJSON *flag = cfg_object_tree(o), *tree = config ? cfg_object_tree(config) : NULL;
-    if (!o->deleted) {
-        must(cfg_flag_compile(&program, flag, NULL) == 0);
-        must(cfg_path_get(cfg_json_get(tree, "document"), o->id.name) == NULL);
-    }
-    cfg_flag_free(program);
-    cJSON_Delete(flag);
+    cJSON *tree = config ? cfg_object_tree(config) : NULL;
+    must(o->deleted || cfg_path_get(cfg_json_get(tree, "document"), o->id.name) == NULL);
     cJSON_Delete(tree);
+    check_space(s, o->id.ns);
     return true;
 }
 
@@ -114,6 +138,7 @@ static void change(struct cfg_store *s, struct cfg_slice text, uint64_t revision
     cfg_change_finish(&c);
     cJSON_Delete(array);
     cfg_store_each(s, CFG_KIND_FLAG, NULL, check_flag, s);
+    cfg_store_each(s, CFG_KIND_EVALUATORS, NULL, check_evaluators, s);
     cfg_store_each(s, CFG_KIND_DEPLOYMENT, NULL, check_deployment, s);
 }
 
