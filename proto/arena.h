@@ -1,7 +1,7 @@
 /* A bump allocator with a mandatory maximum: many small things that die together, freed at once.
  *
- * The first `own` bytes come from the caller's storage where some is given, the rest from chunks. A failed allocation
- * is sticky in `failed`, so a run of allocations may be checked once. Not thread-safe: one owner, one thread. */
+ * A failed allocation is sticky in `failed`, so a run of them may be checked once at its end. Not thread-safe: one
+ * owner, one thread. */
 #ifndef CFG_PROTO_ARENA_H
 #define CFG_PROTO_ARENA_H
 

@@ -73,6 +73,10 @@ void cfg_expr_each_name(const struct cfg_expr *e, cfg_expr_name_fn fn, void *arg
 /* Appends "a.b = 3, c = "x"" for the names of the expression, for messages; names without a value show as missing. */
 void cfg_expr_describe(struct cfg_buf *out, const struct cfg_expr *e, const struct cfg_expr_names *names);
 
+/* The length of the balanced `${…}` or `{…}` that begins at text.ptr, its quoted strings and nested ones stepped over;
+ * 0 when nothing closes it. */
+size_t cfg_expr_span_braces(struct cfg_slice text);
+
 /* Names looked up in a document (borrowed while the result is used), with near misses in the error. */
 struct cfg_expr_names cfg_expr_names_of(const cJSON *document);
 /* A JSON value as one of an expression; strings and the like stay borrowed from v. CFG_E_VALUE for an object (also one
