@@ -43,7 +43,20 @@
     X(DEFAULT, "default", 0, "VALUE", NULL, "what the caller gets when the flag has nothing to say")                 \
     X(CONTEXT, "context", 0, "JSON", NULL, "who asks: an object of attributes, or @FILE")                            \
     X(AT, "at", 0, "TIME", NULL, "as if it were then: seconds since 1970, or 2026-12-01T00:00:00Z")                  \
-    X(BATCH, "batch", 0, NULL, NULL, "one question per line on standard input, one answer per line out")
+    X(BATCH, "batch", 0, NULL, NULL, "one question per line on standard input, one answer per line out")             \
+    X(VARIANTS, "variants", 0, "K=VALUE…", NULL, "what the flag can answer (repeatable)")                            \
+    X(OFF, "off", 0, "VARIANT", NULL, "what holds while the flag is off")                                            \
+    X(DESCRIPTION, "description", 0, "TEXT", NULL, "what the flag is for; kept in its metadata")                     \
+    X(BY, "by", 0, "ATTRIBUTE", NULL, "what names the unit that is dealt, such as user.id (targetingKey)")           \
+    X(SEED, "seed", 0, "TEXT", NULL, "hash this instead of the flag's name: flags of one seed split alike")          \
+    X(IF, "if", 0, "CONDITION", NULL, "such as 'email ends_with \"@example.com\" and plan in [pro, team]'")          \
+    X(RULE, "rule", 0, "JSON", NULL, "the condition as JsonLogic, instead of --if")                                  \
+    X(SERVE, "serve", 0, "VARIANT", NULL, "what they get: a variant, or shares such as on=10,off=90")                \
+    X(BEFORE, "before", 0, "N", NULL, "put the rule before rule N (behind all others)")                              \
+    X(FIRST, "first", 0, NULL, NULL, "put the rule before all others")                                               \
+    X(LIST, "list", 0, NULL, NULL, "show the rules and their numbers")                                               \
+    X(REMOVE, "remove", 0, "WHICH", NULL, "take this one away")                                                      \
+    X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,
@@ -77,6 +90,7 @@ extern const struct cli_command cli_commands[];
 extern const size_t cli_n_commands;
 #define CLI_GENERAL (CLI_BIT(SERVER) | CLI_BIT(TOKEN) | CLI_BIT(CA) | CLI_BIT(OUTPUT) | CLI_BIT(HELP))
 #define CLI_WRITES  (CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(WAIT) | CLI_BIT(TIMEOUT))
+#define CLI_EDITS   (CLI_WRITES | CLI_BIT(IF_VERSION))
 
 enum cli_output { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML };
 

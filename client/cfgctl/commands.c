@@ -72,6 +72,49 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag off experiment/ab.flag -m 'errors in eu-west'", CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_off},
     {"flag list", NULL, "[NS]", "list flags", "cfgctl flag list experiment", 0, 0, 1, cmd_flag_list},
     {"flag get", NULL, "NS/FLAG", "show a flag", "cfgctl flag get experiment/ab.flag -o json", 0, 1, 1, cmd_flag_get},
+    {"flag create", NULL, "NS/NAME [--variants K=VALUE…]",
+     "make a flag; it is off unless --default says what it serves",
+     "cfgctl flag create experiment/ab.flag --description 'the new sampler'   # on=true off=false\n"
+     "cfgctl flag create experiment/mode --variants fast=0.2 slow=0.9 --default slow --off slow\n"
+     "cfgctl flag create experiment/model --type string --variants a=llama b=mistral",
+     CLI_WRITES | CLI_BIT(TYPE) | CLI_BIT(VARIANTS) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION), 1, ANY,
+     cmd_flag_create},
+    {"flag split", NULL, "NS/NAME VARIANT=WEIGHT… | --clear", "deal the units that no rule catches over the variants",
+     "cfgctl flag split experiment/ab.flag on=10 off=90 --by user.id\n"
+     "cfgctl flag split experiment/ab.flag on=25%          # off gets the rest; says who moves\n"
+     "cfgctl flag split experiment/ab.flag --clear",
+     CLI_EDITS | CLI_BIT(BY) | CLI_BIT(SEED) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_split},
+    {"flag target", NULL, "NS/NAME --if CONDITION --serve VARIANT | --list | --remove N | --clear",
+     "rules, in order: the first that holds decides",
+     "cfgctl flag target experiment/ab.flag --if 'email ends_with \"@example.com\"' --serve on --first\n"
+     "cfgctl flag target experiment/ab.flag --if 'app.version sem_ver >= 2.1 and not segment staff' --serve "
+     "on=50,off=50\n"
+     "cfgctl flag target experiment/ab.flag --if 'now >= 2026-12-01T00:00:00Z' --serve on --before 2\n"
+     "cfgctl flag target experiment/ab.flag --rule '{\"in\": [{\"var\": \"plan\"}, [\"pro\"]]}' --serve on\n"
+     "cfgctl flag target experiment/ab.flag --list\n"
+     "cfgctl flag target experiment/ab.flag --remove 2",
+     CLI_EDITS | CLI_BIT(IF) | CLI_BIT(RULE) | CLI_BIT(SERVE) | CLI_BIT(BY) | CLI_BIT(SEED) | CLI_BIT(BEFORE) |
+         CLI_BIT(FIRST) | CLI_BIT(LIST) | CLI_BIT(REMOVE) | CLI_BIT(CLEAR),
+     1, 1, cmd_flag_target},
+    {"flag require", NULL, "NS/NAME OTHER=VARIANT[,VARIANT]… | --remove OTHER | --clear",
+     "only while another flag of the namespace serves a variant",
+     "cfgctl flag require experiment/ab.flag new-sampler=on region=eu,us\n"
+     "cfgctl flag require experiment/ab.flag --remove region",
+     CLI_EDITS | CLI_BIT(REMOVE) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_require},
+    {"flag group", NULL, "NS/NAME GROUP=SHARE% | --clear", "a share of an exclusion group that no other flag has",
+     "cfgctl flag group experiment/ab.flag checkout=25% --by user.id\n"
+     "cfgctl flag group experiment/ab.flag --clear",
+     CLI_EDITS | CLI_BIT(BY) | CLI_BIT(CLEAR), 1, 2, cmd_flag_group},
+    {"flag holdout", NULL, "NS/NAME HOLDOUT=SHARE%… | --remove HOLDOUT | --clear",
+     "keep the same units out of many flags",
+     "cfgctl flag holdout experiment/ab.flag q4=5% --by user.id\n"
+     "cfgctl flag holdout experiment/ab.flag --remove q4",
+     CLI_EDITS | CLI_BIT(BY) | CLI_BIT(REMOVE) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_holdout},
+    {"flag override", NULL, "NS/NAME VARIANT PARAMETER=VALUE… | [VARIANT] --clear | VARIANT --remove PARAMETER",
+     "parameters that a variant carries for one request",
+     "cfgctl flag override experiment/ab.flag on sampling.temperature=0.9\n"
+     "cfgctl flag override experiment/ab.flag on --remove sampling.temperature",
+     CLI_EDITS | CLI_BIT(REMOVE) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_override},
     {"flag eval", NULL, "NS/NAME | --file F --flag NAME | --batch", "ask a flag, as an application would",
      "cfgctl flag eval experiment/ab.flag --context '{\"targetingKey\": \"u-1\"}'\n"
      "cfgctl flag eval --file flags.json --flag ab --type bool --default false --context @user.json -o json\n"

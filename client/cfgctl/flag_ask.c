@@ -142,7 +142,8 @@ static cJSON *text_or_null(const char *text)
 cJSON *flag_answer_tree(const struct flag_answer *a)
 {
     cJSON *out = cJSON_CreateObject(), *value = a->value ? cJSON_Duplicate(a->value, true) : cJSON_CreateNull();
-    cfg_json_forget_key(value);
+    if (value)
+        cfg_json_forget_key(value);
     if (add(out, "value", value) && add(out, "variant", text_or_null(a->variant)) &&
         add(out, "reason", text_or_null(a->reason)) && add(out, "errorCode", text_or_null(a->error)))
         return out;

@@ -106,7 +106,8 @@ static cJSON *open_chain(cJSON *envelope)
         return chain;
     const cJSON *present = flag_rule_outcome(envelope, 0);
     cJSON *otherwise = present ? cJSON_Duplicate(present, true) : NULL, *targeting = cJSON_CreateObject();
-    cfg_json_forget_key(otherwise);
+    if (otherwise)
+        cfg_json_forget_key(otherwise);
     chain = cJSON_AddArrayToObject(targeting, "if");
     bool good =
         chain && (present == NULL || otherwise) && (otherwise == NULL || cJSON_AddItemToArray(chain, otherwise));

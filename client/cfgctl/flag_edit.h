@@ -96,6 +96,8 @@ CFG_MUST_CHECK int flag_make(cJSON **out, const struct flag_new *n, struct cfg_e
 cJSON *flag_envelope_of(const cJSON *reply);
 /* What a flag says, one thing per line. Nothing of it is left out: what has no words is JSON. numbered: rules are. */
 void flag_describe(struct cfg_buf *out, const cJSON *envelope, bool numbered);
+/* Its rules alone. */
+void flag_describe_rules(struct cfg_buf *out, const cJSON *envelope, bool numbered);
 /* Lines that went and came, "- …" and "+ …". Equal texts give nothing. */
 void flag_diff(struct cfg_buf *out, const char *old, const char *new, bool color);
 /* What a rule answers: `on`, `on 10 %, off 90 % by user.id`, or JSON. */

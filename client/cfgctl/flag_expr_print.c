@@ -2,6 +2,7 @@
 #include "client/cfgctl/flag_expr.h"
 
 #include <string.h>
+#include <time.h>
 
 enum place { OUTERMOST, IN_OR, IN_AND, IN_NOT };
 
@@ -61,6 +62,21 @@ static void put_list(struct cfg_buf *out, const cJSON *list)
     cfg_buf_putc(out, ']');
 }
 
+/* As times where that is what is compared with. */
+static void put_literal(struct cfg_buf *out, const char *path, const cJSON *v)
+{
+    char text[32];
+    double n = v->valuedouble;
+    time_t seconds = (time_t)n;
+    struct tm tm;
+    bool is_time =
+        strcmp(path, "now") == 0 && cJSON_IsNumber(v) && n == (double)seconds && n >= 0 && n < 253402300800.0;
+    if (is_time && gmtime_r(&seconds, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+        cfg_buf_puts(out, text);
+    else
+        cfg_json_print(out, v);
+}
+
 static bool put_comparison(struct cfg_buf *out, const char *op, const cJSON *a, const cJSON *b)
 {
     static const char *const ops[] = {"==", "!=", "<", "<=", ">", ">=", "starts_with", "ends_with"};
@@ -74,7 +90,7 @@ static bool put_comparison(struct cfg_buf *out, const char *op, const cJSON *a, 
     cfg_buf_printf(out, "%s %s", path, nothing ? (i == 1 ? "exists" : "not exists") : op);
     if (!nothing) {
         cfg_buf_putc(out, ' ');
-        cfg_json_print(out, b);
+        put_literal(out, path, b);
     }
     return true;
 }

@@ -21,6 +21,12 @@ int flag_fetch_space(struct cli *c, const char *ns, cJSON **out, struct cfg_erro
     cfg_url_query(&path, "format", "envelopes");
     int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, out, err) : cli_no_memory(err);
     cfg_buf_finish(&path);
+    if (rc == 0 && !cJSON_IsObject(cfg_json_get(*out, "evaluators"))) {
+        cJSON_Delete(*out);
+        *out = NULL;
+        rc = cfg_fail(err, CFG_E_UNSUPPORTED,
+                      "this configd does not give flags as they are kept; it is older than cfgctl");
+    }
     return rc;
 }
 

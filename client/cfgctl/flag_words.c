@@ -72,7 +72,7 @@ void flag_outcome_print(struct cfg_buf *out, const cJSON *outcome)
     }
 }
 
-static void put_rules(struct cfg_buf *out, const cJSON *envelope, bool numbered)
+void flag_describe_rules(struct cfg_buf *out, const cJSON *envelope, bool numbered)
 {
     size_t n = flag_rules_count(envelope);
     for (size_t i = 1; i <= n; i++) {
@@ -137,7 +137,7 @@ void flag_describe(struct cfg_buf *out, const cJSON *envelope, bool numbered)
         put_json(out, "state", cfg_json_get(definition, "state"));
     put_each(out, "variant", cfg_json_get(definition, "variants"));
     put_json(out, "default", cfg_json_get(definition, "defaultVariant"));
-    put_rules(out, envelope, numbered);
+    flag_describe_rules(out, envelope, numbered);
     put_each(out, "requires", cfg_json_get(envelope, "prerequisites"));
     put_share(out, "group", cfg_json_get(envelope, "group"));
     cJSON_ArrayForEach(holdout, cfg_json_get(envelope, "holdouts"))

@@ -67,6 +67,39 @@ static const cJSON *switched(const cJSON *result)
     return NULL;
 }
 
+/* Which parts of a flag changed, each named once: rules as JsonLogic are for nobody's eyes. */
+static void put_flag_parts(struct cfg_buf *out, const cJSON *result)
+{
+    static const struct {
+        const char *path, *name;
+    } parts[] = {{"enabled", "the switch"},
+                 {"off_variant", "what holds while off"},
+                 {"definition.targeting", "rules"},
+                 {"definition.variants", "variants"},
+                 {"definition.defaultVariant", "the default"},
+                 {"definition.metadata", "metadata"},
+                 {"definition", "the definition"},
+                 {"prerequisites", "prerequisites"},
+                 {"group", "the group"},
+                 {"holdouts", "holdouts"},
+                 {"overrides", "overrides"},
+                 {"", "other parts"}};
+    unsigned seen = 0;
+    const cJSON *change;
+    const char *lead = "changed ";
+    cJSON_ArrayForEach(change, cfg_json_get(result, "changes"))
+    {
+        const char *path = cfg_json_get_str(change, "path", "");
+        size_t i = 0;
+        while (strncmp(path, parts[i].path, strlen(parts[i].path)) != 0)
+            i++;
+        if (!(seen & 1U << i))
+            cfg_buf_printf(out, "%s%s", lead, parts[i].name);
+        lead = ", ";
+        seen |= 1U << i;
+    }
+}
+
 static void put_flag(struct cfg_buf *out, const cJSON *result)
 {
     const cJSON *change = switched(result);
@@ -80,7 +113,7 @@ static void put_flag(struct cfg_buf *out, const cJSON *result)
         cfg_buf_printf(out, "flag %s=%s, was %s", name, on ? "on" : "off", on ? "off" : "on");
     } else {
         cfg_buf_printf(out, "flag %s: ", name);
-        put_changes(out, result);
+        put_flag_parts(out, result);
     }
 }
 
