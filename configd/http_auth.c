@@ -211,7 +211,11 @@ static void name_anonymous(struct cfg_principal *p, const char *user)
             clean[n++] = u < 0x80 ? *user : '?';
     }
     clean[n] = '\0';
-    (void)snprintf(p->subject, sizeof p->subject, "%s (unverified)", n ? clean : "anonymous");
+    static const char nobody[] = "anonymous", mark[] = " (unverified)";
+    const char *name = n ? clean : nobody;
+    size_t len = n ? n : sizeof nobody - 1;
+    memcpy(p->subject, name, len);
+    memcpy(p->subject + len, mark, sizeof mark);
 }
 
 int cfg_principal_prove(struct cfg_principal *out, const struct cfg_tokens *t, const char *authorization,

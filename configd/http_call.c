@@ -1,4 +1,4 @@
-/* One request as handlers see it: let in or refused, answered once, counted. */
+/* One request as handlers see it: let in or refused (http_admit.c), answered once, counted. */
 #include "configd/http_internal.h"
 
 #include "proto/limits.h"
@@ -15,7 +15,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-enum { MAX_REPLY = 1 << 30, AT_ONCE = 32 * 1024, MAX_TOKEN = 4096 };
+enum { MAX_REPLY = 1 << 30, AT_ONCE = 32 * 1024 };
 
 /* --- looking --- */
 
@@ -182,19 +182,75 @@ static const char *reason_of(int status)
     return "Error";
 }
 
+static void gather(struct cfg_reply_head *h, const char *name, const char *value)
+{
+    size_t n = strlen(name), v = strlen(value);
+    if (h->len + n + v + 5 > sizeof h->lines || strpbrk(value, "\r\n"))
+        return; /* what could end a header is no value of ours */
+    char *at = h->lines + h->len;
+    memcpy(at, "\r\n", 2);
+    memcpy(at + 2, name, n);
+    memcpy(at + 2 + n, ": ", 2);
+    memcpy(at + 4 + n, value, v + 1);
+    h->len += 4 + n + v;
+}
+
 void cfg_call_set_header(struct cfg_call *c, const char *name, const char *value)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(c->req);
+    if (c->head_lines) {
+        gather(c->head_lines, name, value);
+        return;
+    }
     (void)evhttp_remove_header(headers, name); /* −1: it was not there */
     (void)evhttp_add_header(headers, name, value);
 }
 
-static void add_common_headers(struct cfg_call *c)
+static const char *date_now(struct cfg_http *h)
 {
-    if (c->http->o.decorate)
-        c->http->o.decorate(c->http->o.app, c);
+    time_t now = (time_t)(h->o.clock->wall_ns(h->o.clock->arg) / 1000000000u);
+    if (now != h->date_s || h->date[0] == '\0') {
+        struct tm tm;
+        (void)gmtime_r(&now, &tm);
+        (void)strftime(h->date, sizeof h->date, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* the C locale's names */
+        h->date_s = now;
+    }
+    return h->date;
+}
+
+/* Puts a header past evhttp's check of values, which would refuse the line ends; evhttp frees it like its own. */
+static bool add_raw_header(struct evkeyvalq *headers, const char *name, const char *value)
+{
+    struct evkeyval *kv = malloc(sizeof *kv);
+    char *key = strdup(name), *copy = strdup(value);
+    if (kv == NULL || key == NULL || copy == NULL) {
+        free(kv);
+        free(key);
+        free(copy);
+        return false;
+    }
+    kv->key = key;
+    kv->value = copy;
+    TAILQ_INSERT_TAIL(headers, kv, next);
+    return true;
+}
+
+/* Date comes first, because evhttp looks for it and would add its own. content_type may be NULL. */
+static void add_common_headers(struct cfg_call *c, const char *content_type)
+{
+    struct cfg_reply_head h;
+    size_t date = strlen(date_now(c->http));
+    memcpy(h.lines, c->http->date, date + 1);
+    h.len = date;
+    c->head_lines = &h;
     cfg_call_set_header(c, "Cache-Control", "no-cache");
     cfg_call_set_header(c, "X-Content-Type-Options", "nosniff");
+    if (content_type)
+        cfg_call_set_header(c, "Content-Type", content_type);
+    if (c->http->o.decorate)
+        c->http->o.decorate(c->http->o.app, c);
+    c->head_lines = NULL;
+    (void)add_raw_header(evhttp_request_get_output_headers(c->req), "Date", h.lines); /* without memory: without them */
 }
 
 /* evhttp reads while it writes, to notice who hangs up, and takes a client that has closed its sending half for gone:
@@ -207,26 +263,19 @@ static void write_only(struct evhttp_connection *evcon)
 
 void cfg_call_reply_bytes(struct cfg_call *c, int status, const char *content_type, struct cfg_slice body)
 {
-    struct evbuffer *buf = NULL;
-    add_common_headers(c);
-    if (content_type)
-        cfg_call_set_header(c, "Content-Type", content_type);
+    add_common_headers(c, content_type);
     if (c->head) { /* evhttp would send the body all the same */
         char length[24];
         (void)snprintf(length, sizeof length, "%zu", body.len);
         cfg_call_set_header(c, "Content-Length", length);
-    } else if (body.len > 0) {
-        buf = evbuffer_new();
-        if (buf == NULL || evbuffer_add(buf, body.ptr, body.len) != 0)
-            status = 503;
+    } else if (body.len > 0 && evbuffer_add(evhttp_request_get_output_buffer(c->req), body.ptr, body.len) != 0) {
+        status = 503;
     }
     count(c, status);
     struct evhttp_connection *evcon = evhttp_request_get_connection(c->req);
-    evhttp_send_reply(c->req, status, reason_of(status), buf);
+    evhttp_send_reply(c->req, status, reason_of(status), NULL);
     if (body.len > AT_ONCE)
         write_only(evcon);
-    if (buf)
-        evbuffer_free(buf);
     free_call(c);
 }
 
@@ -279,7 +328,7 @@ static void start_chunks(struct cfg_call *c)
     if (c->chunked)
         return;
     c->chunked = true;
-    add_common_headers(c);
+    add_common_headers(c, NULL);
     evhttp_send_reply_start(c->req, 200, "OK");
 }
 
@@ -385,78 +434,6 @@ void cfg_taken_close(struct cfg_taken *t)
     *t = (struct cfg_taken){-1, NULL, NULL};
 }
 
-/* --- letting in --- */
-
-static bool is_write(const struct cfg_call *c)
-{
-    return !c->head && strcmp(c->method, "GET") != 0 && strcmp(c->method, "OPTIONS") != 0;
-}
-
-static int check_edges(struct cfg_call *c, struct cfg_error *err)
-{
-    const struct cfg_http *h = c->http;
-    const char *host = cfg_call_header(c, "Host");
-    int rc = cfg_check_host(&h->hosts, host, err);
-    if (rc == 0)
-        rc = cfg_check_origin(cfg_call_header(c, "Origin"), host, h->tls != NULL, err);
-    return rc;
-}
-
-/* OpenFeature's SDKs send the token as an API key or as a bearer token, whichever they were given. */
-static int prove(struct cfg_call *c, struct cfg_error *err)
-{
-    const char *authorization = cfg_call_header(c, "Authorization"), *key = NULL;
-    char bearer[MAX_TOKEN];
-    if (c->tokens && authorization == NULL && (key = cfg_call_header(c, "X-API-Key")) != NULL &&
-        strlen(key) < sizeof bearer - strlen("Bearer ")) {
-        (void)snprintf(bearer, sizeof bearer, "Bearer %s", key);
-        authorization = bearer;
-    }
-    int rc = cfg_principal_prove(&c->principal, c->tokens, authorization, cfg_call_header(c, "Configd-User"), err);
-    if (key)
-        explicit_bzero(bearer, sizeof bearer);
-    return rc;
-}
-
-static int check_rights(struct cfg_call *c, struct cfg_error *err)
-{
-    const struct cfg_route *route = c->match.route;
-    const struct cfg_http_options *o = &c->http->o;
-    const char *ns = cfg_call_param(c, "ns"), *d = cfg_call_param(c, "d");
-    char buf[CFG_LIMIT_NAME + 1];
-    if (route->role == CFG_ROLE_NONE)
-        return 0;
-    int rc = prove(c, err);
-    if (rc == 0)
-        rc = cfg_principal_check_role(&c->principal, route->role, route->worker, err);
-    if (rc == 0 && ns)
-        rc = cfg_principal_check_namespace(&c->principal, ns, err);
-    if (rc == 0 && d)
-        rc = cfg_principal_check_deployment(&c->principal, d,
-                                            o->deployment_config ? o->deployment_config(o->app, d, buf) : NULL, err);
-    return rc;
-}
-
-static int let_in(struct cfg_call *c, const struct evhttp_uri *uri, struct cfg_error *err)
-{
-    const struct cfg_http_options *o = &c->http->o;
-    int rc = check_edges(c, err);
-    if (rc == 0)
-        rc = cfg_route_find(&c->match, o->routes, o->n_routes, c->method, cfg_slice_str(evhttp_uri_get_path(uri)), err);
-    if (rc != 0 || c->match.route == NULL)
-        return rc;
-    rc = check_rights(c, err);
-    const char *query = evhttp_uri_get_query(uri);
-    if (rc == 0 && query && evhttp_parse_query_str(query, &c->query) != 0)
-        rc = cfg_fail(err, CFG_E_INVALID, "the query string is malformed");
-    if (rc == 0)
-        rc = cfg_check_coding(cfg_call_header(c, "Content-Encoding"), err);
-    if (rc == 0)
-        rc = cfg_check_body(&c->body_kind, is_write(c) ? c->match.route->body : 0, cfg_call_header(c, "Content-Type"),
-                            evbuffer_get_length(evhttp_request_get_input_buffer(c->req)), err);
-    return rc;
-}
-
 static const char *method_name(enum evhttp_cmd_type type)
 {
     switch (type) {
@@ -495,7 +472,7 @@ void cfg_http_dispatch(struct evhttp_request *req, void *http)
     link_call(c);
     cfg_conns_request(h->conns, req);
     struct cfg_error err;
-    int rc = let_in(c, evhttp_request_get_evhttp_uri(req), &err);
+    int rc = cfg_http_let_in(c, evhttp_request_get_evhttp_uri(req), &err);
     if (c->match.allow[0] && (rc == CFG_E_METHOD || (rc == 0 && c->match.route == NULL)))
         cfg_call_set_header(c, "Allow", c->match.allow);
     if (rc != 0)

@@ -28,24 +28,32 @@ static bool is_param(struct cfg_slice segment)
 }
 
 /* How well a pattern fits a path: −1 not at all, else the number of literal segments, so that "/v1/config/{ns}/diff"
- * wins over a pattern with a parameter there. */
-static int fit(const char *pattern, struct cfg_slice path)
+ * wins over a pattern with a parameter there. Every request is held against every pattern, and most differ within a few
+ * bytes: this goes byte by byte. */
+static int fit(const char *p, struct cfg_slice path)
 {
-    struct cfg_slice p = cfg_slice_str(pattern), want, have;
+    const char *s = path.ptr, *end = path.ptr + path.len;
     int literals = 0;
-    while (next_segment(&p, &want)) {
-        if (!next_segment(&path, &have))
+    while (*p == '/') {
+        if (s == end || *s != '/')
             return -1;
-        if (is_param(want)) {
-            if (have.len == 0)
+        p++, s++;
+        const char *start = s;
+        if (p[0] == '{' && p[1] != '\0' && p[1] != '/') {
+            p += strcspn(p, "/");
+            while (s < end && *s != '/')
+                s++;
+            if (s == start)
                 return -1;
-        } else if (cfg_slice_eq(want, have)) {
-            literals++;
-        } else {
-            return -1;
+            continue;
         }
+        while (s < end && *p != '/' && *p != '\0' && *p == *s)
+            p++, s++;
+        if ((*p != '/' && *p != '\0') || (s < end && *s != '/'))
+            return -1;
+        literals++;
     }
-    return path.len == 0 ? literals : -1;
+    return s == end ? literals : -1;
 }
 
 static int hex(char c)
@@ -146,20 +154,22 @@ int cfg_route_find(struct cfg_match *out, const struct cfg_route *routes, size_t
 {
     struct cfg_match m = {0};
     int best = -1;
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     for (size_t i = 0; i < n; i++) { /* the best pattern of any method: it decides which methods there are */
         int f = fit(routes[i].pattern, path);
-        best = f > best ? f : best;
-    }
-    if (best < 0)
-        return not_found(routes, n, path, err);
-    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-    for (size_t i = 0; i < n; i++) {
-        if (fit(routes[i].pattern, path) != best)
+        if (f < 0 || f < best)
             continue;
-        add_allowed(m.allow, sizeof m.allow, routes[i].method);
+        if (f > best)
+            m.route = NULL;
+        best = f;
         if (strcmp(routes[i].method, wanted) == 0)
             m.route = &routes[i];
     }
+    if (best < 0)
+        return not_found(routes, n, path, err);
+    for (size_t i = 0; m.route == NULL && i < n; i++)
+        if (fit(routes[i].pattern, path) == best)
+            add_allowed(m.allow, sizeof m.allow, routes[i].method);
     if (m.route == NULL && strcmp(method, "OPTIONS") != 0) {
         memcpy(out->allow, m.allow, sizeof m.allow);
         return cfg_fail(err, CFG_E_METHOD, "%.*s does not take %s; it takes %s", (int)path.len, path.ptr, method,
