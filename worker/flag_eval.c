@@ -133,8 +133,14 @@ struct cfg_flag_answer cfg_flag_evaluate(const struct cfg_view *v, cfg_flag f, e
                                          const struct cfg_context *context, union cfg_value def)
 {
     const struct cfg_view_flags *flags = v->flags;
-    const struct flag_unit *u = flags != NULL && f.index < flags->n_handles ? flags->handles[f.index] : NULL;
-    return evaluate(v, u, type, context, def);
+    if (flags == NULL || f.index >= flags->n_handles) {
+        return evaluate(v, NULL, type, context, def);
+    }
+    const struct flag_handle *h = &flags->handles[f.index];
+    if (__builtin_expect(h->forced, 0) && type == CFG_FLAG_BOOL) {
+        return (struct cfg_flag_answer){{.b = h->on}, CFG_REASON_STATIC, NULL, NULL, v->revision};
+    }
+    return evaluate(v, h->unit, type, context, def);
 }
 
 struct cfg_flag_answer cfg_flag_evaluate_named(const struct cfg_view *v, const char *address, enum cfg_flag_type type,

@@ -136,11 +136,24 @@ static int list_flags(struct cfg_view_flags *f, uint32_t n, struct cfg_error *er
     return 0;
 }
 
+/* A flag that the program also reads as a parameter may be set at the worker. */
+static void force(struct cfg_view_flags *f, const struct cfg_contract *c, const struct cfg_local *l)
+{
+    for (uint32_t i = 0; i < c->n_flags; i++) {
+        uint32_t at = cfg_contract_find(c, c->flags[i]);
+        if (at != UINT32_MAX && l->set[at]) {
+            f->handles[i].forced = true;
+            f->handles[i].on = l->values[at].b;
+        }
+    }
+}
+
 int cfg_flag_view_overrides(struct cfg_view_flags *f, const cJSON *envelopes, const struct cfg_contract *c,
                             const struct cfg_local *l, const bool *from_pin, struct cfg_error *err)
 {
     struct overriding o = {.flags = f, .c = c, .l = l, .from_pin = from_pin, .seen = calloc(c->n + 1U, sizeof(bool))};
     uint32_t n = 0;
+    force(f, c, l);
     int rc = o.seen != NULL ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory for the flags of a view");
     for (const cJSON *ns = envelopes != NULL ? envelopes->child : NULL; rc == 0 && ns != NULL; ns = ns->next) {
         for (const cJSON *e = ns->child; rc == 0 && e != NULL; e = e->next) {

@@ -208,13 +208,13 @@ static bool mentions_time(const cJSON *v)
 
 static int find_handles(struct cfg_view_flags *f, const struct cfg_contract *c, struct cfg_error *err)
 {
-    f->handles = take(f, c->n_flags, sizeof(struct flag_unit *));
+    f->handles = take(f, c->n_flags, sizeof *f->handles);
     if (f->handles == NULL) {
         return no_memory(err);
     }
     f->n_handles = c->n_flags;
     for (uint32_t i = 0; i < c->n_flags; i++) {
-        f->handles[i] = cfg_flag_view_find(f, c->flags[i], strlen(c->flags[i]));
+        f->handles[i].unit = cfg_flag_view_find(f, c->flags[i], strlen(c->flags[i]));
     }
     return 0;
 }
@@ -268,8 +268,8 @@ static void count_unit(const struct flag_unit *u, struct cfg_exposures *x)
 void cfg_flag_view_count(struct cfg_view_flags *f, struct cfg_exposures *x)
 {
     for (uint32_t i = 0; i < f->n_handles; i++) {
-        if (f->handles[i] != NULL) {
-            count_unit(f->handles[i], x);
+        if (f->handles[i].unit != NULL) {
+            count_unit(f->handles[i].unit, x);
         }
     }
     for (uint32_t i = 0; i < f->n_overriding; i++) {

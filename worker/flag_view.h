@@ -39,11 +39,16 @@ struct flag_space {
     struct flag_unit *units; /* by the set's index */
 };
 
+struct flag_handle {
+    const struct flag_unit *unit; /* NULL: no such flag */
+    bool forced, on;              /* by a local override, for everybody */
+};
+
 /* What struct cfg_view points to. */
 struct cfg_view_flags {
-    _Atomic(int64_t) now_s;           /* $flagd.timestamp of the step */
-    bool timed;                       /* some rule asks for it */
-    const struct flag_unit **handles; /* by cfg_flag.index; NULL: no such flag. Entry n_handles is NULL */
+    _Atomic(int64_t) now_s;      /* $flagd.timestamp of the step */
+    bool timed;                  /* some rule asks for it */
+    struct flag_handle *handles; /* by cfg_flag.index */
     uint32_t n_handles;
     struct flag_space *spaces;
     size_t n_spaces;
@@ -61,8 +66,8 @@ CFG_MUST_CHECK int cfg_flag_view_new(struct cfg_view_flags **out, cJSON *flags, 
                                      int64_t now_s, struct cfg_error *err);
 void cfg_flag_view_free(struct cfg_view_flags *f); /* NULL is fine */
 
-/* Checks and takes in what variants override. envelopes: as `flags` above; from_pin: by parameter, whether the
- * deployment pins it. */
+/* Checks and takes in what variants override, and the local overrides of flags. envelopes: as `flags` above; from_pin:
+ * by parameter, whether the deployment pins it. */
 CFG_MUST_CHECK int cfg_flag_view_overrides(struct cfg_view_flags *f, const cJSON *envelopes,
                                            const struct cfg_contract *c, const struct cfg_local *l,
                                            const bool *from_pin, struct cfg_error *err);

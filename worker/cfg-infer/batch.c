@@ -27,6 +27,7 @@ void cfg_seq_free_list(struct cfg_seq *s)
 {
     while (s != NULL) {
         struct cfg_seq *next = s->next;
+        cfg_infer_request_free(s->request);
         free(s);
         s = next;
     }
@@ -43,7 +44,9 @@ void cfg_batch_finish(struct cfg_batch *b)
 {
     cfg_seq_free_list(b->waiting);
     cfg_seq_free_list(b->running);
-    cfg_batch_init(b, b->lm);
+    b->running = b->waiting = NULL;
+    b->waiting_tail = &b->waiting;
+    b->n_running = b->n_waiting = 0;
 }
 
 void cfg_batch_submit(struct cfg_batch *b, struct cfg_seq *s)
@@ -109,10 +112,14 @@ struct cfg_seq *cfg_batch_step(struct cfg_batch *b, const struct cfg_sampling *s
         if (q->len == q->prompt_len) {
             q->first = *stamp;
         }
-        extend(q, b->lm, s);
+        struct cfg_sampling how = *s;
+        if (q->request != NULL && b->decide != NULL) {
+            b->decide(b->arg, q->request, &how);
+        }
+        extend(q, b->lm, &how);
         q->last = *stamp;
         b->tokens++;
-        if (!finished(q, s)) {
+        if (!finished(q, &how)) {
             at = &q->next;
             continue;
         }

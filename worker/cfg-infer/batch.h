@@ -6,6 +6,7 @@
 #define CFG_INFER_BATCH_H
 
 #include "worker/cfg-infer/lm.h"
+#include "worker/cfg-infer/request.h"
 
 enum { CFG_PROMPT_MAX = 8192, CFG_TOKENS_MAX = 4096, CFG_GREEDY_START = 16 };
 
@@ -23,17 +24,19 @@ struct cfg_stamp {
 
 struct cfg_seq {
     struct cfg_seq *next;
-    void *owner;                  /* the submitter's; not touched */
-    unsigned max_tokens;          /* 0: whatever the parameter says at the time */
-    uint64_t seed;                /* of its own draws */
-    struct cfg_stamp first, last; /* of the steps that produced its first and its last byte */
-    size_t prompt_len, len;       /* bytes holds the prompt, then what was produced */
+    void *owner;                       /* the submitter's; not touched */
+    struct cfg_infer_request *request; /* who asked; NULL: nobody. Owned */
+    unsigned max_tokens;               /* 0: whatever the parameter says at the time */
+    uint64_t seed;                     /* of its own draws */
+    struct cfg_stamp first, last;      /* of the steps that produced its first and its last byte */
+    size_t prompt_len, len;            /* bytes holds the prompt, then what was produced */
     unsigned char bytes[];
 };
 
 /* Room for the prompt (copied) and CFG_TOKENS_MAX bytes. Returned-owned; NULL without memory or beyond CFG_PROMPT_MAX.
  */
 struct cfg_seq *cfg_seq_new(const char *prompt, size_t len, unsigned max_tokens, uint64_t seed, void *owner);
+/* request (or NULL) and all. */
 void cfg_seq_free_list(struct cfg_seq *s);
 
 struct cfg_batch {
@@ -42,6 +45,9 @@ struct cfg_batch {
     struct cfg_seq *running;
     unsigned n_waiting, n_running;
     uint64_t tokens; /* produced so far */
+    /* How this step treats a sequence that has a request: *how is the step's own to begin with. NULL: as all others. */
+    void (*decide)(void *arg, struct cfg_infer_request *request, struct cfg_sampling *how);
+    void *arg;
 };
 
 void cfg_batch_init(struct cfg_batch *b, const struct cfg_lm *lm);

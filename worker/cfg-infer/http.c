@@ -2,6 +2,7 @@
 #include "worker/cfg-infer/http.h"
 #include "proto/json.h"
 #include "proto/problem.h"
+#include "worker/cfg-infer/answer.h"
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -103,12 +104,20 @@ static int read_request(struct cfg_seq **out, struct cfg_http *h, const cJSON *b
     if (rc != 0) {
         return rc;
     }
+    struct cfg_infer_request *request = NULL;
+    rc = cfg_infer_request_new(&request, body, err);
+    if (rc != 0) {
+        return rc;
+    }
     struct job *j = calloc(1, sizeof *j);
-    *out = j != NULL ? cfg_seq_new(prompt->valuestring, len, max_tokens, seed, j) : NULL;
-    if (*out == NULL) {
+    struct cfg_seq *s = j != NULL ? cfg_seq_new(prompt->valuestring, len, max_tokens, seed, j) : NULL;
+    if (s == NULL) {
         free(j);
+        cfg_infer_request_free(request);
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
+    s->request = request;
+    *out = s;
     return 0;
 }
 
@@ -146,7 +155,7 @@ static void generate_on_loop(struct evhttp_request *req, void *arg)
     const char *text = len > 0 ? (const char *)evbuffer_pullup(in, -1) : "";
     cJSON *body = NULL;
     struct cfg_seq *s = NULL;
-    int rc = cfg_json_parse(&body, (struct cfg_slice){text, len}, 8, &err);
+    int rc = cfg_json_parse(&body, (struct cfg_slice){text, len}, 0, &err);
     rc = rc != 0 ? rc : read_request(&s, h, body, &err);
     cJSON_Delete(body);
     if (rc == 0) {
@@ -157,17 +166,12 @@ static void generate_on_loop(struct evhttp_request *req, void *arg)
         if (rc != 0) {
             evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
             free(j);
-            free(s);
+            cfg_seq_free_list(s);
         }
     }
     if (rc != 0) {
         reply_problem(req, &err);
     }
-}
-
-static void print_stamp(struct cfg_buf *b, const char *name, const struct cfg_stamp *s)
-{
-    cfg_buf_printf(b, ",\"%s\":{\"step\":%llu,\"revision\":\"%s\"}", name, (unsigned long long)s->step, s->revision);
 }
 
 static void leave_if_done(struct cfg_http *h)
@@ -191,12 +195,8 @@ static void answer_on_loop(struct cfg_http *h, struct cfg_seq *s)
     if (j->req != NULL) {
         struct cfg_buf b;
         cfg_buf_init(&b, 1 << 20);
-        cfg_buf_puts(&b, "{\"text\":");
-        cfg_json_put_string(&b, (struct cfg_slice){(const char *)s->bytes + s->prompt_len, s->len - s->prompt_len});
-        cfg_buf_printf(&b, ",\"tokens\":%zu,\"revision\":\"%s\"", s->len - s->prompt_len, s->last.revision);
-        print_stamp(&b, "first", &s->first);
-        print_stamp(&b, "last", &s->last);
-        cfg_buf_puts(&b, "}\n");
+        cfg_infer_answer_print(&b, s);
+        cfg_infer_answer_headers(evhttp_request_get_output_headers(j->req), s);
         evhttp_connection_set_closecb(evhttp_request_get_connection(j->req), NULL, NULL);
         h->flushing++;
         evhttp_request_set_on_complete_cb(j->req, flushed_on_loop, h);
@@ -204,7 +204,8 @@ static void answer_on_loop(struct cfg_http *h, struct cfg_seq *s)
         cfg_buf_finish(&b);
     }
     free(j);
-    free(s);
+    s->next = NULL;
+    cfg_seq_free_list(s);
 }
 
 /* --- GET /status --- */

@@ -1,8 +1,9 @@
 /* cfg-infer's HTTP side: evhttp on a thread of its own, so that a slow client never holds a step up.
  *
- *     POST /generate {"prompt":"…","max_tokens":32,"seed":7} → {"text","tokens","first":{…},"last":{…}}  (step,
- * revision) GET /status                                            → what the stepper last published, with the worker's
- * state
+ *     POST /generate {"prompt","max_tokens"?,"seed"?,"user"?,"context"?}
+ *         → {"text","tokens","revision","first":{"step","revision"},"last":{…},"variants":{FLAG:VARIANT}}
+ *     GET /status
+ *         → what the stepper last published, with the worker's state
  *
  * Requests go to the stepper and come back as sequences through two lists under one lock. */
 #ifndef CFG_INFER_HTTP_H

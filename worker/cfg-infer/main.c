@@ -37,6 +37,8 @@ struct program {
     struct cfg_batch batch;
     struct cfg_http *http;
     cfg_param params[N_PARAMS];
+    cfg_flag ab;                    /* for requests, which have somebody asking; the parameter is for --load */
+    const struct cfg_view *view;    /* the step's */
     union cfg_value told[N_PARAMS]; /* the values of the last line printed */
     bool told_any;
     uint64_t step, finished, own_seed;
@@ -189,6 +191,19 @@ static void publish(struct program *p, char metrics[128])
     }
 }
 
+/* A request's own parameters, where its variants say so. */
+static void decide(void *arg, struct cfg_infer_request *request, struct cfg_sampling *how)
+{
+    const struct program *p = arg;
+    const struct cfg_overlay *o = &request->overlay;
+    cfg_infer_request_decide(request, p->view, p->ab, described[AB_FLAG].path, how->greedy_start);
+    how->temperature = cfg_overlay_f64(o, p->params[TEMPERATURE]);
+    how->top_p = cfg_overlay_f64(o, p->params[TOP_P]);
+    how->top_k = (unsigned)cfg_overlay_i64(o, p->params[TOP_K]);
+    how->max_tokens = (unsigned)cfg_overlay_i64(o, p->params[MAX_TOKENS]);
+    how->greedy_start = request->greedy_start;
+}
+
 static bool do_step(struct program *p)
 {
     char metrics[128];
@@ -205,6 +220,7 @@ static bool do_step(struct program *p)
         .max_tokens = (unsigned)cfg_get_i64(v, p->params[MAX_TOKENS]),
         .greedy_start = cfg_get_bool(v, p->params[AB_FLAG]),
     };
+    p->view = v;
     p->batch_size = (unsigned)cfg_get_i64(v, p->params[BATCH_SIZE]);
     (void)snprintf(stamp.revision, sizeof stamp.revision, "%s", v->revision);
     give_back(p, cfg_batch_step(&p->batch, &p->sampling, p->batch_size, &stamp));
@@ -275,6 +291,7 @@ static void declare(struct program *p)
     p->params[MAX_TOKENS] = cfg_param_i64(w, described[MAX_TOKENS].path, CFG_LIVE, 1, CFG_TOKENS_MAX, 64);
     p->params[BATCH_SIZE] = cfg_param_i64(w, described[BATCH_SIZE].path, CFG_DRAIN, 1, 256, 4);
     p->params[AB_FLAG] = cfg_param_flag(w, described[AB_FLAG].path, false);
+    p->ab = cfg_flag_declare(w, described[AB_FLAG].path);
     /* A value fixed on the command line is what this process is built for; else the deployment decides. */
     p->params[TP] =
         cfg_param_i64(w, described[TP].path, CFG_PINNED, tp > 0 ? tp : 1, tp > 0 ? tp : 1024, tp > 0 ? tp : 1);
@@ -311,6 +328,8 @@ static int begin(struct program *p, struct cfg_error *err)
         return rc;
     }
     cfg_batch_init(&p->batch, p->lm);
+    p->batch.decide = decide;
+    p->batch.arg = p;
     rc = open_worker(p, err);
     if (rc == 0 && p->o.listen != NULL) {
         rc = cfg_http_start(&p->http, p->o.listen, p->w, err);

@@ -279,6 +279,23 @@ Test(flags, variants_override_for_one_request)
     rig_close(&r);
 }
 
+Test(flags, local_overrides_win)
+{
+    struct rig r;
+    rig_open(&r, NULL, false);
+    free(r.w->overrides);
+    r.w->overrides = strdup("sampling.temperature=0.2;experiment/ab.flag=on");
+    cfg_flag ab = cfg_flag_declare(r.w, "experiment/ab.flag");
+    begin(&r, "{}",
+          "{'exp':{'t':" HOT "},'experiment':{'ab.flag':{'definition':{'state':'ENABLED','variants':"
+          "{'off':false},'defaultVariant':'off'}}}}");
+    const struct cfg_view *v = rig_step(&r);
+    cr_assert_eq(temperature_of(&r, v, "hot"), 0.2);
+    struct cfg_flag_answer a = cfg_flag_evaluate(v, ab, CFG_FLAG_BOOL, NULL, none);
+    cr_assert(a.value.b && a.variant == NULL && a.error == NULL);
+    rig_close(&r);
+}
+
 Test(flags, the_first_flag_by_address_has_a_parameter)
 {
     struct rig r;

@@ -90,6 +90,53 @@ class Infer(unittest.TestCase):
         self.assertEqual(reply["last"]["step"] - reply["first"]["step"], 59)
         self.assertEqual(reply["revision"], "0-3")
 
+    def test_variants_of_one_batch(self):
+        """Two requests run side by side on their own temperatures, and say which variant gave them that."""
+        ab = {"definition": {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off",
+                             "targeting": {"if": [{"==": [{"var": "plan"}, "gold"]}, "on"]}}}
+        heat = {"overrides": {"cold": {"sampling.temperature": 0}, "hot": {"sampling.temperature": 1.9, "sampling.max_tokens": 30}},
+                "definition": {"state": "ENABLED", "variants": {"cold": 1, "hot": 2, "as, is": 3}, "defaultVariant": "as, is",
+                               "targeting": {"var": "deep.heat"}}}
+        view = {"parameters": {"sampling": {"temperature": 0.7}, "inference": {"batch_size": 8}},
+                "flags": {"experiment": {"ab.flag": ab, "heat": heat}}}
+        with open(self.path, "w", encoding="utf-8") as f:
+            json.dump(view, f)
+        self.start("--load", "0", "--step-ms", "1")
+        replies = {}
+
+        def ask(name, seed, context):
+            replies[name, seed] = self.ask("/generate", {"prompt": "The Fox ", "seed": seed, "user": f"u-{seed}", "context": context})
+
+        asked = [(name, seed, {"deep": {"heat": name}, "plan": "gold" if name == "hot" else "free"})
+                 for name in ("cold", "hot") for seed in range(4)]
+        threads = [threading.Thread(target=ask, args=a) for a in asked]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        cold = {r["text"] for (name, _), r in replies.items() if name == "cold"}
+        hot = {r["text"] for (name, _), r in replies.items() if name == "hot"}
+        self.assertEqual(len(cold), 1, "temperature 0")
+        self.assertEqual(len(hot), 4)
+        self.assertEqual({len(t) for t in hot}, {30}, "max_tokens is the variant's too")
+        self.assertEqual(len({t[:16] for t in hot} | {t[:16] for t in cold}), 1, "ab.flag: the gold plan begins greedily")
+        self.assertEqual(replies["hot", 0]["variants"], {"experiment/ab.flag": "on", "experiment/heat": "hot"})
+        self.assertEqual(replies["cold", 0]["variants"], {"experiment/ab.flag": "off", "experiment/heat": "cold"})
+        body = json.dumps({"prompt": "a", "max_tokens": 1}).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + "/generate", data=body), timeout=30) as r:
+            self.assertEqual(r.headers["Configd-Variants"], "experiment/ab.flag=off, experiment/heat=as%2C%20is")
+            self.assertEqual(r.headers["Configd-Revision"], "0-1")
+
+    def test_bad_contexts(self):
+        self.put(temperature=0.5)
+        self.start("--load", "0")
+        for more in ({"context": []}, {"context": 7}, {"context": None}, {"user": 7}, {"user": ""}, {"context": {"targetingKey": 1}},
+                     {"user": "a", "context": {"targetingKey": "b"}}):
+            body = json.dumps({"prompt": "a", "max_tokens": 1, **more}).encode()
+            self.assertEqual(self.refused("/generate", body), (400, "invalid_argument"), more)
+        deep = b'{"prompt":"a","context":' + b'{"a":' * 80 + b"1" + b"}" * 80 + b"}"
+        self.assertEqual(self.refused("/generate", deep), (413, "too_large"))
+
     def test_many_at_once(self):
         self.put(temperature=0.5, batch_size=2)
         self.start("--load", "0", "--step-ms", "0")

@@ -72,7 +72,8 @@ struct cfg_flag_answer {
     const char *revision; /* the view's, "E-R" */
 };
 
-/* Asks for a value of `type` (not ANY). context NULL is the empty one. */
+/* Asks for a value of `type` (not ANY). context NULL is the empty one. A local override of the flag (one that is also
+ * declared with cfg_param_flag) answers for everybody, without a variant. */
 CFG_API struct cfg_flag_answer cfg_flag_evaluate(const struct cfg_view *v, cfg_flag f, enum cfg_flag_type type,
                                                  const struct cfg_context *context, union cfg_value def);
 /* The same for a flag that was not declared, found by its address among those the deployment sees. One that does not

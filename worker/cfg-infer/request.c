@@ -1,0 +1,179 @@
+/* See request.h. */
+#include "worker/cfg-infer/request.h"
+#include <stdlib.h>
+#include <string.h>
+
+static int refuse(struct cfg_error *err, const char *path, const char *why)
+{
+    (void)cfg_fail(err, CFG_E_INVALID, "%s %s", path, why);
+    cfg_error_set_path(err, "%s", path);
+    cfg_error_set_hint(err, "{\"prompt\":\"…\",\"user\":\"u-1\",\"context\":{\"plan\":\"gold\"}}");
+    return CFG_E_INVALID;
+}
+
+/* The context's attributes with the user as their targeting key. *out is returned-owned. */
+static int collect(cJSON **out, const cJSON *body, struct cfg_error *err)
+{
+    const cJSON *user = cfg_json_get(body, "user");
+    const cJSON *context = cfg_json_get(body, "context");
+    const cJSON *key = cfg_json_get(context, "targetingKey");
+    if (user != NULL && (!cJSON_IsString(user) || user->valuestring[0] == '\0')) {
+        return refuse(err, "user", "must be a string, and not empty");
+    }
+    if (context != NULL && !cJSON_IsObject(context)) {
+        return refuse(err, "context", "must be an object");
+    }
+    if (key != NULL && !cJSON_IsString(key)) {
+        return refuse(err, "context.targetingKey", "must be a string");
+    }
+    if (key != NULL && user != NULL && strcmp(key->valuestring, user->valuestring) != 0) {
+        return refuse(err, "context.targetingKey", "is another one than \"user\"");
+    }
+    cJSON *all = context != NULL ? cJSON_Duplicate(context, true) : cJSON_CreateObject();
+    if (all == NULL || (user != NULL && key == NULL &&
+                        cfg_json_set(all, "targetingKey", cJSON_CreateString(user->valuestring)) != 0)) {
+        cJSON_Delete(all);
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    }
+    *out = all;
+    return 0;
+}
+
+int cfg_infer_request_new(struct cfg_infer_request **out, const cJSON *body, struct cfg_error *err)
+{
+    cJSON *all = NULL;
+    struct cfg_buf text;
+    int rc = collect(&all, body, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct cfg_infer_request *r = calloc(1, sizeof *r);
+    cfg_buf_init(&text, (size_t)1 << 20);
+    cfg_json_print(&text, all);
+    cJSON_Delete(all);
+    if (r == NULL || cfg_buf_status(&text) != 0) {
+        rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    } else {
+        rc = cfg_context_json(&r->who, text.data, text.len, err);
+    }
+    cfg_buf_finish(&text);
+    if (rc != 0) {
+        free(r);
+        return rc;
+    }
+    *out = r;
+    return 0;
+}
+
+static void clear(struct cfg_infer_variant *v)
+{
+    free(v->flag);
+    free(v->variant);
+    v->flag = v->variant = NULL;
+}
+
+/* A stamp that there is no memory for is left out. */
+static void stamp(struct cfg_infer_variant *out, const char *flag, const char *variant)
+{
+    clear(out);
+    out->flag = strdup(flag);
+    out->variant = strdup(variant);
+    if (out->flag == NULL || out->variant == NULL) {
+        clear(out);
+    }
+}
+
+void cfg_infer_request_free(struct cfg_infer_request *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    cfg_context_finish(&r->who);
+    clear(&r->own);
+    for (uint32_t i = 0; i < r->n_laid; i++) {
+        clear(&r->laid[i]);
+    }
+    free(r);
+}
+
+void cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
+                              bool otherwise)
+{
+    if (!r->decided) {
+        struct cfg_flag_answer a =
+            cfg_flag_evaluate(v, flag, CFG_FLAG_BOOL, &r->who, (union cfg_value){.b = otherwise});
+        r->greedy_start = a.value.b;
+        if (a.variant != NULL) {
+            stamp(&r->own, address, a.variant);
+        }
+        r->decided = true;
+        cfg_overlay_begin(&r->overlay, v, &r->who);
+    } else if (!cfg_overlay_renew(&r->overlay, v)) {
+        return;
+    }
+    /* The overlay's texts end with the view; the stamp goes on. */
+    while (r->n_laid > 0) {
+        clear(&r->laid[--r->n_laid]);
+    }
+    for (uint32_t i = 0; i < r->overlay.n_served; i++) {
+        if (strcmp(r->overlay.served[i].flag, address) != 0) {
+            stamp(&r->laid[r->n_laid++], r->overlay.served[i].flag, r->overlay.served[i].variant);
+        }
+    }
+}
+
+typedef void (*put_fn)(struct cfg_buf *out, const struct cfg_infer_variant *v, bool first);
+
+static void each(struct cfg_buf *out, const struct cfg_infer_request *r, put_fn put)
+{
+    bool first = true;
+    if (r->own.flag != NULL) {
+        put(out, &r->own, true);
+        first = false;
+    }
+    for (uint32_t i = 0; i < r->n_laid; i++) {
+        if (r->laid[i].flag != NULL) {
+            put(out, &r->laid[i], first);
+            first = false;
+        }
+    }
+}
+
+static void put_member(struct cfg_buf *out, const struct cfg_infer_variant *v, bool first)
+{
+    cfg_buf_puts(out, first ? "" : ",");
+    cfg_json_put_string(out, cfg_slice_str(v->flag));
+    cfg_buf_putc(out, ':');
+    cfg_json_put_string(out, cfg_slice_str(v->variant));
+}
+
+void cfg_infer_request_print(struct cfg_buf *out, const struct cfg_infer_request *r)
+{
+    cfg_buf_putc(out, '{');
+    each(out, r, put_member);
+    cfg_buf_putc(out, '}');
+}
+
+static void put_encoded(struct cfg_buf *out, const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c > ' ' && *c < 0x7F && strchr(",=%", *c) == NULL) {
+            cfg_buf_putc(out, *c);
+        } else {
+            cfg_buf_printf(out, "%%%02X", (unsigned)(unsigned char)*c);
+        }
+    }
+}
+
+static void put_pair(struct cfg_buf *out, const struct cfg_infer_variant *v, bool first)
+{
+    cfg_buf_puts(out, first ? "" : ", ");
+    put_encoded(out, v->flag);
+    cfg_buf_putc(out, '=');
+    put_encoded(out, v->variant);
+}
+
+void cfg_infer_request_header(struct cfg_buf *out, const struct cfg_infer_request *r)
+{
+    each(out, r, put_pair);
+}
