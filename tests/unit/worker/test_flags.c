@@ -207,13 +207,13 @@ Test(flags, one_that_does_not_compile)
     cr_assert_str_eq(cfg_flag_evaluate_named(v, "exp/new", CFG_FLAG_NUMBER, NULL, none).error, "PARSE_ERROR");
     cr_assert(cfg_flag_evaluate_named(v, "exp/b", CFG_FLAG_BOOL, NULL, none).value.b, "the others answer");
     push(&r, "1-2", "{}", "{'exp':{'declared':{'definition':{'state':'ENABLED','variants':{'v':1},'rollout':3}}}}");
-    char *report = rig_report_with(&r, "1-2");
+    char *report = rig_report_with(&r, "\"rejects\":[{\"revision\":\"1-2\"");
     cr_assert(strstr(report, "exp/declared") && strstr(report, "rollout"), "%s", report);
     free(report);
     push(&r, "1-3", "{}",
          "{'exp':{'declared':{'prerequisites':{'other':'v'},'definition':{'state':'ENABLED','variants':{'v':1}}},"
          "'other':{'prerequisites':{'declared':'v'},'definition':{'state':'ENABLED','variants':{'v':1}}}}}");
-    report = rig_report_with(&r, "1-3");
+    report = rig_report_with(&r, "\"revision\":\"1-3\"");
     cr_assert(strstr(report, "lead back to itself"), "%s", report);
     free(report);
     cr_assert_str_eq(rig_step(&r)->revision, "1-1");
@@ -320,15 +320,16 @@ Test(flags, overrides_that_break_the_contract_refuse_the_view)
     rig_open(&r, NULL, false);
     begin(&r, "{}", "{'exp':{}}");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        char flags[512], revision[16], path[64];
+        char flags[512], revision[16], path[64], rejected[64];
         (void)snprintf(revision, sizeof revision, "1-%zu", i + 2);
         (void)snprintf(
             flags, sizeof flags,
             "{'exp':{'t':{'overrides':{'v':{'%s':%s}},'definition':{'state':'ENABLED','variants':{'v':1}}}}}",
             bad[i].parameter, bad[i].value);
         (void)snprintf(path, sizeof path, "\"path\":\"exp/t.overrides.v.%s\"", bad[i].parameter);
+        (void)snprintf(rejected, sizeof rejected, "{\"revision\":\"%s\",\"path\"", revision);
         push(&r, revision, "{}", flags);
-        char *report = rig_report_with(&r, revision);
+        char *report = rig_report_with(&r, rejected);
         cr_expect(strstr(report, path) && strstr(report, bad[i].says), "%s: %s", path, report);
         free(report);
         cr_expect_str_eq(rig_step(&r)->revision, "1-1");
@@ -346,7 +347,7 @@ Test(flags, exposures_are_counted_and_told_until_they_arrive)
     cfg_flag ab = cfg_flag_declare(r.w, "exp/ab");
     begin(&r, "{}", "{'exp':{'ab':{" SPLIT "},'t':" HOT "}}");
     const struct cfg_view *v = rig_step(&r);
-    char *report = rig_report_with(&r, "1-1");
+    char *report = rig_report_with(&r, "\"revision\":\"1-1\"");
     cr_assert_null(strstr(report, "exposures"), "nothing has been served: %s", report);
     free(report);
     for (int i = 0; i < 100; i++) {
