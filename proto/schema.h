@@ -99,8 +99,9 @@ struct cfg_schema_info {
  * when the path is malformed. */
 bool cfg_schema_info(struct cfg_schema_info *out, const struct cfg_schema *s, const char *path);
 
-/* Root keyword x-invariants: [{"expr", "message"}]. cfg_schema_check does not evaluate them: they need resolved values
- * and an evaluator (proto/expr.h). Borrowed from the schema. */
+/* Root keyword x-invariants: [{"expr", "message"}], compiled with the schema and evaluated by cfg_schema_check on the
+ * document as it is given, so hand in resolved values. One that names a key that is not there says nothing (`required`
+ * is for that); one that is false or cannot be evaluated is a violation. Borrowed from the schema. */
 struct cfg_schema_invariant {
     const char *expr, *message; /* message: NULL when none is given */
 };
