@@ -26,9 +26,15 @@ bool cfg_suite_read(struct cfg_buf *out, const char *path);
 /* The value as compact text, returned-owned (free), for messages. Ends the program when memory is out. */
 char *cfg_suite_text(const cJSON *v);
 
+/* Is the text that of an array? */
+bool cfg_suite_is_array(struct cfg_slice text);
+/* The text of the array's next element, borrowed; *i is where to go on, 0 at first. False behind the last. */
+bool cfg_suite_element(struct cfg_slice *out, struct cfg_slice array, size_t *i);
+
 void cfg_suite_flagd(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_json_parsing(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_json_patch(struct cfg_suite_run *run, struct cfg_slice content);
+void cfg_suite_json_schema(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_hydra(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_jsonlogic(struct cfg_suite_run *run, struct cfg_slice content);
 

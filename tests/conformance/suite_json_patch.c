@@ -57,48 +57,15 @@ static void run_case(struct cfg_suite_run *run, unsigned index, struct cfg_slice
     cJSON_Delete(test);
 }
 
-/* The end of the value that begins at i: the next comma or bracket outside of strings and nested values. */
-static size_t end_of_value(struct cfg_slice text, size_t i)
-{
-    bool quoted = false;
-    for (unsigned depth = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (quoted) {
-            i += c == '\\';
-            quoted = c != '"';
-        } else if (c == '"') {
-            quoted = true;
-        } else if (c == '[' || c == '{') {
-            depth++;
-        } else if (depth == 0 && (c == ',' || c == ']')) {
-            break;
-        } else if (c == ']' || c == '}') {
-            depth--;
-        }
-    }
-    return i < text.len ? i : text.len;
-}
-
-static size_t skip_space(struct cfg_slice text, size_t i)
-{
-    while (i < text.len && strchr(" \t\r\n", text.ptr[i]) && text.ptr[i])
-        i++;
-    return i;
-}
-
 void cfg_suite_json_patch(struct cfg_suite_run *run, struct cfg_slice content)
 {
-    size_t i = skip_space(content, 0);
-    if (i == content.len || content.ptr[i] != '[') {
+    struct cfg_slice text;
+    size_t i = 0;
+    unsigned index = 0;
+    if (!cfg_suite_is_array(content)) {
         cfg_suite_leave_out(run, "", "it is no array of cases");
         return;
     }
-    unsigned index = 0;
-    do {
-        i = skip_space(content, i + 1);
-        size_t end = end_of_value(content, i);
-        if (end > i)
-            run_case(run, index++, (struct cfg_slice){content.ptr + i, end - i});
-        i = end;
-    } while (i < content.len && content.ptr[i] == ',');
+    while (cfg_suite_element(&text, content, &i))
+        run_case(run, index++, text);
 }
