@@ -32,26 +32,31 @@ static bool is_ascii(struct cfg_slice s)
 }
 
 /* Is this character written from right to left? By blocks: those that hold such scripts hold nothing else. */
-static bool is_right_to_left(const unsigned char *p, size_t n)
+static bool is_right_to_left(uint32_t c)
 {
-    uint32_t c = p[0] & (0xFFu >> (n + 1));
-    for (size_t i = 1; i < n; i++)
-        c = c << 6 | (p[i] & 0x3F);
-    return (c >= 0x590 && c <= 0x8FF && !(c >= 0x6F0 && c <= 0x6F9)) ||
-           (c >= 0xFB1D && c <= 0xFDFF) || (c >= 0xFE70 && c <= 0xFEFF) || (c >= 0x10800 && c <= 0x10FFF) ||
-           (c >= 0x1E800 && c <= 0x1EFFF);
+    return (c >= 0x590 && c <= 0x8FF && !(c >= 0x6F0 && c <= 0x6F9)) || (c >= 0xFB1D && c <= 0xFDFF) ||
+           (c >= 0xFE70 && c <= 0xFEFF) || (c >= 0x10800 && c <= 0x10FFF) || (c >= 0x1E800 && c <= 0x1EFFF);
 }
 
-static bool has_right_to_left(const char *s)
+struct direction {
+    bool right_to_left, european, arabic; /* holds letters from right to left, digits of either kind */
+};
+
+static struct direction direction_of(const char *s)
 {
+    struct direction d = {false, false, false};
     const unsigned char *p = (const unsigned char *)s, *end = p + strlen(s);
     while (p < end) {
         size_t n = cfg_utf8_length(p, end);
-        if (n > 1 && is_right_to_left(p, n))
-            return true;
+        uint32_t c = n <= 1 ? p[0] : p[0] & (0xFFu >> (n + 1));
+        for (size_t i = 1; i < n; i++)
+            c = c << 6 | (p[i] & 0x3F);
+        d.right_to_left = d.right_to_left || is_right_to_left(c);
+        d.european = d.european || (c >= '0' && c <= '9') || (c >= 0x6F0 && c <= 0x6F9);
+        d.arabic = d.arabic || (c >= 0x660 && c <= 0x669);
         p += n ? n : 1;
     }
-    return false;
+    return d;
 }
 
 /* What a name says as a whole: the bidi rule of RFC 5893 binds every label once one is written from right to left. */
@@ -69,8 +74,9 @@ static bool is_u_label(const char *label, char a_label[ROOM], struct name_state 
     bool fits = strlen((const char *)out) <= MAX_LABEL;
     (void)snprintf(a_label, ROOM, "%s", (const char *)out);
     idn2_free(out);
-    state->right_to_left = state->right_to_left || has_right_to_left(label);
-    return fits;
+    struct direction d = direction_of(label);
+    state->right_to_left = state->right_to_left || d.right_to_left;
+    return fits && !(d.right_to_left && d.european && d.arabic); /* RFC 5893 §2, rule 4 */
 }
 
 /* xn--…: decodes to a valid U-label whose A-label is this one. */
