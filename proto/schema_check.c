@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum {
-    MAX_DEPTH = 1024,              /* schemas within schemas, refers and documents together */
-    MEMORY = 64 * 1024 * 1024,     /* of one check */
+    MAX_DEPTH = 1024,          /* schemas within schemas, refers and documents together */
+    MEMORY = 64 * 1024 * 1024, /* of one check */
 };
 
 unsigned cfg_schema_type_of(const cJSON *v)
@@ -129,7 +129,8 @@ bool cfg_schema_eval(struct schema_run *r, const struct schema_node *n, const st
         r->scope = &inner;
     bool valid = !r->failed;
     if (valid)
-        valid = n->tracks && (at->type & (SCHEMA_OBJECT | SCHEMA_ARRAY)) ? run_tracked(r, n, at) : run_keywords(r, n, at);
+        valid =
+            n->tracks && (at->type & (SCHEMA_OBJECT | SCHEMA_ARRAY)) ? run_tracked(r, n, at) : run_keywords(r, n, at);
     r->scope = outer;
     r->depth--;
     return valid;
@@ -194,7 +195,8 @@ static int unfinished(struct cfg_error *err, int code)
     if (code == CFG_E_NOMEM)
         return cfg_fail(err, code, "out of memory");
     cfg_fail(err, CFG_E_LIMIT, "checking the document against its schema takes more work than is allowed");
-    cfg_error_set_hint(err, "look for patterns that backtrack (nested + or *) and for alternatives within alternatives");
+    cfg_error_set_hint(err,
+                       "look for patterns that backtrack (nested + or *) and for alternatives within alternatives");
     return CFG_E_LIMIT;
 }
 

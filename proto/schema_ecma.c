@@ -1,7 +1,7 @@
 /* ECMA-262 patterns (with the flag u) in PCRE2's language. The two differ in what \d, \s, \v, . and $ mean, in escapes,
- * classes and groups; so every element is read by ECMA's grammar and written anew, and what is none of ECMA's is refused
- * even where PCRE2 would have a meaning for it. As browsers do without u, a lone brace or ] stands for itself, and
- * punctuation may be escaped anywhere. */
+ * classes and groups; so every element is read by ECMA's grammar and written anew, and what is none of ECMA's is
+ * refused even where PCRE2 would have a meaning for it. As browsers do without u, a lone brace or ] stands for itself,
+ * and punctuation may be escaped anywhere. */
 #include "proto/schema_internal.h"
 #include "proto/utf8.h"
 
@@ -130,10 +130,9 @@ static uint32_t read_unicode(struct reader *r)
 }
 
 /* Whitespace and line ends of ECMA-262, and everything else, as ranges of a class. */
-#define SPACES                                                                                                    \
-    "\\x09-\\x0d\\x20\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}"
-#define NO_SPACES                                                                                                 \
-    "\\x00-\\x08\\x0e-\\x1f\\x21-\\x9f\\xa1-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}"   \
+#define SPACES "\\x09-\\x0d\\x20\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}"
+#define NO_SPACES                                                                                               \
+    "\\x00-\\x08\\x0e-\\x1f\\x21-\\x9f\\xa1-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}" \
     "\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{fefe}\\x{ff00}-\\x{10ffff}"
 
 /* \d \D \w \W \s \S and properties, the same inside a class and outside. False when c begins none of them. */

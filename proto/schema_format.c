@@ -1,7 +1,7 @@
 /* The formats by name, and the short ones: UUIDs and JSON pointers. All read the grammar of their RFC, character by
  * character. */
-#include "proto/path.h"
 #include "proto/schema_format.h"
+#include "proto/path.h"
 #include "proto/schema_internal.h"
 
 #include <string.h>

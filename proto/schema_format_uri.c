@@ -29,7 +29,8 @@ static bool is_ucschar(uint32_t c)
     return c < 0xF0000 && (c & 0xFFFF) <= 0xFFFD;
 }
 
-/* All of s is letters, digits, what `extra` lists, %XX, and, where wide, characters beyond ASCII (2: private ones too). */
+/* All of s is letters, digits, what `extra` lists, %XX, and, where wide, characters beyond ASCII (2: private ones too).
+ */
 static bool only(struct cfg_slice s, const char *extra, int wide)
 {
     const unsigned char *p = (const unsigned char *)s.ptr, *end = p + s.len;

@@ -106,8 +106,8 @@ static int enter_anchor(struct schema_compiler *c, struct schema_node *n, const 
     if (anchor == NULL)
         return 0;
     if (!cJSON_IsString(anchor) || !is_anchor(anchor->valuestring))
-        return cfg_schema_fail(c, n, keyword, CFG_E_VALUE, "%s must be a name: a letter or _, then letters, digits, - . _",
-                               keyword);
+        return cfg_schema_fail(c, n, keyword, CFG_E_VALUE,
+                               "%s must be a name: a letter or _, then letters, digits, - . _", keyword);
     char *key = anchor_key(c, n->resource->uri, anchor->valuestring);
     if (key == NULL)
         return cfg_schema_nomem(c);
@@ -330,7 +330,8 @@ static int leads_nowhere(struct schema_compiler *c, const struct schema_node *n,
 {
     cfg_schema_fail(c, n, keyword, CFG_E_VALUE, "%s \"%.120s\" leads nowhere", keyword, ref);
     if (strchr(ref, '#') == NULL || ref[0] != '#')
-        cfg_error_set_hint(c->err, "references are resolved within the schema ($defs, $id, $anchor); nothing is fetched");
+        cfg_error_set_hint(c->err,
+                           "references are resolved within the schema ($defs, $id, $anchor); nothing is fetched");
     return CFG_E_VALUE;
 }
 

@@ -185,9 +185,9 @@ struct schema_compiler {
     struct schema_map resources; /* URI → resource */
     struct schema_map anchors;   /* URI#anchor → node */
     struct schema_map nodes;     /* address of the JSON → node */
-    struct schema_node *todo; /* nodes whose keywords are still to be compiled */
-    struct schema_node *all;  /* every node that was made */
-    cJSON *metaschemas; /* parsed when first asked for */
+    struct schema_node *todo;    /* nodes whose keywords are still to be compiled */
+    struct schema_node *all;     /* every node that was made */
+    cJSON *metaschemas;          /* parsed when first asked for */
     size_t pattern_bytes;
     struct cfg_error *err;
 };
@@ -288,8 +288,8 @@ bool cfg_schema_in_use(const struct schema_node *n, const struct schema_rule *ru
 
 /* --- patterns --- */
 
-/* Compiles an ECMA-262 pattern (unicode mode). *out lives as long as the program. CFG_E_VALUE: no valid pattern, with the
- * reason in `why`; CFG_E_UNSUPPORTED: one that we cannot match; CFG_E_LIMIT, CFG_E_NOMEM. */
+/* Compiles an ECMA-262 pattern (unicode mode). *out lives as long as the program. CFG_E_VALUE: no valid pattern, with
+ * the reason in `why`; CFG_E_UNSUPPORTED: one that we cannot match; CFG_E_LIMIT, CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_schema_pattern(struct schema_compiler *c, const struct schema_pattern **out, const char *text,
                                       const struct schema_node *n, const char *keyword);
 void cfg_schema_patterns_free(struct schema_pattern *first);
@@ -297,9 +297,11 @@ bool cfg_schema_pattern_matches(struct schema_run *r, const struct schema_patter
 /* Frees what matching took. */
 void cfg_schema_pattern_done(struct schema_run *r);
 const char *cfg_schema_pattern_text(const struct schema_pattern *p);
-/* ECMA-262 into PCRE2's language: appends to out. NULL, or why it is no valid pattern (static text), with the offset. */
+/* ECMA-262 into PCRE2's language: appends to out. NULL, or why it is no valid pattern (static text), with the offset.
+ */
 const char *cfg_schema_pattern_translate(struct cfg_buf *out, struct cfg_slice text, size_t *offset);
-/* Appends \\p{…} (or \\P) for ECMA-262's name of a property. False when it is none; what was appended then means nothing. */
+/* Appends \\p{…} (or \\P) for ECMA-262's name of a property. False when it is none; what was appended then means
+ * nothing. */
 bool cfg_ecma_property(struct cfg_buf *out, bool negated, struct cfg_slice text);
 /* Would it compile? For the format `regex`. */
 bool cfg_schema_pattern_valid(struct cfg_slice text);
@@ -360,8 +362,8 @@ struct schema_run {
     const struct cfg_schema *s;
     uint64_t steps; /* that are left */
     unsigned depth;
-    int failed; /* 0, CFG_E_LIMIT or CFG_E_NOMEM: the verdict then means nothing */
-    bool quiet; /* the verdict alone: stop at the first failure, report nothing */
+    int failed;  /* 0, CFG_E_LIMIT or CFG_E_NOMEM: the verdict then means nothing */
+    bool quiet;  /* the verdict alone: stop at the first failure, report nothing */
     cJSON *list; /* of violations; NULL: none is wanted */
     size_t count;
     struct cfg_error *err; /* takes the first */
@@ -395,7 +397,7 @@ struct schema_report {
     const char *expected; /* NULL: left out */
     bool no_got;          /* do not show the value, but what `got` says, if anything */
     const char *got;
-    const char *hint;     /* NULL: none */
+    const char *hint; /* NULL: none */
 };
 /* Adds a violation, unless the run is quiet. Always returns false, so checks end with `return cfg_schema_report(…)`. */
 bool cfg_schema_report(struct schema_run *r, const struct schema_at *at, const struct schema_report *what,

@@ -90,8 +90,13 @@ static bool report(struct schema_run *r, size_t i, const cJSON *document, const 
     struct schema_report what = {
         .keyword = "x-invariants", .expected = shown->expr, .no_got = true, .got = values.len ? values.data : NULL};
     (void)cfg_schema_report(r, &root, &what, "%.200s%s%.200s%s%.150s", shown->message ? shown->message : "",
-                            shown->message ? ": " : "", shown->expr, values.len ? ", and " : err ? ": " : "",
-                            values.len ? values.data : err && !secrecy.any ? err->text : "");
+                            shown->message ? ": " : "", shown->expr,
+                            values.len ? ", and "
+                            : err      ? ": "
+                                       : "",
+                            values.len            ? values.data
+                            : err && !secrecy.any ? err->text
+                                                  : "");
     cfg_buf_finish(&values);
     return false;
 }

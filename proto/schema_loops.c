@@ -46,8 +46,9 @@ static int visit(struct schema_compiler *c, const struct schema_node *node, unsi
     if (node == NULL || node->colour == BLACK)
         return 0;
     if (node->colour == GREY)
-        return cfg_schema_fail(c, node, NULL, CFG_E_VALUE,
-                               "this schema refers back to itself without going down in the document: it would never end");
+        return cfg_schema_fail(
+            c, node, NULL, CFG_E_VALUE,
+            "this schema refers back to itself without going down in the document: it would never end");
     if (depth > MAX_CHAIN)
         return cfg_schema_fail(c, node, NULL, CFG_E_LIMIT, "schemas that apply to one place are chained deeper than %d",
                                MAX_CHAIN);

@@ -1,6 +1,6 @@
 /* multipleOf on decimals. A double stands for the shortest decimal that reads back as it, which is what people wrote:
- * 19.99 is a multiple of 0.01, though neither double is that decimal. With both as whole numbers times a power of ten the
- * question is one of remainders, and exact. */
+ * 19.99 is a multiple of 0.01, though neither double is that decimal. With both as whole numbers times a power of ten
+ * the question is one of remainders, and exact. */
 #include "proto/json_number.h"
 #include "proto/schema_internal.h"
 

@@ -1,5 +1,5 @@
-/* Keywords of objects. All that speak of members by name or pattern share one walk over the members: a name is looked up
- * once, in a table that the compiler made of every name that the schema mentions. */
+/* Keywords of objects. All that speak of members by name or pattern share one walk over the members: a name is looked
+ * up once, in a table that the compiler made of every name that the schema mentions. */
 #include "proto/path.h"
 #include "proto/schema_internal.h"
 
@@ -71,10 +71,8 @@ static bool report_missing(struct schema_run *r, const struct schema_members *m,
             near = cfg_near_miss(key, (const char *const[]){v->string}, 1);
     if (near)
         (void)snprintf(hint, sizeof hint, "there is `%.80s`; did you mean `%.80s`?", near, key);
-    struct schema_report what = {.keyword = because ? "dependentRequired" : "required",
-                                 .key = key,
-                                 .no_got = true,
-                                 .hint = near ? hint : NULL};
+    struct schema_report what = {
+        .keyword = because ? "dependentRequired" : "required", .key = key, .no_got = true, .hint = near ? hint : NULL};
     if (because)
         return cfg_schema_report(r, at, &what, "\"%.120s\" is required because \"%.120s\" is there", key, because);
     return cfg_schema_report(r, at, &what, "\"%.200s\" is required", key);

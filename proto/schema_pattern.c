@@ -10,10 +10,10 @@
 #include <string.h>
 
 enum {
-    PATTERN_BYTES = 4096,            /* of one pattern */
-    ALL_BYTES = 256 * 1024,          /* of a schema's patterns together */
-    FULL_MATCHES = 200 * 1000,       /* backtracking steps of one match */
-    MATCH_STEPS = FULL_MATCHES / 4,  /* what they cost */
+    PATTERN_BYTES = 4096,           /* of one pattern */
+    ALL_BYTES = 256 * 1024,         /* of a schema's patterns together */
+    FULL_MATCHES = 200 * 1000,      /* backtracking steps of one match */
+    MATCH_STEPS = FULL_MATCHES / 4, /* what they cost */
     DEPTH = 5000,
     HEAP_KIB = 20000,
 };

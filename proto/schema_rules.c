@@ -98,9 +98,12 @@ const struct schema_rule *cfg_schema_rule(const char *name, unsigned *order)
 
 /* What became of keywords of earlier drafts. */
 static const char *const successors[][2] = {
-    {"additionalItems", "items beside prefixItems"}, {"id", "$id"},
-    {"$recursiveRef", "$dynamicRef"},               {"$recursiveAnchor", "$dynamicAnchor"},
-    {"divisibleBy", "multipleOf"},                  {"extends", "allOf"},
+    {"additionalItems", "items beside prefixItems"},
+    {"id", "$id"},
+    {"$recursiveRef", "$dynamicRef"},
+    {"$recursiveAnchor", "$dynamicAnchor"},
+    {"divisibleBy", "multipleOf"},
+    {"extends", "allOf"},
     {"disallow", "not"},
 };
 

@@ -12,7 +12,7 @@ static const struct {
     const char *name;
     unsigned bits;
 } types[] = {
-    {"null", SCHEMA_NULL},   {"boolean", SCHEMA_BOOLEAN}, {"object", SCHEMA_OBJECT},   {"array", SCHEMA_ARRAY},
+    {"null", SCHEMA_NULL},     {"boolean", SCHEMA_BOOLEAN}, {"object", SCHEMA_OBJECT},   {"array", SCHEMA_ARRAY},
     {"number", SCHEMA_NUMBER}, {"string", SCHEMA_STRING},   {"integer", SCHEMA_INTEGER},
 };
 enum { N_TYPES = sizeof types / sizeof types[0] };
@@ -49,8 +49,9 @@ static int add_type(struct schema_compiler *c, const struct schema_node *n, stru
         }
     }
     const char *near = cJSON_IsString(name) ? cfg_near_miss(name->valuestring, names, N_TYPES) : NULL;
-    cfg_schema_fail(c, n, "type", CFG_E_VALUE, "type must be one of null, boolean, object, array, number, string, "
-                                               "integer, or an array of them");
+    cfg_schema_fail(c, n, "type", CFG_E_VALUE,
+                    "type must be one of null, boolean, object, array, number, string, "
+                    "integer, or an array of them");
     if (near)
         cfg_error_set_hint(c->err, "did you mean \"%s\"?", near);
     return CFG_E_VALUE;
@@ -115,8 +116,7 @@ static bool check_enum(struct schema_run *r, const struct schema_keyword *k, con
     char hint[200];
     if (near)
         (void)snprintf(hint, sizeof hint, "did you mean \"%.150s\"?", near);
-    struct schema_report what = {
-        .keyword = k->name, .expected = shown, .hint = near ? hint : NULL};
+    struct schema_report what = {.keyword = k->name, .expected = shown, .hint = near ? hint : NULL};
     bool one = strcmp(k->name, "const") == 0;
     (void)cfg_schema_report(r, at, &what, one ? "must be %s" : "must be one of %s", shown ? shown : "nothing");
     cfg_buf_finish(&choices);

@@ -80,7 +80,10 @@ static void find_remotes(const char *path)
         }
     }
     const char *dir = getenv("CFG_CONFORMANCE_DIR"), *source = getenv("CFG_SOURCE_DIR");
-    (void)snprintf(candidate, sizeof candidate, "%s%s/json-schema/remotes", dir && dir[0] ? dir : source ? source : ".",
+    (void)snprintf(candidate, sizeof candidate, "%s%s/json-schema/remotes",
+                   dir && dir[0] ? dir
+                   : source      ? source
+                                 : ".",
                    dir && dir[0] ? "" : "/../shared/conformance");
     if (stat(candidate, &status) == 0)
         load_remotes(candidate, 1);
@@ -113,8 +116,10 @@ static void judge(struct cfg_suite_run *run, const char *name, const struct cfg_
 static void run_group(struct cfg_suite_run *run, const cJSON *group)
 {
     const char *what = cfg_json_get_str(group, "description", "(no description)");
-    struct cfg_schema_options options = {
-        .lenient = true, .documents = remotes, .n_documents = n_remotes, .assert_formats = strstr(run->path, "/format/")};
+    struct cfg_schema_options options = {.lenient = true,
+                                         .documents = remotes,
+                                         .n_documents = n_remotes,
+                                         .assert_formats = strstr(run->path, "/format/")};
     struct cfg_schema *schema = NULL;
     struct cfg_error err = CFG_ERROR_INIT;
     int code = cfg_schema_compile(&schema, cfg_json_get(group, "schema"), &options, &err);
