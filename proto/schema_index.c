@@ -179,9 +179,9 @@ static int walk(struct schema_compiler *c, struct schema_node **out, const cJSON
                               .up = at->up,
                               .keyword = at->keyword,
                               .key = at->key,
-                              .index = at->index,
-                              .next = c->all};
-    c->all = n;
+                              .index = at->index};
+    *(c->newest ? &c->newest->next : &c->all) = n;
+    c->newest = n;
     if (at->depth > MAX_DEPTH)
         return cfg_schema_fail(c, n, NULL, CFG_E_LIMIT, "the schema is nested deeper than %d", MAX_DEPTH);
     if (!cJSON_IsObject(json) && !cJSON_IsBool(json)) {

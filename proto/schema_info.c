@@ -118,7 +118,7 @@ static int read_quoted(struct segment *out, const char **p)
 /* The next segment of a path; *p moves behind it. */
 static int read_segment(struct segment *out, const char **p, bool first)
 {
-    out->key = NULL;
+    *out = (struct segment){NULL, 0};
     if (**p == '[' && (*p)[1] == '"')
         return read_quoted(out, p);
     if (**p == '[') {
@@ -186,7 +186,7 @@ bool cfg_schema_info(struct cfg_schema_info *out, const struct cfg_schema *s, co
     add(now, s->root);
     inherit(&info, now);
     while (*path) {
-        struct segment segment;
+        struct segment segment = {NULL, 0};
         code = read_segment(&segment, &path, first);
         if (code)
             break;

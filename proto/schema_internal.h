@@ -145,7 +145,8 @@ struct schema_node {
     /* Of the compiler. */
     struct schema_node *next_todo, *next;
     bool queued;
-    int colour; /* of the search for loops */
+    int colour;      /* of the search for loops */
+    unsigned height; /* of the schemas that apply to one place, from here down */
 };
 
 struct cfg_schema {
@@ -182,12 +183,12 @@ struct schema_map {
 struct schema_compiler {
     struct cfg_schema *s;
     const struct cfg_schema_options *o;
-    struct schema_map resources; /* URI → resource */
-    struct schema_map anchors;   /* URI#anchor → node */
-    struct schema_map nodes;     /* address of the JSON → node */
-    struct schema_node *todo;    /* nodes whose keywords are still to be compiled */
-    struct schema_node *all;     /* every node that was made */
-    cJSON *metaschemas;          /* parsed when first asked for */
+    struct schema_map resources;      /* URI → resource */
+    struct schema_map anchors;        /* URI#anchor → node */
+    struct schema_map nodes;          /* address of the JSON → node */
+    struct schema_node *todo;         /* nodes whose keywords are still to be compiled */
+    struct schema_node *all, *newest; /* every node that was made, the oldest first */
+    cJSON *metaschemas;               /* parsed when first asked for */
     size_t pattern_bytes;
     struct cfg_error *err;
 };

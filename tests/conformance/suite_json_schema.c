@@ -18,16 +18,17 @@ enum { MAX_REMOTES = 1000, PATH_BYTES = 4096 };
 
 static struct cfg_schema_document remotes[MAX_REMOTES];
 static size_t n_remotes;
-static char loaded_from[2][PATH_BYTES];
+static char loaded_from[2][2 * PATH_BYTES];
 
 /* --- what the suite serves at http://localhost:1234 --- */
 
 static void load_remote(const char *path, const char *below)
 {
-    char uri[PATH_BYTES];
+    char uri[PATH_BYTES + 64];
     cJSON *schema = NULL;
     struct cfg_buf content;
-    (void)snprintf(uri, sizeof uri, "http://localhost:1234%s", below);
+    if ((size_t)snprintf(uri, sizeof uri, "http://localhost:1234%s", below) >= sizeof uri)
+        return;
     for (size_t i = 0; i < n_remotes; i++)
         if (strcmp(remotes[i].uri, uri) == 0)
             return;
@@ -61,14 +62,14 @@ static void load_remotes(const char *folder, int which)
 {
     if (strcmp(loaded_from[which], folder) == 0)
         return;
-    (void)snprintf(loaded_from[which], PATH_BYTES, "%s", folder);
+    (void)snprintf(loaded_from[which], sizeof loaded_from[which], "%s", folder);
     load_folder(folder, strlen(folder));
 }
 
 /* The folder `remotes` in the file's folder or the nearest one above it, then the one of the standard data. */
 static void find_remotes(const char *path)
 {
-    char folder[PATH_BYTES], candidate[PATH_BYTES + 16];
+    char folder[PATH_BYTES], candidate[2 * PATH_BYTES];
     struct stat status;
     (void)snprintf(folder, sizeof folder, "%s", path);
     for (char *slash; (slash = strrchr(folder, '/')) != NULL;) {

@@ -150,7 +150,7 @@ Test(schema, schemas_that_never_end_are_found)
 {
     refused("{'$ref':'#'}", CFG_E_VALUE, "#", "never end", "");
     refused("{'$defs':{'a':{'allOf':[{'$ref':'#/$defs/b'}]},'b':{'not':{'$ref':'#/$defs/a'}}}}", CFG_E_VALUE,
-            "#/$defs/b", "never end", "");
+            "#/$defs/a", "never end", "");
     refused("{'dependentSchemas':{'a':{'$ref':'#'}}}", CFG_E_VALUE, "#", "never end", "");
     refused("{'if':true,'then':{'$ref':'#'}}", CFG_E_VALUE, "#", "never end", "");
     EXPECT("{'properties':{'a':{'$ref':'#'}},'additionalProperties':false}", "{'a':{'a':{'b':1}}}", "a.a.b");
