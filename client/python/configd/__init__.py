@@ -11,8 +11,8 @@ The words are those of <cfg/worker.h>; see docs/worker.md. Nothing is compiled: 
 """
 
 from ._native import LibraryNotFound
-from .worker import Error, Status, Superseded, View, Worker, barrier, drain, live, pinned, restart
+from .worker import Answer, Context, Error, Flag, Request, Status, Superseded, View, Worker, barrier, drain, live, pinned, restart
 
 __all__ = [
-    "Error", "LibraryNotFound", "Status", "Superseded", "View", "Worker", "barrier", "drain", "live", "pinned", "restart",
+    "Answer", "Context", "Error", "Flag", "LibraryNotFound", "Request", "Status", "Superseded", "View", "Worker", "barrier", "drain", "live", "pinned", "restart",
 ]

@@ -1,4 +1,5 @@
-"""libcfgworker.so as ctypes sees it: where it is found, and the structs and prototypes of <cfg/worker.h>."""
+"""libcfgworker.so as ctypes sees it: where it is found, and the structs and prototypes of <cfg/worker.h> and
+<cfg/flags.h>."""
 
 import ctypes
 import ctypes.util
@@ -30,7 +31,41 @@ class Value(ctypes.Union):
 class View(ctypes.Structure):
     _fields_ = [
         ("n", ctypes.c_uint32), ("serial", ctypes.c_uint32), ("values", ctypes.POINTER(Value)),
-        ("revision", ctypes.c_char_p), ("digest", ctypes.c_char_p),
+        ("revision", ctypes.c_char_p), ("digest", ctypes.c_char_p), ("flags", ctypes.c_void_p),
+    ]
+
+
+class Flag(ctypes.Structure):
+    _fields_ = [("index", ctypes.c_uint32)]
+
+
+class Context(ctypes.Structure):
+    _fields_ = [
+        ("n", ctypes.c_uint32), ("bad", ctypes.c_bool), ("unit", ctypes.c_uint64), ("parsed", ctypes.c_void_p),
+        ("n_parsed", ctypes.c_uint32), ("memory", ctypes.c_void_p), ("own", ctypes.c_uint64 * (4 * 32)),
+    ]
+
+
+class Answer(ctypes.Structure):
+    _fields_ = [
+        ("value", Value), ("reason", ctypes.c_int), ("variant", ctypes.c_char_p), ("error", ctypes.c_char_p),
+        ("revision", ctypes.c_char_p),
+    ]
+
+
+class OverlayValue(ctypes.Structure):
+    _fields_ = [("index", ctypes.c_uint32), ("value", ctypes.POINTER(Value))]
+
+
+class OverlayServed(ctypes.Structure):
+    _fields_ = [("flag", ctypes.c_char_p), ("variant", ctypes.c_char_p), ("exposed", ctypes.c_void_p)]
+
+
+class Overlay(ctypes.Structure):
+    _fields_ = [
+        ("view", ctypes.POINTER(View)), ("context", ctypes.POINTER(Context)), ("serial", ctypes.c_uint32),
+        ("n_values", ctypes.c_uint32), ("n_served", ctypes.c_uint32), ("values", OverlayValue * 64),
+        ("served", OverlayServed * 32),
     ]
 
 
@@ -105,6 +140,12 @@ def _declare(lib):
         "cfg_param_string": (param, [worker, text, klass, text]),
         "cfg_param_json": (param, [worker, text, klass, text]),
         "cfg_param_flag": (param, [worker, text, flag]),
+        "cfg_flag_declare": (Flag, [worker, text]),
+        "cfg_flag_evaluate": (Answer, [ctypes.POINTER(View), Flag, ctypes.c_int, ctypes.POINTER(Context), Value]),
+        "cfg_flag_reason_text": (text, [ctypes.c_int]),
+        "cfg_context_json": (ctypes.c_int, [ctypes.POINTER(Context), text, ctypes.c_size_t, error]),
+        "cfg_context_finish": (None, [ctypes.POINTER(Context)]),
+        "cfg_overlay_begin": (None, [ctypes.POINTER(Overlay), ctypes.POINTER(View), ctypes.POINTER(Context)]),
         "cfg_worker_on_change": (ctypes.c_int, [worker, text, ctypes.POINTER(Hooks), error]),
         "cfg_worker_start": (ctypes.c_int, [worker, ctypes.c_uint, error]),
         "cfg_step_begin": (ctypes.POINTER(View), [worker, ctypes.c_uint64]),

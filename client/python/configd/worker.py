@@ -16,7 +16,14 @@ _CLASSES = (live, drain, barrier, restart, pinned)  # in the order of enum cfg_c
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
+Answer = namedtuple("Answer", "value variant reason error revision")
+Answer.__doc__ = """What a flag says. variant is None where the default holds; reason and error are OpenFeature's words (error None:
+none); revision is the view's."""
+
 Status = namedtuple("Status", "state revision digest store newest age_ms changes rejects last_reject")
+
+
+_UNSET = object()
 
 
 class Error(Exception):
@@ -44,6 +51,53 @@ class Param:
         return f"<configd parameter {self.path}>"
 
 
+class Flag(Param):
+    """A handle to a flag: `v.flag(handle, context)` asks it for one request, `v[handle]` for nobody in particular."""
+
+    __slots__ = ("flag", "default")
+
+    def __init__(self, address, index, read, flag, default):
+        super().__init__(address, index, read)
+        self.flag, self.default = flag, default
+        _flag_type(default)  # refuses what no flag can be, where it is declared
+
+    def __repr__(self):
+        return f"<configd flag {self.path}>"
+
+
+class Context:
+    """Who is asking: a targeting key and attributes (whatever JSON holds). Made once, it may be used for many flags,
+    steps and threads; a plain dict does where it is used once."""
+
+    __slots__ = ("_native", "_finalizer", "__weakref__")
+
+    def __init__(self, targeting_key=None, attributes=None, **more):
+        attributes = {**(attributes or {}), **more}
+        if targeting_key is not None:
+            attributes["targetingKey"] = targeting_key
+        text = json.dumps(attributes, ensure_ascii=False, allow_nan=False).encode()
+        self._native, err = native.Context(), native.Error()
+        if native.lib().cfg_context_json(ctypes.byref(self._native), text, len(text), ctypes.byref(err)) != 0:
+            raise Error(err)
+        self._finalizer = weakref.finalize(self, native.lib().cfg_context_finish, self._native)
+
+
+class Request:
+    """What one request runs on: the step's view, with what its variants override laid over it. `r[param]` reads it;
+    `variants` names them by flag. As readable as the view."""
+
+    __slots__ = ("_view", "_values", "variants")
+
+    def __init__(self, view, overlay):
+        self._view = view
+        self._values = {item.index: item.value.contents for item in overlay.values[:overlay.n_values]}
+        self.variants = {_text(s.flag): _text(s.variant) for s in overlay.served[:overlay.n_served]}
+
+    def __getitem__(self, param):
+        value = self._values.get(param.index) if type(param) is Param and self._view._view is not None else None
+        return self._view[param] if value is None else param.read(value)
+
+
 class View:
     """What one step runs on. Readable until the next step begins; then every read raises."""
 
@@ -60,7 +114,42 @@ class View:
             raise RuntimeError("this view belongs to a step that is over")
         if not isinstance(param, Param):
             raise TypeError(f"a view is read with what f64(), flag() and the like returned, not with {param!r}")
+        if param.index is None:
+            return self.flag(param)
         return param.read(view.values[param.index if param.index < view.n else view.n])
+
+    def evaluate(self, flag, context=None, default=_UNSET):
+        """Asks a flag for one request, in this process: an Answer. context: a Context, a dict, or None for nobody."""
+        view = self._view
+        if view is None:
+            raise RuntimeError("this view belongs to a step that is over")
+        if not isinstance(flag, Flag):
+            raise TypeError(f"a flag is asked with what flag() returned, not with {flag!r}")
+        context = Context(attributes=context) if isinstance(context, dict) else context
+        default = flag.default if default is _UNSET else default
+        kind = _flag_type(default)
+        fallback = native.Value(b=default) if kind == 0 else native.Value()
+        answer = native.lib().cfg_flag_evaluate(ctypes.byref(view), native.Flag(flag.flag), kind,
+                                                ctypes.byref(context._native) if context else None, fallback)
+        # An on/off flag may be set at the worker, which no variant stands for.
+        value = _FLAG_READERS[kind](answer.value) if kind == 0 or answer.variant is not None else default
+        return Answer(value, _text(answer.variant) if answer.variant is not None else None,
+                      native.lib().cfg_flag_reason_text(answer.reason).decode(),
+                      answer.error.decode() if answer.error is not None else None, answer.revision.decode())
+
+    def flag(self, flag, context=None, default=_UNSET):
+        """The same, but for the value alone."""
+        return self.evaluate(flag, context, default).value
+
+    def request(self, context=None):
+        """Decides the parameters of one request: a Request."""
+        if self._view is None:
+            raise RuntimeError("this view belongs to a step that is over")
+        context = Context(attributes=context) if isinstance(context, dict) else context
+        overlay = native.Overlay()
+        native.lib().cfg_overlay_begin(ctypes.byref(overlay), ctypes.byref(self._view),
+                                       ctypes.byref(context._native) if context else None)
+        return Request(self, overlay)
 
 
 class _Step:
@@ -109,6 +198,17 @@ def _string(value):
 
 def _json(value):
     return json.loads(_text(value.string or b"null"))
+
+
+# In the order of enum cfg_flag_type: bool, string, number, object, integer.
+_FLAG_READERS = (_boolean, _string, _number, _json, _integer)
+
+
+def _flag_type(default):
+    for kind, types in ((0, bool), (1, str), (4, int), (2, float), (3, (dict, list, type(None)))):
+        if isinstance(default, types):
+            return kind
+    raise TypeError(f"a flag is bool, str, int, float or dict, not {type(default).__name__}")
 
 
 def _during(function, pointer):
@@ -170,8 +270,13 @@ class Worker:
         return Param(path, p.index, _json)
 
     def flag(self, address, default=False):
+        """A flag by address. The default says its type: bool, str, int (whole numbers only), float, or dict. An on/off flag can
+        also be read as `v[handle]`, and be overridden at the worker like a parameter."""
+        f = native.lib().cfg_flag_declare(self._w, _bytes(address))
+        if not isinstance(default, bool):
+            return Flag(address, None, None, f.index, default)
         p = native.lib().cfg_param_flag(self._w, _bytes(address), default)
-        return Param(address, p.index, _boolean)
+        return Flag(address, p.index, _boolean, f.index, default)
 
     def on_change(self, prefix, prepare=None, commit=None, abort=None):
         """prepare(view) runs on the library's thread and refuses the view by raising; commit(view) runs on the

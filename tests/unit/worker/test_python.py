@@ -1,5 +1,6 @@
 """The Python module against a file source: same words, same rules."""
 
+import json
 import os
 import tempfile
 import threading
@@ -115,6 +116,73 @@ class PythonWorker(unittest.TestCase):
             Worker(source="ftp:x")
         with self.assertRaises(configd.Error):
             Worker(source="file:" + self.path + ".none").start()
+
+    FLAGS = {
+        "parameters": {"t": 0.5, "n": 3},
+        "flags": {"experiment": {
+            "ab.flag": {"definition": {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off",
+                                       "targeting": {"if": [{"==": [{"var": "plan"}, "gold"]}, "on"]}}},
+            "model": {"definition": {"state": "ENABLED", "variants": {"small": {"layers": [1, 2]}}, "defaultVariant": "small"}},
+            "text": {"definition": {"state": "ENABLED", "variants": {"a": "x\u0000y"}, "defaultVariant": "a"}},
+            "ratio": {"definition": {"state": "ENABLED", "variants": {"r": 1.5}, "defaultVariant": "r"}},
+            "heat": {"overrides": {"hot": {"t": 0.9}},
+                     "definition": {"state": "ENABLED", "variants": {"hot": 1, "plain": 2}, "defaultVariant": "plain",
+                                    "targeting": {"fractional": [["hot", 50], ["plain", 50]]}}}}}}
+
+    def test_flags_per_request(self):
+        self.put(json.dumps(self.FLAGS))
+        w = self.worker()
+        ab, model = w.flag("experiment/ab.flag", default=False), w.flag("experiment/model", default={})
+        text, ratio = w.flag("experiment/text", "none"), w.flag("experiment/ratio", 0.0)
+        missing = w.flag("experiment/none", default=7)
+        with self.assertRaises(TypeError):
+            w.flag("experiment/x", default=b"bytes")
+        w.start()
+        with w.step() as v:
+            self.assertFalse(v[ab])
+            self.assertFalse(v.flag(ab))
+            self.assertTrue(v.flag(ab, {"plan": "gold"}))
+            gold = configd.Context("u-1", plan="gold", deep={"x": [1]})
+            self.assertEqual(v.evaluate(ab, gold), (True, "on", "TARGETING_MATCH", None, "0-1"))
+            self.assertEqual(v.flag(model), {"layers": [1, 2]})
+            self.assertEqual(v[model], {"layers": [1, 2]})
+            self.assertEqual(v.flag(text), "x\0y")
+            self.assertEqual(v.flag(ratio), 1.5)
+            self.assertEqual(v.evaluate(ratio, default=4)[:4], (4, None, "ERROR", "TYPE_MISMATCH"))
+            self.assertEqual(v.evaluate(ab, default="s")[:4], ("s", None, "ERROR", "TYPE_MISMATCH"))
+            self.assertEqual(v.evaluate(missing)[:4], (7, None, "ERROR", "FLAG_NOT_FOUND"))
+            with self.assertRaises(configd.Error):
+                configd.Context(targetingKey=7)
+            with self.assertRaises(TypeError):
+                v.flag("experiment/ab.flag")
+        w.close()
+        with self.assertRaises(RuntimeError):
+            v.flag(ab)
+
+    def test_parameters_per_request(self):
+        self.put(json.dumps(self.FLAGS))
+        w = self.worker()
+        t, n = w.f64("t", live, 0, 2, 0.7), w.i64("n", drain, 0, 9, 1)
+        w.start()
+        with w.step() as v:
+            seen = {}
+            for i in range(40):
+                r = v.request({"targetingKey": f"u-{i}"})
+                self.assertEqual(r[n], 3)
+                seen.setdefault(r.variants["experiment/heat"], set()).add(r[t])
+            self.assertEqual(seen, {"hot": {0.9}, "plain": {0.5}})
+            self.assertEqual(v.request().variants, {"experiment/heat": "plain"})
+        w.close()
+        with self.assertRaises(RuntimeError):
+            r[t]
+
+    def test_a_flag_set_at_the_worker(self):
+        self.put(json.dumps(self.FLAGS))
+        w = self.worker(overrides="experiment/ab.flag=off")
+        ab = w.flag("experiment/ab.flag", default=True)
+        w.start()
+        with w.step() as v:
+            self.assertEqual(v.evaluate(ab, {"plan": "gold"})[:2], (False, None))
 
     def test_wake_from_another_thread(self):
         w = self.worker()
