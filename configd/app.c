@@ -3,6 +3,7 @@
 #include "configd/api.h"
 #include "configd/embedded.h"
 #include "configd/flag_space.h"
+#include "configd/flip.h"
 #include "configd/http_server.h"
 #include "configd/log.h"
 #include "configd/settings.h"
@@ -129,7 +130,15 @@ static int make_fleet(struct cfg_app *app, struct cfg_error *err)
                                   .prefix = s->prefix,
                                   .replica_id = app->replica_id,
                                   .advertise_url = s->advertise ? s->advertise : cfg_http_url(app->http)};
+    const struct cfg_flips_options flips = {.loop = app->loop,
+                                            .etcd = app->etcd,
+                                            .store = app->store,
+                                            .service = app->service,
+                                            .clock = app->clock,
+                                            .prefix = s->prefix,
+                                            .replica_id = app->replica_id};
     int rc = cfg_fleet_new(&app->fleet, &f, err);
+    rc = rc ? rc : cfg_flips_new(&app->flips, &flips, err);
     struct cfg_streams_options o = {.loop = app->loop,
                                     .store = app->store,
                                     .replica = app->replica,
@@ -273,6 +282,7 @@ void cfg_app_free(struct cfg_app *app)
         return;
     cfg_streams_free(app->streams);
     cfg_fleet_free(app->fleet);
+    cfg_flips_free(app->flips);
     cfg_hub_free(app->hub);
     cfg_service_free(app->service); /* answers what is under way */
     if (app->listener.arg)

@@ -27,6 +27,7 @@ struct cfg_app {
     struct cfg_etcd *etcd;
     struct cfg_store *store;
     struct cfg_flag_spaces *flags; /* compiled, per namespace */
+    struct cfg_flips *flips;       /* tells when their time rules flip */
     struct cfg_replica *replica;
     struct cfg_service *service;
     struct cfg_hub *hub;

@@ -75,6 +75,9 @@ static int set_body(struct cfg_draft *d, cJSON *body, struct cfg_error *err)
         return set_document(d, body, err);
     case CFG_KIND_EVALUATORS:
         return set_evaluators(d, body, err);
+    case CFG_KIND_FLIP:
+        set_after(d, body);
+        return 0;
     default:
         return set_flag(d, body, err);
     }

@@ -104,6 +104,8 @@ static int check_content(struct cfg_bench *b, struct cfg_draft *d, struct cfg_er
         return cfg_flags_check_flag(b, d, err);
     case CFG_KIND_EVALUATORS:
         return cfg_flags_check_evaluators(b, d, err);
+    case CFG_KIND_FLIP:
+        return cfg_flags_check_flip(b, d, err);
     default:
         return 0;
     }

@@ -62,6 +62,8 @@ CFG_MUST_CHECK int cfg_apply_deployment(struct cfg_bench *b, size_t entry, struc
 /* What only shows when a namespace's flags are taken together, as they will be after the change (change_flags.c). */
 CFG_MUST_CHECK int cfg_flags_check_flag(struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_flags_check_evaluators(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
+/* Of a flip: the change's author holds the lock, and it goes forwards. CFG_E_CONFLICT. */
+CFG_MUST_CHECK int cfg_flags_check_flip(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
 /* Every flag that there will be in ns, with its facts (NULL: none); guards that none is added or changed. body is that
  * of a flag that the bench has opened, NULL for others: `head` has it. fn stops the walk with anything but 0, which is
  * then the result. CFG_E_NOMEM. */

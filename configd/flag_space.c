@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BUCKETS = 64 };
 
@@ -260,17 +259,6 @@ static bool take_flag(struct cfg_object *o, void *arg)
     return true;
 }
 
-/* "2026-01-01T00:00:00.000000Z"; 0 for what is no such time. */
-static int64_t seconds_of(const struct cfg_object *o)
-{
-    struct tm tm = {0};
-    cJSON *tree = o ? cfg_object_tree(o) : NULL;
-    const char *time = cfg_json_get_str(tree, "time", ""), *end = strptime(time, "%Y-%m-%dT%H:%M:%S", &tm);
-    int64_t seconds = end ? (int64_t)timegm(&tm) : 0;
-    cJSON_Delete(tree);
-    return seconds > 0 ? seconds : 0;
-}
-
 /* Shared rules and metadata. */
 static void take_rules(struct refresh *r)
 {
@@ -308,7 +296,7 @@ static void refresh(struct cfg_flag_spaces *all, struct space *s)
     if (r.joint_moved || (r.rules_moved && s->joint))
         compile_joint(all, s);
     s->shown.revision = (struct cfg_rev){cfg_store_identity(all->store)->epoch, r.newest ? r.newest->mod_revision : 0};
-    s->shown.modified_s = seconds_of(r.newest);
+    s->shown.modified_s = r.newest ? cfg_object_time(r.newest) : 0;
     s->dirty = false;
 }
 

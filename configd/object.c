@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const char *const kind_names[] = {"config", "flag", "evaluators", "deployment",
                                          "flip",   "lock", "presence",   "other"};
@@ -286,6 +287,16 @@ cJSON *cfg_object_body(const struct cfg_object *o)
     for (const char *const *key = envelope_keys; tree && *key; key++)
         cJSON_DeleteItemFromObjectCaseSensitive(tree, *key);
     return tree;
+}
+
+int64_t cfg_object_time(const struct cfg_object *o)
+{
+    struct tm tm = {0};
+    cJSON *tree = cfg_object_tree(o);
+    const char *end = strptime(cfg_json_get_str(tree, "time", ""), "%Y-%m-%dT%H:%M:%S", &tm);
+    int64_t seconds = end ? (int64_t)timegm(&tm) : 0;
+    cJSON_Delete(tree);
+    return seconds > 0 ? seconds : 0;
 }
 
 /* A limit of its own for the part that people write. */

@@ -19,6 +19,8 @@ enum cfg_kind {
     CFG_KIND_PRESENCE,
     CFG_KIND_OTHER
 };
+/* The lock that whoever writes flips holds, and what its record says: {"holder": the author of those writes}. */
+#define CFG_FLIP_LOCK_NAME "flips"
 static inline bool cfg_kind_is_public(enum cfg_kind k)
 {
     return k <= CFG_KIND_DEPLOYMENT;
@@ -81,6 +83,8 @@ cJSON *cfg_object_tree(const struct cfg_object *o);
 /* The envelope without the members that every envelope has: {"document","extends"}, a flag's
  * {"enabled","definition",…}, a deployment's record. What the digest covers. Returned-owned; NULL without memory. */
 cJSON *cfg_object_body(const struct cfg_object *o);
+/* When it was written, by its record: seconds since 1970; 0: it does not say, or there is no memory. */
+int64_t cfg_object_time(const struct cfg_object *o);
 /* Nesting that an envelope may have: a document at its limit, inside. */
 enum { CFG_ENVELOPE_DEPTH = CFG_LIMIT_DEPTH + 8 };
 
