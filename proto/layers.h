@@ -45,7 +45,7 @@ struct cfg_layers_options {
     void *arg;                                       /* handed to both */
     cJSON *failures;  /* NULL: the first failure ends resolving. Else an array: each failure is appended as {"path",
                          "layer","code","message","hint"}, and the value keeps its text */
-    size_t max_bytes; /* of the resolved document and of everything on the way to it; 0: 8 MiB */
+    size_t max_bytes; /* of the resolved document and of everything on the way to it; 0: 16 MiB */
 };
 
 /* Merges. *out is returned-owned (cfg_layers_free); layers and their documents are borrowed while it lives, `options`
@@ -64,15 +64,20 @@ CFG_MUST_CHECK int cfg_layers_document(cJSON **out, struct cfg_layers *l, struct
 CFG_MUST_CHECK int cfg_layers_resolve(cJSON **out, struct cfg_layers *l, struct cfg_error *err);
 /* One value, resolved, by its dotted path. Errors as above; CFG_E_UNKNOWN_KEY also when there is none. */
 CFG_MUST_CHECK int cfg_layers_get(cJSON **out, struct cfg_layers *l, const char *path, struct cfg_error *err);
+/* A text as if it stood at the top of the document (element: as cfg_interpolation_check). Numbers may be NaN or
+ * infinite here. *out is returned-owned. Errors as cfg_layers_resolve. */
+CFG_MUST_CHECK int cfg_layers_evaluate(cJSON **out, struct cfg_layers *l, const char *text, bool element,
+                                       struct cfg_error *err);
 /* Appends the paths of values that are "???" in the merged document to the array `paths`. CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_layers_missing(cJSON *paths, struct cfg_layers *l, struct cfg_error *err);
 /* Appends the paths whose values the last resolve kept as text because they depend on the environment. CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_layers_kept(cJSON *paths, struct cfg_layers *l, struct cfg_error *err);
 
-/* Why a value is what it is: {"path","layer","value","set":[{"layer","value"}, …],"resolved"?,"text"?}. "layer" is the
- * index of the layer that won (-1: none did alone, an object that several layers make up), "set" has one entry per
- * layer that says something at this path, lowest first, and "resolved" is there when "value" holds an interpolation.
- * *out is returned-owned. CFG_E_UNKNOWN_KEY with the near miss when no layer has the path. */
+/* Why a value is what it is: {"path","layer","value","set":[{"layer","name","value"}, …],"resolved" or "error"}.
+ * "layer" is the index of the layer that won (-1: none did alone, an object that several layers make up), "set" has one
+ * entry per layer that says something at this path, lowest first, and "resolved" (or, when that fails, "error") is
+ * there when "value" holds an interpolation. *out is returned-owned. CFG_E_UNKNOWN_KEY with the near miss when no layer
+ * has the path. */
 CFG_MUST_CHECK int cfg_layers_explain(cJSON **out, struct cfg_layers *l, const char *path, struct cfg_error *err);
 /* Calls fn for every leaf (scalar, array, empty object) of the merged document with the index of the layer that set it.
  * Stops when fn returns false. CFG_E_NOMEM. */
@@ -81,7 +86,8 @@ CFG_MUST_CHECK int cfg_layers_each_leaf(struct cfg_layers *l, cfg_layers_leaf_fn
 
 /* Does the text hold an interpolation? (It may still be a wrong one.) */
 bool cfg_is_interpolation(const char *text);
-/* Checks the syntax of a text that may hold interpolations, without resolving it. CFG_E_VALUE with the column. */
-CFG_MUST_CHECK int cfg_interpolation_check(const char *text, struct cfg_error *err);
+/* Checks the syntax of a text that may hold interpolations (element: of what stands between the commas of a resolver's
+ * arguments), without resolving it. CFG_E_VALUE with the column. */
+CFG_MUST_CHECK int cfg_interpolation_check(const char *text, bool element, struct cfg_error *err);
 
 #endif
