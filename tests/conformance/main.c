@@ -21,6 +21,7 @@ static const struct suite suites[] = {
     {"flagd", ".feature", cfg_suite_flagd},        {"json-parsing", ".json", cfg_suite_json_parsing},
     {"json-patch", ".json", cfg_suite_json_patch}, {"hydra", ".jsonl", cfg_suite_hydra},
     {"jsonlogic", ".json", cfg_suite_jsonlogic},   {"json-schema", ".json", cfg_suite_json_schema},
+    {"omegaconf", ".jsonl", cfg_suite_omegaconf},
 };
 
 enum { N_SUITES = sizeof suites / sizeof suites[0], PATH_BYTES = 4096, EXIT_NO_DATA = 77 };

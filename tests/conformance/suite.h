@@ -36,6 +36,7 @@ void cfg_suite_json_parsing(struct cfg_suite_run *run, struct cfg_slice content)
 void cfg_suite_json_patch(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_json_schema(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_hydra(struct cfg_suite_run *run, struct cfg_slice content);
+void cfg_suite_omegaconf(struct cfg_suite_run *run, struct cfg_slice content);
 void cfg_suite_jsonlogic(struct cfg_suite_run *run, struct cfg_slice content);
 
 #endif
