@@ -44,6 +44,11 @@ const char *cfg_api_rev(const struct cfg_app *app, uint64_t revision, char out[C
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief);
 /* {"version","digest","author","message","time","parent","deleted","revision"}. */
 cJSON *cfg_api_version(struct cfg_app *app, const struct cfg_object *o);
+/* Adds "required_by": the flags that name this one as a prerequisite, as the replica shows them now. What has no memory
+ * is missing. */
+void cfg_api_add_required_by(const struct cfg_app *app, cJSON *out, const struct cfg_object *flag);
+/* Adds "used_by": by evaluator, the flags that refer to it themselves. */
+void cfg_api_add_used_by(const struct cfg_app *app, cJSON *out, const struct cfg_object *evaluators);
 /* Answers with a body that may be NULL for want of memory. */
 void cfg_api_reply(struct cfg_call *c, int status, cJSON *body);
 

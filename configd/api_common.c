@@ -297,7 +297,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
         cJSON_Delete(out);
         return NULL;
     }
-    bool is_deployment = o->id.kind == CFG_KIND_DEPLOYMENT;
+    bool is_deployment = o->id.kind == CFG_KIND_DEPLOYMENT,
+         is_head = !o->deleted && cfg_store_get(app->store, &o->id) == o;
     if (o->deleted && !is_deployment && !brief) /* a tombstone has no content: that shows */
         (void)cJSON_AddNullToObject(out, content_of(o->id.kind));
     (void)cJSON_AddStringToObject(out, is_deployment ? "name" : "namespace", o->id.ns);
@@ -311,8 +312,12 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
         else
             (void)cJSON_AddItemToObject(out, "value", flag_value(app, o, tree));
         move_members(out, tree, cfg_flag_envelope_members, brief ? 2 : SIZE_MAX);
+        if (is_head && !brief)
+            cfg_api_add_required_by(app, out, o);
     } else if (o->id.kind == CFG_KIND_EVALUATORS) {
         move_members(out, tree, evaluators, brief ? 1 : 2);
+        if (is_head && !brief)
+            cfg_api_add_used_by(app, out, o);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
         add_releases(app, out);

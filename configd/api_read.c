@@ -2,7 +2,6 @@
 #include "configd/api.h"
 
 #include "configd/http_auth.h"
-#include "flags/flag.h"
 #include "proto/patch.h"
 
 #include <stdio.h>
@@ -139,34 +138,6 @@ void cfg_api_list_flags(struct cfg_app *app, struct cfg_call *c)
 void cfg_api_list_deployments(struct cfg_app *app, struct cfg_call *c)
 {
     list_objects(app, c, CFG_KIND_DEPLOYMENT);
-}
-
-static bool add_flagd(struct cfg_object *o, void *flags)
-{
-    cJSON *tree = o->deleted ? NULL : cfg_object_tree(o);
-    cJSON *definition = tree ? cfg_flag_export(tree) : NULL;
-    if (definition)
-        (void)cJSON_AddItemToObject(flags, o->id.name, definition); /* without memory it is missing */
-    cJSON_Delete(tree);
-    return true;
-}
-
-/* The flags of a namespace as flagd reads them. An unknown namespace has none, unless nothing at all is called so. */
-void cfg_api_flagd(struct cfg_app *app, struct cfg_call *c)
-{
-    struct cfg_error err;
-    struct cfg_object_id id;
-    if (!cfg_api_at(app, c))
-        return;
-    if (cfg_api_id(&id, CFG_KIND_CONFIG, c, &err) != 0) {
-        cfg_call_fail(c, &err, NULL);
-        return;
-    }
-    cJSON *body = cJSON_CreateObject();
-    cJSON *flags = cJSON_AddObjectToObject(body, "flags");
-    if (flags)
-        cfg_store_each(app->store, CFG_KIND_FLAG, id.ns, add_flagd, flags);
-    cfg_api_reply(c, 200, body);
 }
 
 /* --- histories --- */
