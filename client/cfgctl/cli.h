@@ -56,7 +56,10 @@
     X(FIRST, "first", 0, NULL, NULL, "put the rule before all others")                                               \
     X(LIST, "list", 0, NULL, NULL, "show the rules and their numbers")                                               \
     X(REMOVE, "remove", 0, "WHICH", NULL, "take this one away")                                                      \
-    X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")
+    X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")                                                        \
+    X(PRUNE, "prune", 0, NULL, NULL, "delete what the file does not have")                                           \
+    X(YES, "yes", 'y', NULL, NULL, "do not ask")                                                                     \
+    X(NON_ATOMIC, "non-atomic", 0, NULL, NULL, "in several transactions, when one cannot hold it")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,

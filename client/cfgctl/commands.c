@@ -115,6 +115,30 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag override experiment/ab.flag on sampling.temperature=0.9\n"
      "cfgctl flag override experiment/ab.flag on --remove sampling.temperature",
      CLI_EDITS | CLI_BIT(REMOVE) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_override},
+    {"flag segment", NULL, "set NS/NAME CONDITION | list NS | get NS/NAME | delete NS/NAME",
+     "conditions with a name, shared by the flags of a namespace",
+     "cfgctl flag segment set experiment/staff 'team in [infra, research]'\n"
+     "cfgctl flag target experiment/ab.flag --if 'segment staff' --serve on --first\n"
+     "cfgctl flag segment list experiment",
+     CLI_WRITES | CLI_BIT(IF) | CLI_BIT(RULE), 2, 3, cmd_flag_segment},
+    {"flag explain", NULL, "NS/NAME | --file F --flag NAME", "what decides a flag's answer, step by step",
+     "cfgctl flag explain experiment/ab.flag --context '{\"user\": {\"id\": \"u-1\"}}'\n"
+     "cfgctl flag explain --file flags.json --flag ab --context @user.json -o json",
+     CLI_BIT(FILE) | CLI_BIT(FLAG) | CLI_BIT(TYPE) | CLI_BIT(DEFAULT) | CLI_BIT(CONTEXT) | CLI_BIT(AT), 0, 1,
+     cmd_flag_explain},
+    {"flag import", NULL, "FILE NS", "make a namespace's flags those of a flagd file; shows the difference and asks",
+     "cfgctl flag import flags.json experiment --dry-run\n"
+     "cfgctl flag import flags.yaml experiment --prune --yes -m 'from git'",
+     CLI_WRITES | CLI_BIT(PRUNE) | CLI_BIT(YES) | CLI_BIT(NON_ATOMIC), 2, 2, cmd_flag_import},
+    {"flag export", NULL, "NS", "a namespace's flags as a flagd file; says what flagd cannot express",
+     "cfgctl flag export experiment > flags.json\n"
+     "cfgctl flag export experiment -o yaml",
+     0, 1, 1, cmd_flag_export},
+    {"flag history", NULL, "NS/NAME", "who changed a flag, when and why",
+     "cfgctl flag history experiment/ab.flag --limit 5", CLI_BIT(LIMIT), 1, 1, cmd_flag_history},
+    {"flag rollback", NULL, "NS/NAME", "make an earlier version of a flag the newest again",
+     "cfgctl flag rollback experiment/ab.flag --to 3 -m 'worse answers'", CLI_EDITS | CLI_BIT(TO), 1, 1,
+     cmd_flag_rollback},
     {"flag eval", NULL, "NS/NAME | --file F --flag NAME | --batch", "ask a flag, as an application would",
      "cfgctl flag eval experiment/ab.flag --context '{\"targetingKey\": \"u-1\"}'\n"
      "cfgctl flag eval --file flags.json --flag ab --type bool --default false --context @user.json -o json\n"
@@ -138,10 +162,10 @@ const struct cli_command cli_commands[] = {
      "cfgctl token create --subject alice --role writer --namespaces 'chat,train-*'\n"
      "cfgctl token create --subject blue-workers --role worker --deployment chat-blue",
      CLI_BIT(SUBJECT) | CLI_BIT(ROLE) | CLI_BIT(NAMESPACES) | CLI_BIT(DEPLOYMENT), 0, 0, cmd_token_create},
-    {"completion", NULL, "bash|zsh|fish", "print a completion script for a shell",
+    {"completion", NULL, "bash|zsh|fish | names KIND…", "print a completion script for a shell, or the names it offers",
      "source <(cfgctl completion bash)\n"
      "cfgctl completion fish > ~/.config/fish/completions/cfgctl.fish",
-     0, 1, 1, cmd_completion},
+     0, 1, 4, cmd_completion},
     {"help", NULL, "[COMMAND… | exit-codes]", "show help",
      "cfgctl help set\n"
      "cfgctl help exit-codes",

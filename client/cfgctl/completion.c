@@ -1,8 +1,22 @@
-/* Shell completion, from the two tables. The scripts know words only; they never ask a server. */
+/* Shell completion, from the two tables. Names of what there is come from the server, by `completion names`, which
+ * gives up soon and never complains. */
 #include "client/cfgctl/commands.h"
 
 #include <stdio.h>
 #include <string.h>
+
+enum { NAMES_MS = 700 };
+
+/* The kinds of names that a command's arguments are of, for `completion names`: read off its synopsis. */
+static const char *kinds_of(const struct cli_command *cmd)
+{
+    const char *s = cmd->synopsis;
+    if (strstr(s, "DEPLOYMENT") || (strncmp(cmd->name, "deployment ", 11) == 0 && strncmp(s, "NAME", 4) == 0))
+        return "deployment";
+    if (strstr(s, "NS/FLAG") || strstr(s, "NS/KEY"))
+        return "namespace flag";
+    return strstr(s, "NS/NAME") ? "flag" : strstr(s, "NS") ? "namespace" : "";
+}
 
 static void print_words(const char *prefix, uint64_t set)
 {
@@ -57,7 +71,7 @@ static void bash_choices(void)
 
 static void print_bash(void)
 {
-    (void)puts("_cfgctl() {\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\n"
+    (void)puts("_cfgctl() {\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words= kinds=\n"
                "    case $prev in");
     bash_choices();
     (void)puts("        --file|-f|--ca|backup|restore) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n    esac");
@@ -77,9 +91,13 @@ static void print_bash(void)
             (void)printf("|\"%s%s\"%s", cli_commands[i].alias, space ? space : " ", space ? "" : "*");
         (void)fputs(") words=\"$words", stdout);
         print_words(" ", CLI_GENERAL | cli_commands[i].options);
-        (void)puts("\" ;;");
+        (void)printf("\" kinds=\"%s\" ;;\n", kinds_of(&cli_commands[i]));
     }
-    (void)puts("    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _cfgctl "
+    (void)puts("    esac\n    case $prev in --config|--flags|--namespaces) kinds=namespace ;; --deployment) "
+               "kinds=deployment ;; "
+               "esac\n    if [ -n \"$kinds\" ] && [ \"${cur#-}\" = \"$cur\" ]; then\n        words=\"$words "
+               "$(\"${COMP_WORDS[0]}\" completion names $kinds 2>/dev/null)\"\n    fi\n    COMPREPLY=($(compgen -W "
+               "\"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _cfgctl "
                "cfgctl");
 }
 
@@ -104,6 +122,14 @@ static void print_fish(void)
 {
     each_first_word(fish_word);
     each_first_word(fish_second_words);
+    for (size_t i = 0; i < cli_n_commands; i++) {
+        const char *name = cli_commands[i].name, *space = strchr(name, ' '), *kinds = kinds_of(&cli_commands[i]);
+        if (kinds[0] == '\0')
+            continue;
+        (void)printf("complete -c cfgctl -f -n '__fish_seen_subcommand_from %.*s", (int)strcspn(name, " "), name);
+        (void)printf(space ? "; and __fish_seen_subcommand_from %s'" : "%s'", space ? space + 1 : "");
+        (void)printf(" -a '(cfgctl completion names %s 2>/dev/null)'\n", kinds);
+    }
     (void)puts("complete -c cfgctl -f -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'");
     for (int i = 0; i < OPT_COUNT; i++) {
         const struct cli_option *o = &cli_options[i];
@@ -122,9 +148,61 @@ static void print_fish(void)
     }
 }
 
+/* --- names --- */
+
+/* One try, briefly: who presses tab does not want to wait, nor to read an error. */
+static cJSON *ask_quickly(struct cli *c, const char *path)
+{
+    struct cfg_client *client;
+    struct cfg_response reply = {0};
+    const struct cfg_request r = {.method = "GET", .path = path};
+    cJSON *v = NULL;
+    if (cli_client(c, NAMES_MS, &client, NULL) == 0 && cfg_client_call(client, &r, &reply, NULL, NULL) == 0 &&
+        cfg_json_parse(&v, (struct cfg_slice){reply.body, reply.body_len}, 2 * 64, NULL) != 0)
+        v = NULL;
+    cfg_response_finish(&reply);
+    return v;
+}
+
+static void print_names(struct cli *c, const char *kind)
+{
+    bool flag = strcmp(kind, "flag") == 0, namespaces = strcmp(kind, "namespace") == 0;
+    cJSON *reply = ask_quickly(c, flag ? "/v1/flags" : namespaces ? "/v1/config" : "/v1/deployments");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cfg_json_get(reply, "items"))
+    {
+        struct cfg_buf line;
+        cfg_buf_init(&line, 4096);
+        if (flag)
+            cfg_buf_printf(&line, "%s/", cfg_json_get_str(item, "namespace", ""));
+        cli_put_text(&line, cfg_json_get_str(item, flag || !namespaces ? "name" : "namespace", ""));
+        cfg_buf_putc(&line, '\n');
+        cli_print(&line);
+    }
+    cJSON_Delete(reply);
+}
+
+static int complete_names(struct cli *c, struct cfg_error *err)
+{
+    for (int i = 1; i < c->n_args; i++) {
+        if (strcmp(c->args[i], "namespace") != 0 && strcmp(c->args[i], "flag") != 0 &&
+            strcmp(c->args[i], "deployment") != 0) {
+            (void)cfg_fail(err, CFG_E_INVALID, "no names of kind '%.60s'", c->args[i]);
+            cfg_error_set_hint(err, "namespace, flag, deployment");
+            return CFG_E_INVALID;
+        }
+        print_names(c, c->args[i]);
+    }
+    return 0;
+}
+
 int cmd_completion(struct cli *c, struct cfg_error *err)
 {
     const char *shell = c->args[0];
+    if (strcmp(shell, "names") == 0)
+        return complete_names(c, err);
+    if (c->n_args > 1)
+        return cfg_fail(err, CFG_E_INVALID, "one shell at a time");
     if (strcmp(shell, "bash") == 0) {
         print_bash();
     } else if (strcmp(shell, "zsh") == 0) {

@@ -4,6 +4,7 @@
 #include "client/cfgctl/wait.h"
 #include "client/url.h"
 #include "proto/path.h"
+#include "proto/yaml.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +31,37 @@ int flag_fetch_space(struct cli *c, const char *ns, cJSON **out, struct cfg_erro
     return rc;
 }
 
+int flag_fetch_shared(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err)
+{
+    struct cfg_buf path;
+    cfg_buf_init(&path, 512);
+    cfg_url_format(&path, "/v1/evaluators/*", ns);
+    int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, out, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    if (rc == CFG_E_NOT_FOUND) {
+        *out = cJSON_CreateObject();
+        bool good = cJSON_AddObjectToObject(*out, "evaluators") && cJSON_AddObjectToObject(*out, "metadata") &&
+                    cJSON_AddNumberToObject(*out, "version", 0);
+        rc = good ? 0 : cli_no_memory(err);
+    }
+    return rc;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 int flag_read_file(cJSON **out, const char *name, struct cfg_error *err)
 {
     struct cfg_buf text;
     cfg_buf_init(&text, FILE_MAX);
     int rc = read_file(&text, name, err);
     if (rc == 0) {
-        rc = cfg_json_parse_lenient(out, cfg_buf_slice(&text), FILE_DEPTH, err);
+        bool yaml = ends_with(name, ".yaml") || ends_with(name, ".yml");
+        rc = yaml ? cfg_yaml_parse(out, cfg_buf_slice(&text), NULL, NULL, err)
+                  : cfg_json_parse_lenient(out, cfg_buf_slice(&text), FILE_DEPTH, err);
         if (rc != 0)
             (void)cfg_error_wrap(err, "%.100s", strcmp(name, "-") == 0 ? "standard input" : name);
     }

@@ -9,7 +9,10 @@
 /* The flags of a namespace as they are kept, {"namespace","revision","flags":{NAME:{envelope, "version"}},"evaluators",
  * "metadata"}. Returned-owned. */
 CFG_MUST_CHECK int flag_fetch_space(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err);
-/* A file of JSON; "-" is standard input. What other programs write is taken too. */
+/* Its shared rules and metadata, {"evaluators","metadata","version"}: version 0 and empty when there are none. */
+CFG_MUST_CHECK int flag_fetch_shared(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err);
+/* A file of JSON, or of YAML by its name; "-" is standard input. Of JSON, what other programs write is taken
+ * too. */
 CFG_MUST_CHECK int flag_read_file(cJSON **out, const char *name, struct cfg_error *err);
 
 /* One flag among its kind, ready to be asked. */

@@ -3,22 +3,20 @@
 
 #include "client/cfgctl/cli.h"
 #include "client/cfgctl/flag_expr.h"
+#include "flags/flag.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { TEXT_MAX = 1 << 24, DIFF_LINES = 2000 };
 
-static const char *const MEMBERS[] = {"enabled", "off_variant", "hash_version", "prerequisites",
-                                      "group",   "holdouts",    "definition",   "overrides"};
-
 cJSON *flag_envelope_of(const cJSON *reply)
 {
     cJSON *out = cJSON_CreateObject();
-    for (size_t i = 0; out && i < sizeof MEMBERS / sizeof MEMBERS[0]; i++) {
-        const cJSON *v = cfg_json_get(reply, MEMBERS[i]);
+    for (size_t i = 0; out && cfg_flag_envelope_members[i]; i++) {
+        const cJSON *v = cfg_json_get(reply, cfg_flag_envelope_members[i]);
         cJSON *copy = v && !cJSON_IsNull(v) ? cJSON_Duplicate(v, true) : NULL;
-        if (v == NULL || cJSON_IsNull(v) || cfg_json_set(out, MEMBERS[i], copy) == 0)
+        if (v == NULL || cJSON_IsNull(v) || cfg_json_set(out, cfg_flag_envelope_members[i], copy) == 0)
             continue;
         cJSON_Delete(out);
         return NULL;

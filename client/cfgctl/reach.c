@@ -83,6 +83,8 @@ static void put_flag_parts(struct cfg_buf *out, const cJSON *result)
                  {"group", "the group"},
                  {"holdouts", "holdouts"},
                  {"overrides", "overrides"},
+                 {"evaluators", "segments"},
+                 {"metadata", "metadata"},
                  {"", "other parts"}};
     unsigned seen = 0;
     const cJSON *change;
@@ -117,6 +119,36 @@ static void put_flag(struct cfg_buf *out, const cJSON *result)
     }
 }
 
+/* What people set in a deployment; what follows from it (digests, how an arm follows) is left to -o json. */
+static void put_deployment(struct cfg_buf *out, const cJSON *result)
+{
+    static const char release[] = "arms.base.release.", *const silent[] = {"arms.base.follows", "pin_digest"};
+    const cJSON *change;
+    const char *lead = "";
+    cJSON_ArrayForEach(change, cfg_json_get(result, "changes"))
+    {
+        const char *path = cfg_json_get_str(change, "path", "?"), *op = cfg_json_get_str(change, "op", "");
+        const cJSON *from = cfg_json_get(change, "from"), *to = cfg_json_get(change, "to");
+        bool flag = strncmp(path, "flags", 5) == 0 && (path[5] == '[' || path[5] == '\0');
+        if (strcmp(path, silent[0]) == 0 || strcmp(path, silent[1]) == 0 ||
+            (strcmp(path, "arms.base.release") == 0 && strcmp(op, "replace") != 0))
+            continue;
+        cfg_buf_puts(out, lead);
+        lead = ", ";
+        if (strncmp(path, release, sizeof release - 1) == 0 && cJSON_IsNumber(from) && cJSON_IsNumber(to)) {
+            cli_put_text(out, path + sizeof release - 1);
+            cfg_buf_printf(out, " v%.0f → v%.0f", from->valuedouble, to->valuedouble);
+        } else if (flag) {
+            cfg_buf_puts(out, to ? "sees the flags of " : "no longer sees the flags of ");
+            cli_put_value(out, to ? to : from);
+        } else {
+            reach_put_change(out, change);
+        }
+    }
+    if (lead[0] == '\0')
+        cfg_buf_puts(out, "changed");
+}
+
 static void put_what(struct cfg_buf *out, const cJSON *result)
 {
     const char *kind = cfg_json_get_str(result, "kind", "");
@@ -126,8 +158,12 @@ static void put_what(struct cfg_buf *out, const cJSON *result)
         put_flag(out, result);
     else if (cfg_json_get_bool(result, "deleted", false))
         cfg_buf_puts(out, "deleted");
+    else if (strcmp(kind, "evaluators") == 0)
+        put_flag_parts(out, result);
     else if (cfg_json_get_bool(result, "created", false) && strcmp(kind, "deployment") == 0)
         cfg_buf_puts(out, "created");
+    else if (strcmp(kind, "deployment") == 0)
+        put_deployment(out, result);
     else if (cfg_json_get_bool(result, "created", false)) {
         cfg_buf_puts(out, "created with ");
         put_changes(out, result);
@@ -190,10 +226,11 @@ static void put_kept(struct cfg_buf *out, const cJSON *result)
 static void put_nobody(struct cfg_buf *warnings, const cJSON *result)
 {
     const char *ns = cfg_json_get_str(result, "namespace", "?");
-    bool flag = strcmp(cfg_json_get_str(result, "kind", ""), "flag") == 0;
+    const char *kind = cfg_json_get_str(result, "kind", "");
+    bool one = strcmp(kind, "flag") == 0, flag = one || strcmp(kind, "evaluators") == 0;
     if (cJSON_GetArraySize(cfg_json_get(cfg_json_get(result, "reach"), "deployments")) > 0)
         cfg_buf_printf(warnings, "warning: no worker reads %s now\n",
-                       flag ? cfg_json_get_str(result, "name", "?") : "what was changed");
+                       one ? cfg_json_get_str(result, "name", "?") : "what was changed");
     else if (flag)
         cfg_buf_printf(warnings,
                        "warning: no deployment sees the flags of %s; next: cfgctl deployment update NAME --flags %s\n",
