@@ -1,5 +1,5 @@
 /* Time flips, decided on a virtual clock: each instant is told once, whoever holds the lock. */
-#include "configd/flip_decide.h"
+#include "configd/flip_internal.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -92,6 +92,71 @@ Test(flip, what_a_replica_does)
     s = (struct cfg_flip_state){.may_write = true, .leased = true, .lock = CFG_FLIP_LOCK_FREE};
     cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_LOCK, "a lease whose lock is gone");
     cfg_flip_plan_finish(&p);
+}
+
+/* --- from the store to the plan --- */
+
+static struct cfg_store *store;
+
+static void store_put(uint64_t revision, const char *key, const char *value)
+{
+    const struct cfg_replica_sink *sink = cfg_store_sink(store);
+    const struct cfg_etcd_event ev = {
+        .kv = {.key = cfg_slice_str(key), .value = cfg_slice_str(value), .mod_revision = (int64_t)revision}};
+    sink->batch(sink->arg, revision, &ev, 1);
+    cr_assert_eq(cfg_store_rejected(store, NULL), 0);
+}
+
+#define RECORD(time, rest) "{\"version\":1,\"digest\":\"\",\"time\":\"" time "\"," rest "}"
+#define TARGETING(rule) \
+    "\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":1},\"targeting\":{\"if\":[" rule ",\"on\"]}}"
+#define SINCE(at) "{\">=\":[{\"var\":\"$flagd.timestamp\"}," #at "]}"
+
+Test(flip, the_store_is_read_into_a_plan)
+{
+    struct cfg_flip_plan p = {0};
+    cr_assert_eq(cfg_store_new(&store, NULL), 0);
+    /* 1767225600 is 2026-01-01T00:00:00Z. */
+    store_put(2, "live/flag/a/old", RECORD("2025-12-01T00:00:00Z", TARGETING(SINCE(1764000000))));
+    store_put(3, "live/flag/a/plain", RECORD("2026-01-01T00:00:00.5Z", TARGETING("true")));
+    cfg_flips_plan_all(&p, store, 1767225700);
+    cr_assert_eq(p.n, 1);
+    cr_assert_eq(cfg_flip_plan_next(&p), CFG_FLAG_NEVER, "it flipped before it was written");
+    /* A flag that requires another and is in a group is planned all the same; so is one that refers to a rule. */
+    store_put(
+        4, "live/flag/a/new",
+        RECORD("2026-01-01T00:00:10Z",
+               "\"prerequisites\":{\"old\":\"on\"},\"group\":{\"name\":\"g\",\"to\":5}," TARGETING(SINCE(1767225620))));
+    cfg_flips_plan_all(&p, store, 1767225700);
+    cr_assert_eq(cfg_flip_plan_next(&p), 1767225620, "due, and not told");
+    store_put(5, "live/flip/a", RECORD("2026-01-01T00:00:21Z", "\"at\":1767225620,\"flags\":[\"new\"]"));
+    cfg_flips_plan_all(&p, store, 1767225700);
+    cr_assert_eq(cfg_flip_plan_next(&p), CFG_FLAG_NEVER);
+    store_put(6, "live/evaluators/b",
+              RECORD("2026-01-01T00:00:10Z", "\"evaluators\":{\"s\":" SINCE(1767300000) "},\"metadata\":{}"));
+    store_put(7, "live/flag/b/f", RECORD("2026-01-01T00:00:10Z", TARGETING("{\"$ref\":\"s\"}")));
+    cfg_flips_plan_all(&p, store, 1767225700);
+    cr_assert_eq(cfg_flip_plan_next(&p), 1767300000);
+    cfg_flip_plan_finish(&p);
+    cfg_store_free(store);
+}
+
+/* A writer whose clock is an hour fast must not hide what flips in that hour from those who were there. */
+Test(flip, a_fast_clock_hides_nothing)
+{
+    struct cfg_flip_plan p = {0};
+    cr_assert_eq(cfg_store_new(&store, NULL), 0);
+    store_put(2, "live/flag/a/f", RECORD("2026-01-01T01:00:00Z", TARGETING(SINCE(1767225700))));
+    struct cfg_object *o = cfg_store_find(store, CFG_KIND_FLAG, "a", "f");
+    const struct cfg_store_change change = {.after = o};
+    cfg_flips_plan_changes(&p, store, &change, 1, 1767225600);
+    cr_assert_eq(cfg_flip_plan_next(&p), 1767225700);
+    store_put(3, "live/flip/a", RECORD("2026-01-01T00:02:00Z", "\"at\":1767225700,\"flags\":[\"f\"]"));
+    const struct cfg_store_change flip = {.after = cfg_store_find(store, CFG_KIND_FLIP, "a", NULL)};
+    cfg_flips_plan_changes(&p, store, &flip, 1, 1767225800);
+    cr_assert_eq(cfg_flip_plan_next(&p), CFG_FLAG_NEVER);
+    cfg_flip_plan_finish(&p);
+    cfg_store_free(store);
 }
 
 /* Two replicas, a lock that changes hands or is nobody's, records that one of them sees late: the records cover every

@@ -266,6 +266,24 @@ Test(hub, a_raised_epoch_gives_everyone_the_whole_view)
     sub_finish(&same);
 }
 
+Test(hub, what_flags_share_is_an_input_and_a_flip_moves_the_revision)
+{
+    struct sub s;
+    struct cfg_topic *t;
+    struct cfg_error err;
+    join(&s, nothing, NULL);
+    (void)fixture_put(&f, CFG_KIND_EVALUATORS, "experiment", "", 1, "{\"evaluators\":{\"e\":true},\"metadata\":{}}");
+    expect(&s, 1, "patch", f.revision);
+    (void)fixture_put(&f, CFG_KIND_EVALUATORS, "elsewhere", "", 1, "{\"evaluators\":{},\"metadata\":{}}");
+    cr_assert_eq(s.n, 2u);
+    (void)fixture_put(&f, CFG_KIND_FLIP, "experiment", "", 1, "{\"at\":1800000000,\"flags\":[\"ab.flag\"]}");
+    cr_assert_eq(cfg_hub_topic(&t, f.hub, "blue", "base", &err), 0);
+    cr_assert_eq(cfg_topic_rev(t).revision, f.revision, "though the view is the same");
+    cr_assert_eq(cfg_store_flag_revision(f.store, "experiment"), f.revision);
+    cr_assert_eq(cfg_store_flag_revision(f.store, "nowhere"), 0);
+    sub_finish(&s);
+}
+
 Test(hub, flags_and_deployment_are_inputs)
 {
     struct sub s;
