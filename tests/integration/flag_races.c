@@ -33,21 +33,20 @@ TestSuite(flag_races, .init = start, .fini = stop, .timeout = 120);
 
 #define FLAG "\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true,\"off\":false},\"defaultVariant\":\"on\"}"
 
-/* %d in a text is the round. */
+/* %d in a text is the round. Returned-owned. */
 static char *at_round(const char *text, int round)
 {
-    char number[16], *out = malloc(strlen(text) * 4 + 64), *to = out;
-    (void)snprintf(number, sizeof number, "%d", round);
-    for (const char *p = text; *p; p++) {
-        if (p[0] == '%' && p[1] == 'd') {
-            to += sprintf(to, "%s", number);
-            p++;
-        } else {
-            *to++ = *p;
-        }
+    struct cfg_buf out;
+    cfg_buf_init(&out, 65536);
+    for (const char *mark; (mark = strstr(text, "%d")) != NULL; text = mark + 2) {
+        cfg_buf_put(&out, text, (size_t)(mark - text));
+        cfg_buf_printf(&out, "%d", round);
     }
-    *to = '\0';
-    return out;
+    cfg_buf_puts(&out, text);
+    char *bytes = cfg_buf_steal(&out);
+    cfg_buf_finish(&out);
+    cr_assert_not_null(bytes);
+    return bytes;
 }
 
 static bool shows(void *arg)
