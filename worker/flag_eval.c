@@ -58,6 +58,26 @@ static struct cfg_flag_context engine_context(const struct cfg_view_flags *f, co
 
 /* --- evaluating --- */
 
+static void note_missing_key(void *arg, const struct cfg_flag_note *n)
+{
+    if (n->kind == CFG_NOTE_UNNAMED && n->name.len == sizeof TARGETING_KEY - 1 &&
+        memcmp(n->name.ptr, TARGETING_KEY, sizeof TARGETING_KEY - 1) == 0) {
+        *(bool *)arg = true;
+    }
+}
+
+/* False when the answer would be another with a targeting key, as configd's OFREP has it. Who has given one is not
+ * held up by the question. */
+static inline bool ask(struct cfg_flag_result *out, const struct cfg_flag_program *p, enum cfg_flag_type type,
+                       struct cfg_flag_context *c, const struct cfg_context *who)
+{
+    bool lacks = false;
+    const struct cfg_flag_explain explain = {note_missing_key, &lacks};
+    c->explain = who != NULL && who->unit != 0 ? NULL : &explain;
+    *out = cfg_flag_eval_with(p, type, c);
+    return !lacks;
+}
+
 static struct cfg_flag_answer fallback(const struct cfg_view *v, union cfg_value def, const char *error)
 {
     return (struct cfg_flag_answer){def, CFG_REASON_ERROR, NULL, error, v->revision};
@@ -114,8 +134,11 @@ static inline struct cfg_flag_answer evaluate(const struct cfg_view *v, const st
     if (u == NULL) {
         return fallback(v, def, "FLAG_NOT_FOUND");
     }
-    const struct cfg_flag_context c = engine_context(v->flags, context);
-    struct cfg_flag_result r = cfg_flag_eval_with(u->program, type, &c);
+    struct cfg_flag_context c = engine_context(v->flags, context);
+    struct cfg_flag_result r;
+    if (!ask(&r, u->program, type, &c, context)) {
+        return fallback(v, def, "TARGETING_KEY_MISSING");
+    }
     if (r.value == NULL) {
         return (struct cfg_flag_answer){def, r.reason, NULL, r.error, v->revision};
     }
@@ -193,11 +216,11 @@ static void decide(struct cfg_overlay *o, const struct cfg_view *v, const void *
     if (f == NULL || f->n_overriding == 0 || (who != NULL && who->bad)) {
         return;
     }
-    const struct cfg_flag_context c = engine_context(f, who);
+    struct cfg_flag_context c = engine_context(f, who);
     for (uint32_t i = 0; i < f->n_overriding; i++) {
         const struct flag_unit *u = f->overriding[i];
-        struct cfg_flag_result r = cfg_flag_eval_with(u->program, CFG_FLAG_ANY, &c);
-        if (r.variant == NULL) {
+        struct cfg_flag_result r;
+        if (!ask(&r, u->program, CFG_FLAG_ANY, &c, who) || r.variant == NULL) {
             continue;
         }
         const struct flag_use *use = use_of(u, r.variant);

@@ -127,6 +127,12 @@ Test(flags, contexts)
     const struct cfg_view *v = rig_step(&r);
     struct cfg_context c;
     unsigned on = 0;
+    struct cfg_flag_answer lost = cfg_flag_evaluate(v, ab, CFG_FLAG_BOOL, NULL, (union cfg_value){.b = true});
+    cr_assert_str_eq(lost.error, "TARGETING_KEY_MISSING");
+    cr_assert(lost.value.b && lost.variant == NULL);
+    cfg_context_init(&c, NULL);
+    cfg_context_string(&c, "plan", "gold");
+    cr_assert_null(cfg_flag_evaluate(v, ab, CFG_FLAG_BOOL, &c, none).error, "a rule before the split needs no key");
     cfg_context_init(&c, "u");
     cfg_context_string(&c, "plan", "gold");
     cfg_context_number(&c, "age", 42);

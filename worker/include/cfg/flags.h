@@ -68,7 +68,7 @@ struct cfg_flag_answer {
     enum cfg_flag_reason reason;
     const char *variant;  /* NULL: the default holds */
     const char *error;    /* OpenFeature's code, NULL without error: FLAG_NOT_FOUND, TYPE_MISMATCH, PARSE_ERROR,
-                             GENERAL, INVALID_CONTEXT */
+                             GENERAL, INVALID_CONTEXT, TARGETING_KEY_MISSING (where the answer depends on it) */
     const char *revision; /* the view's, "E-R" */
 };
 
