@@ -253,7 +253,7 @@ static void read_flag(struct reader *r, cJSON *steps, const char *name, unsigned
     const cJSON *flag = cfg_json_get(r->flags, name);
     if (flag == NULL || depth > DEPTH || !r->good)
         return;
-    if (peek(r, CFG_NOTE_KILLED)) {
+    if (!cfg_json_get_bool(flag, "enabled", true) && peek(r, CFG_NOTE_KILLED)) {
         r->at++;
         cfg_buf_puts(&r->text, "it is switched off");
         (void)add_step(r, steps, "off");

@@ -1,0 +1,210 @@
+"""Flags as an operator edits, tests and explains them, against a real etcd and a real configd."""
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+from cfgctl import Session, laboratory, own  # also finds the laboratory
+
+
+class Flags(Session):
+    def flag(self, name="ab.flag"):
+        return self.json("get", f"experiment/{name}")
+
+    def targeting(self):
+        return self.flag()["definition"].get("targeting")
+
+    def test_create(self):
+        out = self.ok("flag", "create", "experiment/ab.flag", "--description", "the new sampler")
+        self.assertIn("+ variant on: true\n", out)
+        self.assertIn("created flag ab.flag=off", out)
+        self.assertIn("next: cfgctl flag on experiment/ab.flag", out)
+        self.assertEqual(self.flag()["definition"]["metadata"], {"description": "the new sampler"})
+        self.ok("flag", "create", "experiment/mode", "--variants", "fast=0.2", "slow=0.9", "--default", "slow", "--off", "fast")
+        mode = self.flag("mode")
+        self.assertEqual((mode["definition"]["variants"], mode["definition"]["defaultVariant"], mode["off_variant"], mode["enabled"]),
+                         ({"fast": 0.2, "slow": 0.9}, "slow", "fast", True))
+        self.ok("flag", "create", "experiment/text", "--type", "string", "--variants", "a=1", "b=true", "--dry-run")
+        self.refused(3, "text", "flag", "get", "experiment/text")
+        self.refused(4, "already", "flag", "create", "experiment/mode")
+        self.refused(5, "variant", "flag", "create", "experiment/x", "--default", "onn")
+        self.refused(5, "type", "flag", "create", "experiment/x", "a=1", "b=text")
+        self.refused(2, "variants", "flag", "create", "experiment/x", "--type", "string")
+        self.refused(2, "address|NAMESPACE", "flag", "create", "x")
+        self.ok("set", "experiment/taken=1")
+        self.refused(4, "taken", "flag", "create", "experiment/taken")
+
+    def test_split(self):
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+        out = self.ok("flag", "split", "experiment/ab.flag", "on=10", "off=90", "--by", "user.id")
+        self.assertIn("+ serve on 10 %, off 90 % by user.id\nmoves 10 % of the units from off to on\n", out)
+        self.ok("flag", "target", "experiment/ab.flag", "--if", 'email ends_with "@x.com"', "--serve", "on")
+        out = self.ok("flag", "split", "experiment/ab.flag", "on=25%")
+        self.assertIn("- else serve on 10 %, off 90 % by user.id\n+ else serve on 25 %, off 75 % by user.id\n", out)
+        self.assertIn("raising on from 10 % to 25 % moves nobody out\n", out)
+        self.assertEqual(self.targeting(), {"if": [
+            {"ends_with": [{"var": "email"}, "@x.com"]}, "on",
+            {"fractional": [{"cat": [{"var": "$flagd.flagKey"}, {"var": "user.id"}]}, ["on", 25], ["off", 75]]}]})
+        before = self.flag()["version"]
+        out = self.ok("flag", "split", "experiment/ab.flag", "on=50%", "--dry-run")
+        self.assertIn("+ else serve on 50 %", out)
+        self.assertIn("dry run: experiment v", out)
+        self.assertEqual(self.flag()["version"], before)
+        self.assertIn("unchanged", self.ok("flag", "split", "experiment/ab.flag", "on=25%"))
+        self.assertEqual(self.json("flag", "split", "experiment/ab.flag", "on=26")["results"][0]["name"], "ab.flag")
+        self.refused(5, "onn", "flag", "split", "experiment/ab.flag", "onn=1", "off=2")
+        self.refused(2, "share", "flag", "split", "experiment/ab.flag", "on=x")
+        self.refused(5, "weights", "flag", "split", "experiment/ab.flag", "on=0", "off=0")
+        self.refused(3, "ab[.]flag", "flag", "split", "experiment/ab.flga", "on=1", "off=2")
+        self.refused(4, "version", "flag", "split", "experiment/ab.flag", "on=1", "off=2", "--if-version", "1")
+        self.ok("flag", "split", "experiment/ab.flag", "--clear")
+        self.assertEqual(len(self.targeting()["if"]), 2)
+
+    def test_nobody_leaves_when_a_share_grows(self):
+        """Not only said: asked of a thousand units before and after."""
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+
+        def served(percent):
+            self.ok("flag", "split", "experiment/ab.flag", f"on={percent}%", "--by", "user.id")
+            document = json.loads(self.ok("flag", "export", "experiment"))
+            lines = "".join(json.dumps({"flags": document, "flag": "ab.flag", "type": "bool", "default": False,
+                                        "context": {"user": {"id": f"u-{i}"}}}) + "\n" for i in range(1000))
+            return [json.loads(a)["value"] for a in self.ok("flag", "eval", "--batch", stdin=lines).splitlines()]
+
+        ten, more = served(10), served(25)
+        self.assertTrue(60 < sum(ten) < 140 and 190 < sum(more) < 310, (sum(ten), sum(more)))
+        self.assertFalse([i for i in range(1000) if ten[i] and not more[i]])
+
+    def test_rules(self):
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+        self.ok("flag", "segment", "set", "experiment/staff", "team in [infra, research]")
+        self.ok("flag", "target", "experiment/ab.flag", "--if", "segment staff", "--serve", "on")
+        self.ok("flag", "target", "experiment/ab.flag", "--if", "plan = pro and not (country in [de, fr])", "--serve", "on=50,off=50", "--first")
+        self.ok("flag", "target", "experiment/ab.flag", "--rule", '{"==": [{"var": "x"}, 1]}', "--serve", "off", "--before", "2")
+        self.assertEqual(self.ok("flag", "target", "experiment/ab.flag", "--list").splitlines(), [
+            'rule 1: if plan == "pro" and not country in ["de", "fr"] serve on 50 %, off 50 % by targetingKey',
+            "rule 2: if x == 1 serve off",
+            "rule 3: if segment staff serve on"])
+        self.refused(5, "ends_with", "flag", "target", "experiment/ab.flag", "--if", "email endswith x", "--serve", "on")
+        self.refused(5, "staff|stafff", "flag", "target", "experiment/ab.flag", "--if", "segment stafff", "--serve", "on")
+        self.refused(5, "operator|supported", "flag", "target", "experiment/ab.flag", "--rule", '{"nonsense": [1]}', "--serve", "on")
+        self.refused(5, "rule 9", "flag", "target", "experiment/ab.flag", "--remove", "9")
+        self.refused(2, "one thing", "flag", "target", "experiment/ab.flag", "--list", "--clear")
+        self.refused(4, "used by flag ab[.]flag", "flag", "segment", "delete", "experiment/staff")
+        self.assertIn('- if x == 1 serve off\n', self.ok("flag", "target", "experiment/ab.flag", "--remove", "2"))
+        self.ok("flag", "target", "experiment/ab.flag", "--clear")
+        self.assertIsNone(self.targeting())
+        self.assertIn("staff", self.ok("flag", "segment", "list", "experiment"))
+        self.refused(3, "staff", "flag", "segment", "get", "experiment/staf")
+        self.ok("flag", "segment", "delete", "experiment/staff")
+
+    def test_around_the_definition(self):
+        for name in ("a", "b", "c"):
+            self.ok("flag", "create", f"experiment/{name}", "--default", "on")
+        self.ok("flag", "require", "experiment/a", "b=on")
+        self.refused(5, "circle", "flag", "require", "experiment/b", "a=on")
+        self.refused(5, "there is no flag", "flag", "require", "experiment/a", "zzz=on")
+        self.ok("flag", "group", "experiment/a", "checkout=25%", "--by", "user.id")
+        self.ok("flag", "group", "experiment/b", "checkout=50%")
+        self.refused(5, "25 % is free", "flag", "group", "experiment/c", "checkout=30%")
+        groups = [(g["from"], g["to"], g["by"]) for g in (self.flag(n)["group"] for n in "ab")]
+        self.assertEqual(groups, [(0, 2500, "user.id"), (2500, 7500, "user.id")])
+        self.ok("flag", "holdout", "experiment/a", "q4=5%", "--by", "user.id")
+        self.ok("flag", "override", "experiment/a", "on", "sampling.temperature=0.9")
+        self.assertEqual(self.flag("a")["overrides"], {"on": {"sampling.temperature": 0.9}})
+        self.refused(5, "variant", "flag", "override", "experiment/a", "onn", "sampling.temperature=0.9")
+        out = self.run_cfgctl("flag", "export", "experiment")
+        self.assertIn("a: prerequisites: flagd has none", out.stderr)
+        self.assertEqual(set(json.loads(out.stdout)["flags"]), {"a", "b", "c"})
+        for what in (("require", "--remove", "b"), ("group", "--clear"), ("holdout", "--remove", "q4"), ("override", "--clear")):
+            self.ok("flag", what[0], "experiment/a", *what[1:])
+        self.assertFalse({"prerequisites", "group", "holdouts", "overrides"} & {k for k, v in self.flag("a").items() if v})
+
+    def test_explain_and_eval(self):
+        self.ok("flag", "create", "experiment/base", "--default", "off")
+        self.ok("flag", "target", "experiment/base", "--if", "user.id = ann", "--serve", "on")
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+        self.ok("flag", "require", "experiment/ab.flag", "base=on")
+        self.ok("flag", "target", "experiment/ab.flag", "--if", "plan = pro", "--serve", "on")
+        self.ok("flag", "split", "experiment/ab.flag", "on=0", "off=100", "--by", "user.id")
+        ann = '{"user": {"id": "ann"}, "plan": "pro"}'
+        out = self.ok("flag", "explain", "experiment/ab.flag", "--context", ann)
+        self.assertEqual(out.splitlines(), [
+            "experiment/ab.flag = true (variant on, TARGETING_MATCH)",
+            '├─ prerequisite base: serves on, "on" is required: holds',
+            '│  ├─ rule 1 holds: user.id == "ann" → on',
+            "│  └─ targeting names on",
+            '├─ rule 1 holds: plan == "pro" → on',
+            "└─ targeting names on"])
+        steps = self.json("flag", "explain", "experiment/ab.flag", "--context", '{"user": {"id": "ann"}}')["steps"]
+        self.assertEqual([s["step"] for s in steps], ["prerequisite", "rule", "else", "split", "variant"])
+        self.assertRegex(steps[3]["text"], r"bucket \d+ of 100 is off")
+        answer = self.json("flag", "eval", "experiment/ab.flag", "--type", "bool", "--default", "false", "--context", ann)
+        self.assertEqual(answer, {"value": True, "variant": "on", "reason": "TARGETING_MATCH", "errorCode": None})
+        served = self.configd.call("POST", "/ns/experiment/ofrep/v1/evaluate/flags/ab.flag", {"context": json.loads(ann)})
+        self.assertEqual((served["value"], served["variant"], served["reason"]), (True, "on", "TARGETING_MATCH"), "as the server answers")
+        answer = self.json("flag", "eval", "experiment/none", "--type", "string", "--default", "x")
+        self.assertEqual((answer["value"], answer["errorCode"]), ("x", "FLAG_NOT_FOUND"))
+        self.refused(3, "ab[.]flag", "flag", "explain", "experiment/ab.flg")
+        self.refused(2, "type", "flag", "eval", "experiment/ab.flag", "--type", "bool", "--default", "7")
+        self.refused(5, "context", "flag", "eval", "experiment/ab.flag", "--context", "{")
+
+    def test_files(self):
+        name = os.path.join(self.lab.dir, "flags.json")
+        on = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}
+        rule = {"if": [{"$ref": "staff"}, "off"]}
+        with open(name, "w") as f:
+            json.dump({"flags": {"one": dict(on, targeting=rule), "two": on}, "$evaluators": {"staff": {"==": [{"var": "x"}, 1]}}}, f)
+        self.assertEqual(self.json("flag", "eval", "--file", name, "--flag", "one", "--type", "bool", "--context", '{"x": 1}')["variant"], "off")
+        self.refused(5, "line 1", "flag", "import", "-", "experiment", stdin="{nonsense")
+        self.refused(5, "no flagd document", "flag", "import", "-", "experiment", stdin="{}")
+        self.refused(5, "experiment/bad|bad", "flag", "import", "-", "experiment", stdin='{"flags": {"good": %s, "bad": {"state": "ENABLED"}}}' % json.dumps(on))
+        self.assertIn("2 new, 1 changed", self.ok("flag", "import", name, "experiment", "--dry-run"))
+        self.refused(3, ".", "flag", "get", "experiment/one")
+        self.ok("flag", "import", name, "experiment", "-m", "from git")
+        self.assertEqual(self.json("flag", "history", "experiment/one")["items"][0]["message"], "from git")
+        self.assertEqual(self.flag("one")["revision"], self.flag("two")["revision"], "one transaction")
+        exported = json.loads(self.ok("flag", "export", "experiment"))
+        with open(name) as f:
+            self.assertEqual({k: v for k, v in exported.items() if k != "$schema"}, json.load(f))
+        self.assertIn("0 new, 0 changed, 0 gone, 2 as they are", self.ok("flag", "import", name, "experiment"))
+        self.ok("flag", "off", "experiment/two")
+        with open(name.replace(".json", ".yaml"), "w") as f:
+            f.write(self.ok("flag", "export", "experiment", "-o", "yaml").replace("  two:", "  three:", 1))
+        out = self.refused(2, "delete 1 flags", "flag", "import", name.replace(".json", ".yaml"), "experiment", "--prune").stdout
+        self.assertIn("- experiment/two\n", out)
+        self.ok("flag", "import", name.replace(".json", ".yaml"), "experiment", "--prune", "--yes")
+        self.assertEqual({f["name"] for f in self.json("flag", "list")["items"]}, {"one", "three"})
+        many = json.dumps({"flags": {f"f{i}": on for i in range(70)}})
+        self.refused(5, "non-atomic", "flag", "import", "-", "many", stdin=many)
+        self.ok("flag", "import", "-", "many", "--non-atomic", stdin=many)
+        self.assertEqual(len(self.json("flag", "list", "many")["flags"]), 70)
+        self.ok("flag", "rollback", "experiment/one", "--to", "1")
+        self.refused(2, "address|NAMESPACE", "flag", "history", "experiment")
+
+    def test_two_hands_at_once(self):
+        """An edit that was overtaken is made again on what the other one left."""
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+        hands = [subprocess.Popen([laboratory.CFGCTL, "flag", "target", "experiment/ab.flag", "--if", f"n = {i}", "--serve", "on", "--server",
+                                   self.configd.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(4)]
+        codes = [(h.communicate()[1], h.returncode) for h in hands]
+        done = sum(code == 0 for _, code in codes)
+        self.assertGreaterEqual(done, 1)
+        self.assertTrue(all(code in (0, 4) for _, code in codes), codes)
+        self.assertEqual(len(self.targeting()["if"]), 2 * done, "nobody's rule is lost")
+
+    def test_completion_offers_names(self):
+        self.ok("set", "chat/a=1", "experiment/ab.flag=on")
+        self.ok("deployment", "create", "blue", "--config", "chat")
+        self.assertEqual(self.ok("completion", "names", "namespace", "flag", "deployment").split(), ["chat", "experiment/ab.flag", "blue"])
+        self.assertEqual(self.ok("completion", "names", "flag", server=f"http://127.0.0.1:{laboratory.free_port()}"), "")
+        self.assertRegex(self.ok("deployment", "update", "blue", "--track", "hold"), r'^blue v2: track "head" → "hold"\n')
+        self.assertRegex(self.ok("deployment", "update", "blue", "--flags", "experiment"), r"^blue v3: sees the flags of experiment\n")
+
+
+if __name__ == "__main__":
+    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
+    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Flags) if wanted.search(t.id())))
+    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
