@@ -29,8 +29,24 @@ struct cfg_override {
 CFG_MUST_CHECK int cfg_override_parse(struct cfg_override *out, struct cfg_slice text, struct cfg_error *err);
 /* The same, but what follows the first `=` is the string value as it stands (`--string K=V`). UTF-8 is required. */
 CFG_MUST_CHECK int cfg_override_parse_text(struct cfg_override *out, struct cfg_slice text, struct cfg_error *err);
+/* A Hydra word, whose key stands alone (`optimizer.lr=1e-4`, `+trainer.epochs=5`, `~model.dropout`): the address is
+ * that key in namespace `ns` (copied; "" where there is none). Config groups and packages (`db/mysql`, `db@backup`) are
+ * CFG_E_ADDRESS with a hint. */
+CFG_MUST_CHECK int cfg_override_parse_word(struct cfg_override *out, const char *ns, struct cfg_slice text,
+                                           struct cfg_error *err);
 void cfg_override_finish(struct cfg_override *o);
 /* A value alone: true, 1e-4, [1,2], {a: 1}, null, 'quoted', "quoted", bare words. *out is returned-owned. */
 CFG_MUST_CHECK int cfg_value_parse(cJSON **out, struct cfg_slice text, struct cfg_error *err);
+
+/* What stands before the `=`, by Hydra's grammar alone: `key`, `group/option`, `key@package`, `a.b`, or nothing but
+ * `@package`. Slices are borrowed. */
+struct cfg_override_key {
+    enum cfg_override_mode mode;
+    struct cfg_slice key, package; /* package.ptr is NULL when no @ was given */
+    bool is_group;                 /* the key holds a slash */
+    size_t length;                 /* of all of it, the mode's characters included */
+};
+/* CFG_E_ADDRESS with the column. */
+CFG_MUST_CHECK int cfg_override_key_parse(struct cfg_override_key *out, struct cfg_slice text, struct cfg_error *err);
 
 #endif

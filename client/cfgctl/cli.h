@@ -59,7 +59,10 @@
     X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")                                                        \
     X(PRUNE, "prune", 0, NULL, NULL, "delete what the file does not have")                                           \
     X(YES, "yes", 'y', NULL, NULL, "do not ask")                                                                     \
-    X(NON_ATOMIC, "non-atomic", 0, NULL, NULL, "in several transactions, when one cannot hold it")
+    X(NON_ATOMIC, "non-atomic", 0, NULL, NULL, "in several transactions, when one cannot hold it")                   \
+    X(SET, "set", 0, "KEY=VALUE", NULL, "a layer above the files, in Hydra's words (repeatable)")                    \
+    X(EXPLAIN, "explain", 0, NULL, NULL, "show for each value which layer set it")                                   \
+    X(NO_RESOLVE, "no-resolve", 0, NULL, NULL, "merge only, leave interpolations as they stand")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,

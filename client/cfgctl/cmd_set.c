@@ -60,10 +60,13 @@ static int add_override(cJSON *changes, const struct cfg_override *o, bool chang
     return cli_no_memory(err);
 }
 
-static int add_text(const struct cli *c, cJSON *changes, const char *text, bool as_string, struct cfg_error *err)
+/* ns: where words belong whose key stands alone; NULL: each names its own. */
+static int add_text(const struct cli *c, cJSON *changes, const char *ns, const char *text, bool as_string,
+                    struct cfg_error *err)
 {
     struct cfg_override o = {.value = NULL};
     int rc = as_string ? cfg_override_parse_text(&o, cfg_slice_str(text), err)
+             : ns      ? cfg_override_parse_word(&o, ns, cfg_slice_str(text), err)
                        : cfg_override_parse(&o, cfg_slice_str(text), err);
     if (rc == CFG_E_VALUE)
         return cfg_error_wrap(err, "%.60s", text); /* its columns are counted in this word */
@@ -140,6 +143,13 @@ static int send(struct cli *c, cJSON *changes, int rc, struct cfg_error *err)
     return rc;
 }
 
+/* The namespace that stands before Hydra's words: `set train optimizer.lr=1e-4`. NULL when there is none. */
+static const char *leading_namespace(const struct cli *c)
+{
+    bool leads = c->n_args > 1 && strpbrk(c->args[0], "/=+~") == NULL;
+    return leads && cfg_check_name("namespace", cfg_slice_str(c->args[0]), NULL) == 0 ? c->args[0] : NULL;
+}
+
 int cmd_set(struct cli *c, struct cfg_error *err)
 {
     cJSON *changes = cJSON_CreateArray();
@@ -147,12 +157,13 @@ int cmd_set(struct cli *c, struct cfg_error *err)
         return cli_no_memory(err);
     if (cli_has(c, OPT_FILE))
         return send(c, changes, put_document(c, changes, err), err);
+    const char *ns = leading_namespace(c);
     int rc = 0;
-    for (int i = 0; rc == 0 && i < c->n_args; i++)
-        rc = add_text(c, changes, c->args[i], false, err);
+    for (int i = ns != NULL; rc == 0 && i < c->n_args; i++)
+        rc = add_text(c, changes, ns, c->args[i], false, err);
     for (size_t i = 0; rc == 0 && i < c->n_given; i++)
         if (c->given[i].id == OPT_STRING)
-            rc = add_text(c, changes, c->given[i].value, true, err);
+            rc = add_text(c, changes, NULL, c->given[i].value, true, err);
     if (rc == 0 && cJSON_GetArraySize(changes) == 0) {
         rc = cfg_fail(err, CFG_E_INVALID, "nothing to set");
         cfg_error_set_hint(err, "cfgctl set chat/sampling.temperature=0.2");

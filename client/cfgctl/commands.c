@@ -4,18 +4,24 @@
 enum { ANY = 10000 };
 
 const struct cli_command cli_commands[] = {
-    {"set", NULL, "NS/KEY=VALUE… | NS --file FILE", "set parameters and flags, in one transaction",
+    {"set", NULL, "NS/KEY=VALUE… | NS KEY=VALUE… | NS --file FILE", "set parameters and flags, in one transaction",
      "cfgctl set chat/sampling.temperature=0.2 chat/inference.batch_size=8\n"
      "cfgctl set experiment/ab.flag=on              # creates the flag when there is none\n"
      "cfgctl set chat/stop='[END, \"a b\"]' -m 'stop earlier' --wait\n"
      "cfgctl set --string chat/model.revision=1e4   # text, whatever it looks like\n"
      "cfgctl set +chat/new.key=1                    # only if it does not exist yet\n"
+     "cfgctl set train optimizer.lr=1e-4 +trainer.epochs=5 ~model.dropout   # Hydra's words, the namespace first\n"
      "cfgctl set chat --file chat.json --if-version 42",
      CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE), 0, ANY, cmd_set},
     {"unset", NULL, "NS/KEY… | NS --force", "remove parameters or flags, or a whole namespace",
      "cfgctl unset chat/sampling.top_k\n"
      "cfgctl unset chat --force",
      CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE), 1, ANY, cmd_unset},
+    {"resolve", NULL, "FILE…", "merge files as layers and resolve their interpolations, without a server",
+     "cfgctl resolve base.yaml chat.yaml\n"
+     "cfgctl resolve base.yaml chat.yaml --set optimizer.lr=1e-4 --set ~model.dropout -o yaml\n"
+     "cfgctl resolve base.yaml chat.yaml --explain     # which file each value is from",
+     CLI_BIT(SET) | CLI_BIT(EXPLAIN) | CLI_BIT(NO_RESOLVE), 1, ANY, cmd_resolve},
     {"get", NULL, "NS | NS/KEY", "show a document, a parameter or a flag",
      "cfgctl get chat\n"
      "cfgctl get chat --version 41 -o yaml\n"

@@ -5,6 +5,7 @@
 #include "client/cfgctl/cli.h"
 
 int cmd_set(struct cli *c, struct cfg_error *err);
+int cmd_resolve(struct cli *c, struct cfg_error *err);
 int cmd_unset(struct cli *c, struct cfg_error *err);
 int cmd_get(struct cli *c, struct cfg_error *err);
 int cmd_list(struct cli *c, struct cfg_error *err);
