@@ -119,10 +119,6 @@ static int step(struct cfg_layers *l, struct node **at, struct cfg_slice part, u
 {
     struct node *child = NULL;
     int code = child_of(l, &child, *at, part, err);
-    if (code == CFG_E_VALUE && (flags & SELECT_LENIENT)) {
-        *at = NULL;
-        return 0;
-    }
     if (code)
         return code;
     if (child && node_is_missing(child) && (flags & SELECT_NEEDS_VALUE))

@@ -98,7 +98,7 @@ CFG_MUST_CHECK int layers_eval_text(struct cfg_layers *l, struct node **out, str
                                     bool element, struct cfg_error *err);
 enum select_flags {
     SELECT_NEEDS_VALUE = 1, /* "???" is an error */
-    SELECT_LENIENT = 2,     /* a way through a scalar is "not found" */
+    SELECT_LENIENT = 2,     /* nothing there, or a way through a scalar, is no error */
 };
 /* *out is NULL when the key leads nowhere; *parent (may be NULL) is then the container it ended in. `key` may begin
  * with dots: relative to `from`. */

@@ -78,7 +78,22 @@ static int oc_deprecated(struct cfg_layers *l, struct node **out, const struct c
 
 /* --- oc.dict.keys, oc.dict.values --- */
 
-/* A list of strings, one for each member of the object that the key leads to. */
+/* A member as `${key.member}`, in a list that lies one level deeper than the caller. */
+static struct node *reference_to(struct cfg_layers *l, const char *key, const char *member)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, 1 << 20);
+    cfg_buf_printf(&text, "${%s%s.%s}", key[0] == '.' ? "." : "", key, member);
+    struct node *v = cfg_buf_status(&text) ? NULL : node_string(l, cfg_buf_slice(&text));
+    cfg_buf_finish(&text);
+    if (v) {
+        v->plain = false;
+        v->inter = true;
+    }
+    return v;
+}
+
+/* A list with an item for each member of the object that the key leads to. */
 static int list_members(struct cfg_layers *l, struct node **out, const struct call *call, bool keys,
                         struct cfg_error *err)
 {
@@ -91,17 +106,8 @@ static int list_members(struct cfg_layers *l, struct node **out, const struct ca
     if (code == 0 && (list = node_new(l, NODE_ARRAY)) == NULL)
         code = layers_no_memory(l, err);
     for (struct node *c = code == 0 ? object->child : NULL; c && code == 0; c = c->next) {
-        struct node *item = NULL;
-        if (keys) {
-            item = node_string(l, cfg_slice_str(c->key));
-        } else {
-            struct node *value = NULL;
-            code = node_is_missing(c) ? cfg_fail(err, CFG_E_VALUE, "%s: '%s' is missing: ???", call->name, c->key)
-                                      : layers_deref(l, &value, c, err);
-            item = code == 0 ? node_copy(l, value, false) : NULL;
-        }
-        if (code == 0)
-            code = layers_spend(l, 0, err);
+        struct node *item = keys ? node_string(l, cfg_slice_str(c->key)) : reference_to(l, call->args[0]->text, c->key);
+        code = layers_spend(l, 0, err);
         if (code == 0 && (item == NULL || !node_add(l, list, item, NULL)))
             code = layers_no_memory(l, err);
     }

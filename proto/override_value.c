@@ -182,9 +182,12 @@ static int read_run(struct parser *s, struct run *run, bool is_key)
         if (!is_word_char(c) && !(c && strchr("/-\\+.$%*@?| \t", c)) && (is_key || c != ':'))
             break;
         cfg_buf_putc(&run->text, c);
+        s->p++;
+        if (c == ':') /* blanks behind a colon belong to it */
+            for (; at_char(s, ' ') || at_char(s, '\t'); s->p++)
+                cfg_buf_putc(&run->text, *s->p);
         if (c != ' ' && c != '\t')
             run->trimmed = run->text.len;
-        s->p++;
     }
     return cfg_buf_status(&run->text) ? no_memory(s) : 0;
 }
