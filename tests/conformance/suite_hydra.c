@@ -1,6 +1,7 @@
 /* Hydra's tests of its override parser, one JSON object per line: {id, test, params}. A key there becomes NAMESPACE/key
- * here. Sweeps, inf and nan must be refused, and refused as what they are: a document cannot hold them. Left out is
- * what has no counterpart: config groups and packages in keys, and writing overrides. */
+ * here. Sweeps, inf and nan must be refused, and refused as what they are: a document cannot hold them. Config groups
+ * and packages in keys are judged by the grammar, and must then be refused for a document. Left out is writing
+ * overrides, which nothing here does. */
 #include "proto/override.h"
 #include "tests/conformance/suite.h"
 
@@ -105,6 +106,36 @@ static bool mode_matches(const cJSON *params, enum cfg_override_mode mode)
     return wanted == NULL || strcmp(wanted, names[mode]) == 0;
 }
 
+/* A line whose key names a group or package: refused when it is meant for a document, so its two halves are judged. */
+static void run_grouped(struct cfg_suite_run *run, const char *name, const cJSON *params, const cJSON *expected,
+                        struct cfg_slice line)
+{
+    struct cfg_override_key key;
+    struct cfg_override o = {.on_off = -1};
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *v = NULL;
+    if (cfg_override_key_parse(&key, line, &err)) {
+        cfg_suite_fail(run, name, "the key was refused: %s", err.text);
+        return;
+    }
+    if (cfg_override_parse_word(&o, "ns", line, &err) != CFG_E_ADDRESS) {
+        cfg_suite_fail(run, name, "a document took a config group or package");
+        cfg_override_finish(&o);
+        return;
+    }
+    struct cfg_slice value = {line.ptr + key.length, line.len - key.length};
+    int code = 0;
+    if (value.len > 0)
+        code = cfg_value_parse(&v, (struct cfg_slice){value.ptr + 1, value.len - 1}, &err);
+    if (!mode_matches(params, key.mode))
+        cfg_suite_fail(run, name, "it was read as another kind of override");
+    else if (value.len == 0)
+        cfg_suite_pass(run);
+    else
+        judge(run, name, expected, code, v, &err);
+    cJSON_Delete(v);
+}
+
 static void run_override(struct cfg_suite_run *run, const char *name, const cJSON *params)
 {
     const char *text = cfg_json_get_str(params, "value", ""), *prefix = cfg_json_get_str(params, "prefix", "");
@@ -114,12 +145,14 @@ static void run_override(struct cfg_suite_run *run, const char *name, const cJSO
     else if (cfg_json_get(expected, "_value"))
         expected = cfg_json_get(expected, "_value");
     size_t own = strspn(text, "+~");
-    if (!is_plain_key(text + own) && !cfg_json_get(expected, "$raises")) {
-        cfg_suite_leave_out(run, name, "config groups and packages are Hydra's own");
-        return;
-    }
     struct cfg_buf line;
     cfg_buf_init(&line, 1 << 20);
+    if (!is_plain_key(text + own) && !cfg_json_get(expected, "$raises")) {
+        cfg_buf_printf(&line, "%s%s", prefix, text);
+        run_grouped(run, name, params, expected, cfg_buf_slice(&line));
+        cfg_buf_finish(&line);
+        return;
+    }
     cfg_buf_printf(&line, "%s%.*s%s%s", prefix, (int)own, text, namespace, text + own);
     struct cfg_override o = {.on_off = -1};
     struct cfg_error err = CFG_ERROR_INIT;
@@ -140,15 +173,33 @@ static void run_error(struct cfg_suite_run *run, const char *name, const cJSON *
         run_value(run, name, params);
 }
 
+static bool slice_is(struct cfg_slice s, const char *wanted)
+{
+    return wanted == NULL ? s.ptr == NULL : cfg_slice_eq_str(s, wanted);
+}
+
+/* A key, with or without what follows it. Groups and packages are judged by the grammar alone; any other key must also
+ * be one that a document can hold. */
 static void run_key(struct cfg_suite_run *run, const char *name, const cJSON *params)
 {
-    const char *key = cfg_json_get_str(params, "value", cfg_json_get_str(params, "override", ""));
-    key += strspn(key, "+~");
-    size_t length = strcspn(key, "=");
+    const char *text = cfg_json_get_str(params, "value", cfg_json_get_str(params, "override", ""));
+    const cJSON *expected = cfg_json_get(params, "expected"), *package = cfg_json_get(expected, "package");
+    struct cfg_override_key key;
     struct cfg_error err = CFG_ERROR_INIT;
-    if (!is_plain_key(key))
-        cfg_suite_leave_out(run, name, "config groups and packages are Hydra's own");
-    else if (cfg_path_check((struct cfg_slice){key, length}, &err))
+    bool right = true;
+    if (cfg_override_key_parse(&key, cfg_slice_str(text), &err)) {
+        cfg_suite_fail(run, name, "the key was refused: %s", err.text);
+        return;
+    }
+    if (cJSON_IsString(expected))
+        right = slice_is((struct cfg_slice){text, key.length}, expected->valuestring);
+    else if (cfg_json_get(expected, "key_or_group"))
+        right = slice_is(key.key, cfg_json_get_str(expected, "key_or_group", "")) &&
+                slice_is(key.package, cJSON_IsString(package) ? package->valuestring : NULL);
+    if (!right)
+        cfg_suite_fail(run, name, "it was read as key %.*s, package %.*s", (int)key.key.len, key.key.ptr,
+                       (int)key.package.len, key.package.ptr ? key.package.ptr : "");
+    else if (!key.is_group && key.package.ptr == NULL && cfg_path_check(key.key, &err))
         cfg_suite_fail(run, name, "the key was refused: %s", err.text);
     else
         cfg_suite_pass(run);
