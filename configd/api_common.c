@@ -1,5 +1,6 @@
 #include "configd/api.h"
 
+#include "configd/flag_space.h"
 #include "configd/http_auth.h"
 #include "flags/flag.h"
 
@@ -215,8 +216,19 @@ void cfg_api_reply(struct cfg_call *c, int status, cJSON *body)
     cfg_call_fail(c, &err, NULL);
 }
 
+static cJSON *value_of(const struct cfg_flag_program *p)
+{
+    struct cfg_flag_result r = cfg_flag_eval(p, cfg_flag_type_of(p));
+    return r.value ? cJSON_Duplicate(r.value, true) : cJSON_CreateNull();
+}
+
+/* A head answers as everywhere, with its prerequisites; an old version alone. */
 static cJSON *flag_value(const struct cfg_app *app, const struct cfg_object *o, const cJSON *envelope)
 {
+    const struct cfg_flag_space *space = cfg_flag_spaces_get(app->flags, o->id.ns);
+    const struct cfg_flag_entry *e = cfg_flag_space_find(space, o->id.name, strlen(o->id.name));
+    if (e && e->object == o)
+        return e->program ? value_of(e->program) : cJSON_CreateNull();
     struct cfg_flag_program *p = NULL;
     const struct cfg_object *shared = cfg_store_find(app->store, CFG_KIND_EVALUATORS, o->id.ns, NULL);
     cJSON *body = o->facts && o->facts->n_refs > 0 && shared && !shared->deleted ? cfg_object_body(shared) : NULL;
@@ -224,8 +236,7 @@ static cJSON *flag_value(const struct cfg_app *app, const struct cfg_object *o, 
     cJSON_Delete(body);
     if (rc != 0)
         return cJSON_CreateNull();
-    struct cfg_flag_result r = cfg_flag_eval(p, cfg_flag_type_of(p));
-    cJSON *value = r.value ? cJSON_Duplicate(r.value, true) : cJSON_CreateNull();
+    cJSON *value = value_of(p);
     cfg_flag_free(p);
     return value;
 }

@@ -231,6 +231,12 @@ static struct cfg_flag_entry *former(struct refresh *r, const char *name)
     return NULL;
 }
 
+/* After a new listing every record is another object, though few have another content. */
+static bool is_same(const struct cfg_object *a, const struct cfg_object *b)
+{
+    return a == b || (a->json->len == b->json->len && memcmp(a->json->data, b->json->data, a->json->len) == 0);
+}
+
 static bool take_flag(struct cfg_object *o, void *arg)
 {
     struct refresh *r = arg;
@@ -243,9 +249,11 @@ static bool take_flag(struct cfg_object *o, void *arg)
     }
     struct cfg_flag_entry *e = &r->fresh[r->n++], *before = former(r, o->id.name);
     *e = (struct cfg_flag_entry){0};
-    if (before && before->object == o && !(r->rules_moved && before->refers)) {
+    if (before && is_same(before->object, o) && !(r->rules_moved && before->refers)) {
         *e = *before;
         *before = (struct cfg_flag_entry){0};
+        (void)cfg_object_unref(e->object);
+        e->object = cfg_object_ref(o);
         return true;
     }
     if (before) {
@@ -266,7 +274,7 @@ static void take_rules(struct refresh *r)
     struct cfg_object *head = cfg_store_find(r->all->store, CFG_KIND_EVALUATORS, s->ns, "");
     if (head)
         take_newer(r, head);
-    if (head == s->rules)
+    if (head == s->rules || (head && s->rules && is_same(head, s->rules)))
         return;
     r->rules_moved = true;
     (void)cfg_object_unref(s->rules);

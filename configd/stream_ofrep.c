@@ -41,11 +41,10 @@ static void flags_moved(struct cfg_flag_listener *l)
 static void ofrep_join(struct cfg_stream *s, struct cfg_rev have)
 {
     struct ofrep_stream *o = (struct ofrep_stream *)s;
-    o->told = have;
-    if (cfg_rev_is_none(have)) /* the gate has waited for what etcd holds: a later revision is another store's */
-        o->told = cfg_rev_is_none(o->since) ? cfg_flag_spaces_get(o->flags, o->ns)->revision
-                  : cfg_rev_cmp(o->since, cfg_store_seen(s->all->o.store)) <= 0 ? o->since
-                                                                                : (struct cfg_rev){0, 0};
+    if (!cfg_rev_is_none(have))
+        o->told = have;
+    else if (cfg_rev_cmp(o->told, cfg_store_seen(s->all->o.store)) > 0)
+        o->told = (struct cfg_rev){0, 0}; /* the gate has waited for what etcd holds: this is another store's */
     o->listener.moved = flags_moved;
     cfg_flag_spaces_listen(o->flags, &o->listener, o->ns);
     pump(o);
@@ -97,6 +96,7 @@ void cfg_stream_ofrep(struct cfg_app *app, struct cfg_call *c, const char *ns)
     memcpy(o->ns, ns, strlen(ns)); /* a checked name, zeroes behind it */
     o->flags = app->flags;
     o->since = since;
+    o->told = cfg_rev_is_none(since) ? cfg_flag_spaces_get(app->flags, ns)->revision : since;
     struct cfg_stream_gate gate = {.has_token = !cfg_rev_is_none(have), .token = have};
     o->stream.all = app->streams;
     cfg_stream_start(app->streams, &o->stream, &ofrep_kind, c, &gate);

@@ -207,6 +207,8 @@ class Events:
             fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line and line[0] != ":")
             if "data" in fields:
                 return fields
+            if block.startswith(b": hb"):
+                raise AssertionError("nothing came before the heartbeat")
 
     def close(self):
         self.socket.close()

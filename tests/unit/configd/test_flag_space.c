@@ -165,9 +165,16 @@ Test(flag_space, a_new_epoch_is_read_afresh)
     uint64_t first = put("a", 1, "{\"definition\":{" ON_OFF ",\"defaultVariant\":\"on\"}}");
     put("a", 2, "{\"definition\":{" ON_OFF ",\"defaultVariant\":\"off\"}}");
     cr_assert_str_eq(answer("a", "x"), "off");
-    fixture_epoch(&f, 2, first);
+    put("b", 1, "{\"definition\":{" ON_OFF ",\"defaultVariant\":\"on\"}}");
+    cr_assert_str_eq(answer("b", "x"), "on");
+    uint64_t before = cfg_flag_spaces_compiled(spaces);
+    fixture_epoch(&f, 2, f.revision);
+    cr_assert_str_eq(answer("a", "x"), "off");
+    cr_assert_eq(cfg_flag_spaces_compiled(spaces), before, "nothing has another content");
+    fixture_epoch(&f, 3, first);
     cr_assert_str_eq(answer("a", "x"), "on");
-    cr_assert_eq(now()->revision.epoch, 2);
+    cr_assert_str_eq(answer("b", "x"), "none");
+    cr_assert_eq(now()->revision.epoch, 3);
 }
 
 Test(flag_space, numbers_with_a_fraction_are_told)
