@@ -258,7 +258,7 @@ int cmd_flag_import(struct cli *c, struct cfg_error *err)
     cfg_buf_init(&im.report, TEXT_MAX);
     int rc = cfg_check_name("namespace", cfg_slice_str(im.ns), err);
     if (rc == 0)
-        rc = flag_read_file(&document, c->args[0], err);
+        rc = flag_read_file(&document, c->args[0], false, err);
     im.flags = cfg_json_get(document, "flags");
     if (rc == 0 && !cJSON_IsObject(im.flags)) {
         rc = cfg_fail(err, CFG_E_VALUE, "%.100s is no flagd document: it has no object \"flags\"", c->args[0]);

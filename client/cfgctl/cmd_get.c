@@ -1,6 +1,7 @@
 /* get: a namespace's document, one parameter, or a flag. A name is a parameter or a flag, never both, so the one
  * address serves for both. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/flag_edit.h"
 #include "client/url.h"
 #include "proto/path.h"
 
@@ -70,8 +71,12 @@ void show_flag(const struct cli *c, const cJSON *flag)
         return;
     struct cfg_buf out;
     cfg_buf_init(&out, (size_t)1 << 22);
-    if (c->output == OUTPUT_WIDE)
+    if (c->output == OUTPUT_WIDE) {
         put_envelope(&out, flag, "# ");
+        flag_describe(&out, flag, true);
+        cli_print(&out);
+        return;
+    }
     const cJSON *value = cfg_json_get(flag, "value");
     cfg_buf_puts(&out, cfg_json_get_bool(flag, "enabled", false) ? "on" : "off");
     if (value && !cJSON_IsBool(value)) {

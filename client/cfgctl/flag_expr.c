@@ -2,6 +2,7 @@
 
 #include "client/cfgctl/wait.h"
 #include "proto/path.h"
+#include "proto/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,11 +328,25 @@ static cJSON *parse_any(struct parser *p)
     return v;
 }
 
+/* Where UTF-8 breaks; NULL: nowhere. */
+static const char *broken_text(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
+    while (p < end) {
+        size_t n = cfg_utf8_length(p, end);
+        if (n == 0)
+            return (const char *)p;
+        p += n;
+    }
+    return NULL;
+}
+
 int flag_expr_parse(cJSON **out, const char *text, struct cfg_error *err)
 {
     struct cfg_error why = CFG_ERROR_INIT;
     struct parser p = {.text = text, .p = text, .err = &why};
-    cJSON *v = parse_any(&p);
+    const char *broken = broken_text(text);
+    cJSON *v = broken ? fail(&p, broken, "not valid UTF-8") : parse_any(&p);
     skip_blank(&p);
     if (v && *p.p) {
         cJSON_Delete(v);

@@ -67,11 +67,12 @@ static void put_literal(struct cfg_buf *out, const char *path, const cJSON *v)
 {
     char text[32];
     double n = v->valuedouble;
-    time_t seconds = (time_t)n;
     struct tm tm;
-    bool is_time =
-        strcmp(path, "now") == 0 && cJSON_IsNumber(v) && n == (double)seconds && n >= 0 && n < 253402300800.0;
-    if (is_time && gmtime_r(&seconds, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+    bool in_range =
+        strcmp(path, "now") == 0 && cJSON_IsNumber(v) && n >= 0 && n < 253402300800.0; /* to the year 9999 */
+    time_t seconds = in_range ? (time_t)n : 0;
+    if (in_range && n == (double)seconds && gmtime_r(&seconds, &tm) &&
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
         cfg_buf_puts(out, text);
     else
         cfg_json_print(out, v);

@@ -53,15 +53,18 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-int flag_read_file(cJSON **out, const char *name, struct cfg_error *err)
+int flag_read_file(cJSON **out, const char *name, bool lenient, struct cfg_error *err)
 {
     struct cfg_buf text;
     cfg_buf_init(&text, FILE_MAX);
     int rc = read_file(&text, name, err);
     if (rc == 0) {
         bool yaml = ends_with(name, ".yaml") || ends_with(name, ".yml");
-        rc = yaml ? cfg_yaml_parse(out, cfg_buf_slice(&text), NULL, NULL, err)
-                  : cfg_json_parse_lenient(out, cfg_buf_slice(&text), FILE_DEPTH, err);
+        if (yaml)
+            rc = cfg_yaml_parse(out, cfg_buf_slice(&text), NULL, NULL, err);
+        else
+            rc = lenient ? cfg_json_parse_lenient(out, cfg_buf_slice(&text), FILE_DEPTH, err)
+                         : cfg_json_parse(out, cfg_buf_slice(&text), 0, err);
         if (rc != 0)
             (void)cfg_error_wrap(err, "%.100s", strcmp(name, "-") == 0 ? "standard input" : name);
     }
@@ -77,7 +80,7 @@ static int read_context(cJSON **out, const char *text, struct cfg_error *err)
     if (text == NULL)
         return 0;
     if (text[0] == '@')
-        return flag_read_file(out, text + 1, err);
+        return flag_read_file(out, text + 1, true, err);
     int rc = cfg_json_parse_lenient(out, cfg_slice_str(text), FILE_DEPTH, err);
     if (rc == CFG_E_JSON) {
         (void)cfg_error_wrap(err, "--context");
@@ -161,7 +164,7 @@ static int load_file(struct flag_loaded *out, const struct cli *c, struct cfg_er
         return CFG_E_INVALID;
     }
     (void)snprintf(out->name, sizeof out->name, "%s", flag);
-    return flag_read_file(&out->document, cli_value(c, OPT_FILE), err);
+    return flag_read_file(&out->document, cli_value(c, OPT_FILE), true, err);
 }
 
 static int load_space(struct flag_loaded *out, struct cli *c, struct cfg_error *err)

@@ -11,9 +11,9 @@
 CFG_MUST_CHECK int flag_fetch_space(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err);
 /* Its shared rules and metadata, {"evaluators","metadata","version"}: version 0 and empty when there are none. */
 CFG_MUST_CHECK int flag_fetch_shared(struct cli *c, const char *ns, cJSON **out, struct cfg_error *err);
-/* A file of JSON, or of YAML by its name; "-" is standard input. Of JSON, what other programs write is taken
- * too. */
-CFG_MUST_CHECK int flag_read_file(cJSON **out, const char *name, struct cfg_error *err);
+/* A file of JSON, or of YAML by its name; "-" is standard input. lenient: what other programs write is taken too, as
+ * cfg_json_parse_lenient says; never for what is to be stored. */
+CFG_MUST_CHECK int flag_read_file(cJSON **out, const char *name, bool lenient, struct cfg_error *err);
 
 /* One flag among its kind, ready to be asked. */
 struct flag_loaded {

@@ -61,6 +61,7 @@ class Flags(Session):
         self.refused(4, "version", "flag", "split", "experiment/ab.flag", "on=1", "off=2", "--if-version", "1")
         self.ok("flag", "split", "experiment/ab.flag", "--clear")
         self.assertEqual(len(self.targeting()["if"]), 2)
+        self.assertIn('rule 1: if email ends_with "@x.com" serve on\n', self.ok("flag", "get", "experiment/ab.flag", "-o", "wide"))
 
     def test_nobody_leaves_when_a_share_grows(self):
         """Not only said: asked of a thousand units before and after."""
@@ -159,6 +160,7 @@ class Flags(Session):
             json.dump({"flags": {"one": dict(on, targeting=rule), "two": on}, "$evaluators": {"staff": {"==": [{"var": "x"}, 1]}}}, f)
         self.assertEqual(self.json("flag", "eval", "--file", name, "--flag", "one", "--type", "bool", "--context", '{"x": 1}')["variant"], "off")
         self.refused(5, "line 1", "flag", "import", "-", "experiment", stdin="{nonsense")
+        self.refused(5, "duplicate key", "flag", "import", "-", "experiment", stdin='{"flags": {}, "flags": {}}')
         self.refused(5, "no flagd document", "flag", "import", "-", "experiment", stdin="{}")
         self.refused(5, "experiment/bad|bad", "flag", "import", "-", "experiment", stdin='{"flags": {"good": %s, "bad": {"state": "ENABLED"}}}' % json.dumps(on))
         self.assertIn("2 new, 1 changed", self.ok("flag", "import", name, "experiment", "--dry-run"))
