@@ -46,6 +46,7 @@ struct cfg_worker {
     _Alignas(64) _Atomic(struct cfg_box *) mailbox;
     _Atomic(bool) idle;             /* written by the stepper */
     bool timed;                     /* a flag of `current` asks for the time; the stepper's alone */
+    bool attend;                    /* the next step_begin has more to do: idle, or timed; the stepper's alone */
     const struct cfg_view *current; /* the stepper's alone */
     _Atomic(uint64_t) step;         /* written by the stepper */
     /* --- from the stepper to the library --- */

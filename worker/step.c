@@ -1,7 +1,8 @@
 /* The step path: what a program pays per step.
  *
- * Without a change, step_begin is one atomic load of the mailbox (a second, of `idle`, shares its cache line and is
- * written by this very thread) and one plain store of the step number. Everything else happens in `adopt`, out of line.
+ * Without a change, step_begin is one atomic load of the mailbox (a second load, of `attend`, shares its cache line and
+ * is of what this very thread wrote) and one plain store of the step number. Everything else happens in `adopt`, out of
+ * line.
  */
 #include "worker/internal.h"
 #include <errno.h>
@@ -38,12 +39,6 @@ static bool take(struct cfg_worker *w, uint64_t step)
     return true;
 }
 
-/* Rules about time see one time throughout a step. */
-__attribute__((noinline, cold)) static void tell_time(const struct cfg_view *v)
-{
-    atomic_store_explicit(&v->flags->now_s, cfg_wall_s(), memory_order_relaxed);
-}
-
 /* Not inlined: keeps the common path a handful of instructions. */
 __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_worker *w, uint64_t step)
 {
@@ -55,10 +50,14 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
     if (atomic_load_explicit(&w->mailbox, memory_order_acquire) == &cfg_superseded_box) {
         return NULL;
     }
+    w->attend = w->timed;
     /* From here on the step before is over: nobody reads its view any more. */
     atomic_store_explicit(&w->free_below, w->current->serial, memory_order_release);
     if (taken) {
         cfg_event_signal(w->wake_fd); /* to report it, and to free the one before */
+    }
+    if (w->timed) { /* rules about time see one time throughout a step */
+        atomic_store_explicit(&w->current->flags->now_s, cfg_wall_s(), memory_order_relaxed);
     }
     return w->current;
 }
@@ -66,15 +65,11 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
 const struct cfg_view *cfg_step_begin(struct cfg_worker *w, uint64_t step)
 {
     atomic_store_explicit(&w->step, step, memory_order_relaxed);
-    const struct cfg_view *v = w->current;
-    if (__builtin_expect(atomic_load_explicit(&w->mailbox, memory_order_acquire) != NULL, 0) ||
-        __builtin_expect(atomic_load_explicit(&w->idle, memory_order_relaxed), 0)) {
-        v = adopt(w, step);
+    if (__builtin_expect(atomic_load_explicit(&w->mailbox, memory_order_acquire) == NULL, 1) &&
+        __builtin_expect(!w->attend, 1)) {
+        return w->current;
     }
-    if (__builtin_expect(w->timed, 0) && v != NULL) {
-        tell_time(v);
-    }
-    return v;
+    return adopt(w, step);
 }
 
 void cfg_step_end(struct cfg_worker *w, const char *metrics_json)
@@ -103,6 +98,7 @@ static bool adopt_idle(struct cfg_worker *w)
 bool cfg_worker_idle(struct cfg_worker *w, unsigned max_wait_ms)
 {
     atomic_store_explicit(&w->idle, true, memory_order_relaxed);
+    w->attend = true;
     uint64_t end = cfg_now_ms() + max_wait_ms;
     for (;;) {
         if (adopt_idle(w)) {
