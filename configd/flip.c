@@ -323,7 +323,7 @@ int cfg_flips_new(struct cfg_flips **out, const struct cfg_flips_options *o, str
     f->keep = cfg_timer_new(f->loop, on_keep, f);
     f->retry = cfg_timer_new(f->loop, on_retry, f);
     if (!f->prefix || !f->holder || !f->reader || !f->keep || !f->retry) {
-        int rc = f->wall < 0 ? cfg_fail(err, CFG_E_UNAVAILABLE, "no timer on the wall clock: %s", strerror(errno))
+        int rc = f->wall < 0 ? cfg_fail(err, CFG_E_UNAVAILABLE, "no timer on the wall clock: error %d", errno)
                              : cfg_fail(err, CFG_E_NOMEM, "out of memory");
         cfg_flips_free(f);
         return rc;
