@@ -22,13 +22,32 @@
 
 /* --- every flag that there will be --- */
 
+/* Heads come in the order of their names, and so do the drafts, so that a walk is one merge of both. */
 struct walk {
-    struct cfg_bench *b;
+    struct cfg_draft **drafts; /* of this namespace's flags, by name */
+    size_t n, at;
     cfg_flag_after_fn fn;
     void *arg;
     struct cfg_error *err;
     int rc;
 };
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct cfg_draft *const *)a)->id.name, (*(struct cfg_draft *const *)b)->id.name);
+}
+
+static int take_drafts(struct walk *w, const struct cfg_bench *b, const char *ns)
+{
+    w->drafts = calloc(b->n + 1, sizeof(struct cfg_draft *));
+    if (w->drafts == NULL)
+        return cfg_fail(w->err, CFG_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i]->id.kind == CFG_KIND_FLAG && strcmp(b->items[i]->id.ns, ns) == 0)
+            w->drafts[w->n++] = b->items[i];
+    qsort((void *)w->drafts, w->n, sizeof(struct cfg_draft *), by_name);
+    return 0;
+}
 
 static int give_draft(struct walk *w, struct cfg_draft *d)
 {
@@ -39,28 +58,38 @@ static int give_draft(struct walk *w, struct cfg_draft *d)
     return rc ? rc : w->fn(w->arg, d->id.name, facts, d->after, d->head);
 }
 
+/* The drafts up to that name, which is one of them when this says so; NULL: all. */
+static bool give_drafts(struct walk *w, const char *name)
+{
+    int order = -1;
+    while (w->rc == 0 && w->at < w->n && (order = name ? strcmp(w->drafts[w->at]->id.name, name) : -1) <= 0) {
+        w->rc = give_draft(w, w->drafts[w->at++]);
+        if (order == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool give(struct cfg_object *o, void *arg)
 {
     struct walk *w = arg;
-    struct cfg_draft *d = cfg_bench_find(w->b, &o->id);
-    if (d)
-        w->rc = give_draft(w, d);
-    else if (!o->deleted)
+    bool drafted = give_drafts(w, o->id.name);
+    if (w->rc == 0 && !drafted && !o->deleted)
         w->rc = w->fn(w->arg, o->id.name, o->facts, NULL, o);
     return w->rc == 0;
 }
 
 int cfg_flags_each_after(struct cfg_bench *b, const char *ns, cfg_flag_after_fn fn, void *arg, struct cfg_error *err)
 {
-    struct walk w = {b, fn, arg, err, 0};
+    struct walk w = {.fn = fn, .arg = arg, .err = err};
     w.rc = cfg_bench_guard_space(b, CFG_KIND_FLAG, ns, err);
     if (w.rc == 0)
+        w.rc = take_drafts(&w, b, ns);
+    if (w.rc == 0)
         b->heads->each(b->heads->arg, CFG_KIND_FLAG, ns, give, &w);
-    for (size_t i = 0; w.rc == 0 && i < b->n; i++) {
-        struct cfg_draft *d = b->items[i];
-        if (d->head == NULL && d->id.kind == CFG_KIND_FLAG && strcmp(d->id.ns, ns) == 0)
-            w.rc = give_draft(&w, d);
-    }
+    if (w.rc == 0)
+        (void)give_drafts(&w, NULL);
+    free((void *)w.drafts);
     return w.rc;
 }
 

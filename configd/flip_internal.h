@@ -12,6 +12,8 @@ void cfg_flips_plan_space(struct cfg_flip_plan *p, const struct cfg_store *store
                           const struct cfg_object *changed, int64_t now);
 /* Everything anew. */
 void cfg_flips_plan_all(struct cfg_flip_plan *p, const struct cfg_store *store, int64_t now);
+/* What one revision changed. Only namespaces where a rule that looks at the time came, went or may have moved are
+ * compiled anew, and only their flags that look at it. */
 void cfg_flips_plan_changes(struct cfg_flip_plan *p, const struct cfg_store *store,
                             const struct cfg_store_change *changes, size_t n, int64_t now);
 

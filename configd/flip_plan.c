@@ -107,6 +107,29 @@ void cfg_flips_plan_all(struct cfg_flip_plan *p, const struct cfg_store *store, 
     cfg_store_each(store, CFG_KIND_FLAG, NULL, plan_once, &s);
 }
 
+static bool is_timed(const struct cfg_object *o, bool shared_timed)
+{
+    return o && o->facts && (o->facts->timed || (o->facts->n_refs > 0 && shared_timed));
+}
+
+/* Does the change move what is planned? Most flags do not look at the time. */
+static bool matters(const struct cfg_store *store, const struct cfg_store_change *c)
+{
+    const struct cfg_object *o = c->after ? c->after : c->before;
+    if (o->id.kind == CFG_KIND_EVALUATORS)
+        return true;
+    if (o->id.kind != CFG_KIND_FLAG)
+        return false;
+    const struct cfg_object *shared = cfg_store_find(store, CFG_KIND_EVALUATORS, o->id.ns, NULL);
+    bool shared_timed = shared && shared->facts && shared->facts->timed;
+    return is_timed(c->before, shared_timed) || is_timed(c->after, shared_timed);
+}
+
+static bool same_space(const struct cfg_store_change *a, const struct cfg_store_change *b)
+{
+    return strcmp((a->after ? a->after : a->before)->id.ns, (b->after ? b->after : b->before)->id.ns) == 0;
+}
+
 void cfg_flips_plan_changes(struct cfg_flip_plan *p, const struct cfg_store *store,
                             const struct cfg_store_change *changes, size_t n, int64_t now)
 {
@@ -114,7 +137,12 @@ void cfg_flips_plan_changes(struct cfg_flip_plan *p, const struct cfg_store *sto
         const struct cfg_object *o = changes[i].after ? changes[i].after : changes[i].before;
         if (o->id.kind == CFG_KIND_FLIP)
             cfg_flip_plan_heard(p, o->id.ns, told(store, o->id.ns));
-        else if (cfg_kind_is_of_flags(o->id.kind))
+        if (!matters(store, &changes[i]))
+            continue;
+        bool again = false; /* a namespace once, with the last of its changes: those of one revision have one time */
+        for (size_t k = i + 1; k < n && !again; k++)
+            again = same_space(&changes[i], &changes[k]) && matters(store, &changes[k]);
+        if (!again)
             cfg_flips_plan_space(p, store, o->id.ns, o, now);
     }
 }
