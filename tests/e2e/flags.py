@@ -186,6 +186,19 @@ class Flags(Session):
         self.ok("flag", "rollback", "experiment/one", "--to", "1")
         self.refused(2, "address|NAMESPACE", "flag", "history", "experiment")
 
+    def test_batch_answers_line_by_line(self):
+        """Whoever asks one question and waits gets its answer; lines that are none keep their place."""
+        asking = subprocess.Popen([laboratory.CFGCTL, "flag", "eval", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        self.addCleanup(asking.kill)
+        for line, value in (('{"flags": {}, "flag": "x", "default": 1}', 1), ("nonsense", None), ("", None), ('{"flags": {}, "flag": "x", "default": 2}', 2)):
+            asking.stdin.write(line + "\n")
+            asking.stdin.flush()
+            self.assertEqual(json.loads(asking.stdout.readline())["value"], value)
+        out, err = asking.communicate('{"flags": {}, "flag": "x", "default": 3}')  # no newline at the end
+        self.assertEqual((json.loads(out)["value"], asking.returncode), (3, 0))
+        self.assertIn("line 2", err)
+
     def test_two_hands_at_once(self):
         """An edit that was overtaken is made again on what the other one left."""
         self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
