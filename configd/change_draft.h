@@ -25,6 +25,7 @@ struct cfg_bench {
     size_t n, cap;
     struct cfg_guard *guards;
     size_t n_guards, cap_guards;
+    char graph[CFG_LIMIT_NAME + 1]; /* the namespace whose prerequisites were checked last, all of them */
 };
 
 void cfg_bench_finish(struct cfg_bench *b);
@@ -71,7 +72,8 @@ typedef int (*cfg_flag_after_fn)(void *arg, const char *name, const struct cfg_f
                                  const struct cfg_object *head);
 CFG_MUST_CHECK int cfg_flags_each_after(struct cfg_bench *b, const char *ns, cfg_flag_after_fn fn, void *arg,
                                         struct cfg_error *err);
-/* Prerequisites that `d` gains: no circle, no chain that is too long (change_flags_graph.c). CFG_E_VALUE, CFG_E_LIMIT.
+/* Prerequisites of d's namespace, all of them, once per change: no circle, no chain that is too long
+ * (change_flags_graph.c). CFG_E_VALUE, CFG_E_LIMIT.
  */
 CFG_MUST_CHECK int cfg_flags_check_graph(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
 

@@ -74,7 +74,7 @@ static int visit(struct graph *g, const char *name, unsigned *height)
     const cJSON *p;
     int rc = 0;
     if (node && node->open)
-        return refuse(g, CFG_E_VALUE, "its prerequisites lead in a circle", name);
+        return refuse(g, CFG_E_VALUE, "prerequisites lead in a circle", name);
     if (g->depth == CHAIN_MAX)
         return refuse(g, CFG_E_LIMIT, too_long, name);
     *height = node ? node->height : 1;
@@ -99,6 +99,8 @@ int cfg_flags_check_graph(struct cfg_bench *b, const struct cfg_draft *d, struct
 {
     struct graph g = {.err = err};
     unsigned height;
+    if (strcmp(b->graph, d->id.ns) == 0)
+        return 0;
     int rc = cfg_flags_each_after(b, d->id.ns, add_node, &g, err);
     if (g.n > 1)
         qsort(g.nodes, g.n, sizeof *g.nodes, by_name);
@@ -107,5 +109,7 @@ int cfg_flags_check_graph(struct cfg_bench *b, const struct cfg_draft *d, struct
     for (size_t i = 0; rc == 0 && i < g.n; i++)
         rc = visit(&g, g.nodes[i].name, &height);
     free(g.nodes);
+    if (rc == 0)
+        (void)snprintf(b->graph, sizeof b->graph, "%s", d->id.ns);
     return rc;
 }
