@@ -20,7 +20,7 @@
     X(IF_VERSION, "if-version", 0, "N", NULL, "only if the object is at version N (0: does not exist)")              \
     X(DRY_RUN, "dry-run", 'n', NULL, NULL, "say what would happen, change nothing")                                  \
     X(WAIT, "wait", 'w', NULL, NULL, "wait until every worker concerned has applied it")                             \
-    X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30)")                                          \
+    X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30), or a command of sync may take")           \
     X(CHANGE_TYPE, "change-type", 0, NULL, NULL, "allow a value of another JSON type than the present one")          \
     X(STRING, "string", 0, "NS/KEY=TEXT", NULL, "set a string, taken as it stands (repeatable)")                     \
     X(FILE, "file", 'f', "FILE", NULL, "a whole JSON document; - is standard input")                                 \
@@ -62,7 +62,20 @@
     X(NON_ATOMIC, "non-atomic", 0, NULL, NULL, "in several transactions, when one cannot hold it")                   \
     X(SET, "set", 0, "KEY=VALUE", NULL, "a layer above the files, in Hydra's words (repeatable)")                    \
     X(EXPLAIN, "explain", 0, NULL, NULL, "show for each value which layer set it")                                   \
-    X(NO_RESOLVE, "no-resolve", 0, NULL, NULL, "merge only, leave interpolations as they stand")
+    X(NO_RESOLVE, "no-resolve", 0, NULL, NULL, "merge only, leave interpolations as they stand")                     \
+    X(KEEP_UNKNOWN, "keep-unknown", 0, NULL, NULL, "keep keys that Accelerate does not know")                        \
+    X(DROP_UNKNOWN, "drop-unknown", 0, NULL, NULL, "leave out keys that Accelerate does not know")                   \
+    X(MACHINE_RANK, "machine-rank", 0, "N", NULL, "which of the machines this is, from 0 (SLURM_NODEID)")            \
+    X(ALL_RANKS, "all-ranks", 0, "DIR", NULL, "one launch file per machine, DIR/machine-N.yaml")                     \
+    X(RESTART_ON_CHANGE, "restart-on-change", 0, NULL, NULL,                                                         \
+      "restart the program when a value it was started with changes")                                                \
+    X(JITTER, "jitter", 0, "SECONDS", NULL, "spread restarts at random over so long (0)")                            \
+    X(GRACE, "grace", 0, "SECONDS", NULL, "how long a program has to end before it is killed (30)")                  \
+    X(OUT, "out", 0, "FILE", NULL, "the file to keep up to date")                                                    \
+    X(FORMAT, "format", 0, "FORMAT", "json|yaml|env|dotenv", "how it is written (json)")                             \
+    X(EXEC, "exec", 0, "COMMAND", NULL, "a shell command to run whenever the file has changed")                      \
+    X(RETRY, "retry", 0, "N", NULL, "how often a failed command is tried again (without end; --once: 0)")            \
+    X(ONCE, "once", 0, NULL, NULL, "do it once and end")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,
@@ -70,7 +83,10 @@ enum cli_option_id {
 #undef CLI_OPTION_ENUM
         OPT_COUNT
 };
-#define CLI_BIT(id) (UINT64_C(1) << OPT_##id)
+__extension__ typedef unsigned __int128 cli_set; /* of options; gcc and clang have it */
+#define CLI_BIT_AT(i) ((cli_set)1 << (i))
+#define CLI_BIT(id)   CLI_BIT_AT(OPT_##id)
+_Static_assert(OPT_COUNT <= 128, "a set of options has 128 bits");
 
 struct cli_option {
     const char *name;
@@ -88,7 +104,7 @@ struct cli_command {
     const char *synopsis; /* arguments only */
     const char *summary;  /* one line */
     const char *examples; /* lines */
-    uint64_t options;     /* CLI_BIT of those it takes besides the general ones */
+    cli_set options;      /* CLI_BIT of those it takes besides the general ones */
     int min_args, max_args;
     int (*run)(struct cli *c, struct cfg_error *err);
 };
@@ -114,6 +130,7 @@ struct cli {
     enum cli_output output;
     bool color;                /* escape sequences on stdout */
     struct cfg_client *client; /* made when first used */
+    int exit_code;             /* of a program that the command stands for; else 0, and the error decides */
 };
 
 /* Reads a command line. CFG_E_INVALID with what is wrong and the nearest right spelling. */

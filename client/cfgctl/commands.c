@@ -155,6 +155,41 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag exposures chat-blue", 0, 1, 1, cmd_flag_exposures},
     {"flag delete", NULL, "NS/FLAG", "delete a flag", "cfgctl flag delete experiment/ab.flag",
      CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_delete},
+    {"import accelerate", NULL, "FILE NS", "bring a launch file of Hugging Face Accelerate into a namespace",
+     "cfgctl import accelerate default_config.yaml train      # under `accelerate`, checked strictly\n"
+     "cfgctl import accelerate old.yaml train --drop-unknown --dry-run",
+     CLI_WRITES | CLI_BIT(KEEP_UNKNOWN) | CLI_BIT(DROP_UNKNOWN), 2, 2, cmd_import_accelerate},
+    {"import dotenv", NULL, "FILE NS", "bring a dotenv file's variables into a namespace",
+     "cfgctl import dotenv .env chat                          # CHAT_SAMPLING_TEMPERATURE=0.2 sets "
+     "sampling.temperature",
+     CLI_WRITES, 2, 2, cmd_import_dotenv},
+    {"export accelerate", NULL, "DEPLOYMENT", "print a deployment's launch file for Accelerate",
+     "cfgctl export accelerate llama > launch.yaml            # flags that files cannot carry: as a comment\n"
+     "cfgctl export accelerate llama --machine-rank 1\n"
+     "cfgctl export accelerate llama --all-ranks launch/      # launch/machine-0.yaml, …\n"
+     "cfgctl export accelerate llama -o json | jq -r .flags[]",
+     CLI_BIT(MACHINE_RANK) | CLI_BIT(ALL_RANKS) | CLI_BIT(KEEP_UNKNOWN), 1, 1, cmd_export_accelerate},
+    {"export accelerate-schema", NULL, "", "print the JSON Schema that launch files are checked with",
+     "cfgctl export accelerate-schema > train.schema.json", 0, 0, 0, cmd_export_accelerate_schema},
+    {"export env", NULL, "DEPLOYMENT", "print a deployment's values as `export` lines for a shell",
+     "eval \"$(cfgctl export env chat-blue)\"                  # CHAT_SAMPLING_TEMPERATURE", 0, 1, 1, cmd_export_view},
+    {"export dotenv", NULL, "DEPLOYMENT", "print a deployment's values as a dotenv file",
+     "cfgctl export dotenv chat-blue > .env", 0, 1, 1, cmd_export_view},
+    {"export json", NULL, "DEPLOYMENT", "print a deployment's values, the pinned ones among them",
+     "cfgctl export json chat-blue | jq .sampling", 0, 1, 1, cmd_export_view},
+    {"export yaml", NULL, "DEPLOYMENT", "the same as YAML that 1.1 and 1.2 readers read alike",
+     "cfgctl export yaml chat-blue > chat.yaml", 0, 1, 1, cmd_export_view},
+    {"run", NULL, "DEPLOYMENT [options] -- COMMAND…", "run a program on a deployment's values, supervised",
+     "cfgctl run llama -- accelerate launch train.py          # with its launch file and flags\n"
+     "cfgctl run llama --machine-rank 1 -- accelerate launch train.py --epochs 3\n"
+     "cfgctl run llama --restart-on-change --jitter 60 -- python serve.py\n"
+     "cfgctl run llama -- sh -c 'cat {launch_file}; env | grep ^LLAMA_'",
+     CLI_BIT(RESTART_ON_CHANGE) | CLI_BIT(JITTER) | CLI_BIT(GRACE) | CLI_BIT(MACHINE_RANK), 2, ANY, cmd_run},
+    {"sync", NULL, "DEPLOYMENT --out FILE [--exec COMMAND]", "keep a file up to date for programs that read files",
+     "cfgctl sync chat-blue --out view.json --exec 'systemctl reload chat'\n"
+     "cfgctl sync chat-blue --out /etc/chat.env --format dotenv --once",
+     CLI_BIT(OUT) | CLI_BIT(FORMAT) | CLI_BIT(EXEC) | CLI_BIT(RETRY) | CLI_BIT(ONCE) | CLI_BIT(TIMEOUT), 1, 1,
+     cmd_sync},
     {"backup", NULL, "FILE", "write everything to a file (- is standard output)",
      "cfgctl backup configd.backup\n"
      "cfgctl backup - | zstd > configd.zst",

@@ -45,6 +45,13 @@ int cmd_restore(struct cli *c, struct cfg_error *err);
 int cmd_version(struct cli *c, struct cfg_error *err);
 int cmd_token_create(struct cli *c, struct cfg_error *err);
 int cmd_completion(struct cli *c, struct cfg_error *err);
+int cmd_import_accelerate(struct cli *c, struct cfg_error *err);
+int cmd_import_dotenv(struct cli *c, struct cfg_error *err);
+int cmd_export_accelerate(struct cli *c, struct cfg_error *err);
+int cmd_export_accelerate_schema(struct cli *c, struct cfg_error *err);
+int cmd_export_view(struct cli *c, struct cfg_error *err);
+int cmd_run(struct cli *c, struct cfg_error *err);
+int cmd_sync(struct cli *c, struct cfg_error *err);
 int cmd_help(struct cli *c, struct cfg_error *err);
 
 /* Parts that several commands share. */
@@ -56,6 +63,10 @@ void help_print(const struct cli_command *cmd, const char *topic, void *file);
 /* A whole file, or standard input for "-", at most max bytes. *out is an initialised, empty buffer. CFG_E_IO,
  * CFG_E_LIMIT. */
 CFG_MUST_CHECK int read_file(struct cfg_buf *out, const char *name, struct cfg_error *err);
+
+/* What a document has under `accelerate`, borrowed from it. CFG_E_NOT_FOUND with a hint how it gets there. */
+CFG_MUST_CHECK int accelerate_of(const cJSON **out, const cJSON *document, const char *deployment,
+                                 struct cfg_error *err);
 
 /* Where an object of the API lives. */
 struct object_path {

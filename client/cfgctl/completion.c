@@ -18,10 +18,10 @@ static const char *kinds_of(const struct cli_command *cmd)
     return strstr(s, "NS/NAME") ? "flag" : strstr(s, "NS") ? "namespace" : "";
 }
 
-static void print_words(const char *prefix, uint64_t set)
+static void print_words(const char *prefix, cli_set set)
 {
     for (int i = 0; i < OPT_COUNT; i++)
-        if (set & (UINT64_C(1) << i))
+        if (set & CLI_BIT_AT(i))
             (void)printf("%s--%s", prefix, cli_options[i].name);
 }
 

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_options(FILE *f, uint64_t set)
+static void print_options(FILE *f, cli_set set)
 {
     for (int i = 0; i < OPT_COUNT; i++) {
         const struct cli_option *o = &cli_options[i];
         char left[64], letter[8] = "    ";
-        if (!(set & (UINT64_C(1) << i)))
+        if (!(set & CLI_BIT_AT(i)))
             continue;
         if (o->letter)
             (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);

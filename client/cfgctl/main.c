@@ -27,7 +27,7 @@ static int run(struct cli *c, struct cfg_error *err)
 
 int main(int argc, char **argv)
 {
-    struct cli c;
+    struct cli c = {.exit_code = 0};
     struct cfg_error err = CFG_ERROR_INIT;
     int rc = cli_parse(&c, argc, argv, &err);
     if (rc == 0) {
@@ -37,5 +37,5 @@ int main(int argc, char **argv)
     }
     if (rc != 0)
         cli_print_error(&err);
-    return cfg_code_exit(rc);
+    return c.exit_code != 0 ? c.exit_code : cfg_code_exit(rc);
 }

@@ -19,7 +19,7 @@ struct parser {
     struct cli *c;
     int argc, at;
     char **argv;
-    uint64_t allowed; /* general, and the command's once it is known */
+    cli_set allowed; /* general, and the command's once it is known */
 };
 
 /* --- words --- */
@@ -93,7 +93,7 @@ static int unknown_option(const struct parser *p, const char *text, struct cfg_e
     char name[NAME_MAX_BYTES];
     (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     for (int i = 0; i < OPT_COUNT; i++)
-        if (p->allowed & (UINT64_C(1) << i))
+        if (p->allowed & CLI_BIT_AT(i))
             candidates[n++] = cli_options[i].name;
     const char *bare = name + strspn(name, "-");
     const char *near = cfg_near_miss(bare, candidates, n);
@@ -154,7 +154,7 @@ static int long_option(struct parser *p, const char *text, struct cfg_error *err
     const char *name = text + 2, *equals = strchr(name, '=');
     size_t n = equals ? (size_t)(equals - name) : strlen(name);
     for (int i = 0; i < OPT_COUNT; i++)
-        if ((p->allowed & (UINT64_C(1) << i)) && strlen(cli_options[i].name) == n &&
+        if ((p->allowed & CLI_BIT_AT(i)) && strlen(cli_options[i].name) == n &&
             strncmp(cli_options[i].name, name, n) == 0)
             return take_option(p, (enum cli_option_id)i, equals ? equals + 1 : NULL, err);
     return unknown_option(p, text, err);
@@ -164,7 +164,7 @@ static int short_options(struct parser *p, const char *text, struct cfg_error *e
 {
     for (const char *letter = text + 1; *letter; letter++) {
         int id = 0;
-        while (id < OPT_COUNT && !((p->allowed & (UINT64_C(1) << id)) && cli_options[id].letter == *letter))
+        while (id < OPT_COUNT && !((p->allowed & CLI_BIT_AT(id)) && cli_options[id].letter == *letter))
             id++;
         if (id == OPT_COUNT)
             return unknown_option(p, text, err);

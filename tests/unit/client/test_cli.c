@@ -136,7 +136,7 @@ Test(cli, every_command_is_consistent)
         bool seen[128] = {false};
         for (int k = 0; k < OPT_COUNT; k++) {
             int letter = cli_options[k].letter;
-            if (!((CLI_GENERAL | cmd->options) & (UINT64_C(1) << k)) || letter == 0)
+            if (!((CLI_GENERAL | cmd->options) & CLI_BIT_AT(k)) || letter == 0)
                 continue;
             cr_assert_not(seen[letter], "%s: -%c twice", cmd->name, letter);
             seen[letter] = true;

@@ -1,0 +1,133 @@
+#include "client/cfgctl/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CANNOT_EXECUTE = 126 };
+
+/* Giving the terminal away from the background would stop us: SIGTTOU must be blocked for that. */
+static void set_foreground(pid_t group)
+{
+    sigset_t ttou, before;
+    (void)sigemptyset(&ttou);
+    (void)sigaddset(&ttou, SIGTTOU);
+    (void)sigprocmask(SIG_BLOCK, &ttou, &before);
+    (void)tcsetpgrp(STDIN_FILENO, group); /* fails when the terminal has gone away: then nobody needs it */
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static bool have_terminal(void)
+{
+    return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* In the new process. Reports why it could not become the program through the pipe. */
+static void become(char *const argv[], char *const envp[], const sigset_t *mask, bool terminal, pid_t parent,
+                   int report)
+{
+    (void)setpgid(0, 0); /* the parent does it too: whoever is first */
+    if (terminal)
+        set_foreground(getpid());
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* cannot fail for a valid signal */
+    if (getppid() != parent)
+        _exit(128 + SIGTERM);
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
+    (void)execvpe(argv[0], argv, envp); /* returns on failure only */
+    int why = errno;
+    ssize_t n = write(report, &why, sizeof why);
+    (void)n; /* the parent then sees the exit code */
+    _exit(CANNOT_EXECUTE);
+}
+
+static int why_not(int report, pid_t pid, const char *name, struct cfg_error *err)
+{
+    int why = 0;
+    ssize_t n;
+    while ((n = read(report, &why, sizeof why)) < 0 && errno == EINTR)
+        ;
+    if (n != (ssize_t)sizeof why)
+        return 0; /* the pipe was closed by the program's start */
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    int code = why == ENOENT ? CFG_E_NOT_FOUND : why == EACCES ? CFG_E_FORBIDDEN : CFG_E_IO;
+    return cfg_fail(err, code, "cannot run %s: %s", name, strerrordesc_np(why));
+}
+
+int child_start(struct child *out, char *const argv[], char *const envp[], const sigset_t *mask, struct cfg_error *err)
+{
+    int report[2];
+    bool terminal = have_terminal();
+    pid_t parent = getpid();
+    if (pipe2(report, O_CLOEXEC) != 0)
+        return cfg_fail(err, CFG_E_IO, "cannot make a pipe: %s", strerrordesc_np(errno));
+    pid_t pid = fork();
+    if (pid == 0)
+        become(argv, envp, mask, terminal, parent, report[1]);
+    int saved = errno;
+    close(report[1]);
+    if (pid < 0) {
+        close(report[0]);
+        return cfg_fail(err, CFG_E_IO, "cannot start a process: %s", strerrordesc_np(saved));
+    }
+    (void)setpgid(pid, pid); /* fails once it has become the program, which has done it itself */
+    int rc = why_not(report[0], pid, argv[0], err);
+    close(report[0]);
+    if (rc == 0)
+        *out = (struct child){.pid = pid, .terminal = terminal};
+    else if (terminal)
+        set_foreground(getpgrp());
+    return rc;
+}
+
+/* Its end is looked at before it is taken: until then nobody else can get the number of its group. */
+enum child_event child_look(struct child *c, int *code)
+{
+    siginfo_t info = {0};
+    if (c->pid == 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid == 0)
+        return CHILD_NOTHING;
+    bool stopped = info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED;
+    if (!stopped)
+        (void)kill(-c->pid, SIGKILL); /* what it left behind; usually nothing */
+    int status = 0;
+    if (waitpid(c->pid, &status, WNOHANG | WUNTRACED) != c->pid)
+        return CHILD_NOTHING;
+    if (stopped)
+        return CHILD_STOPPED;
+    *code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    child_take_terminal(c);
+    c->pid = 0;
+    return CHILD_ENDED;
+}
+
+void child_signal(const struct child *c, int signal)
+{
+    if (c->pid > 0)
+        (void)kill(c->pid, signal); /* it may have ended: that is noticed elsewhere */
+}
+
+void child_kill(const struct child *c)
+{
+    if (c->pid > 0)
+        (void)kill(-c->pid, SIGKILL); /* as above */
+}
+
+void child_take_terminal(struct child *c)
+{
+    if (c->terminal)
+        set_foreground(getpgrp());
+}
+
+void child_give_terminal(struct child *c)
+{
+    if (c->pid <= 0)
+        return;
+    if (c->terminal)
+        set_foreground(c->pid);
+    (void)kill(-c->pid, SIGCONT); /* as above */
+}
