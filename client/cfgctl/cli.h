@@ -23,7 +23,7 @@
     X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30), or a command of sync may take")           \
     X(CHANGE_TYPE, "change-type", 0, NULL, NULL, "allow a value of another JSON type than the present one")          \
     X(STRING, "string", 0, "NS/KEY=TEXT", NULL, "set a string, taken as it stands (repeatable)")                     \
-    X(FILE, "file", 'f', "FILE", NULL, "a whole JSON document; - is standard input")                                 \
+    X(FILE, "file", 'f', "FILE", NULL, "a whole document, JSON or YAML; - is standard input")                        \
     X(FORCE, "force", 0, NULL, NULL, "do it in spite of what would be lost")                                         \
     X(VERSION, "version", 0, "N", NULL, "that version instead of the newest")                                        \
     X(TO, "to", 0, "N", NULL, "the version to go to")                                                                \

@@ -1,7 +1,9 @@
 /* set, unset: one POST /v1/changes, whatever the number of namespaces, so that it is one transaction and one round
  * trip. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/notes.h"
 #include "proto/override.h"
+#include "proto/yaml.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,12 +114,36 @@ static int add_object(cJSON *changes, const char *ns, const char *key, cJSON *va
     return rc != 0 ? rc : cli_no_memory(err);
 }
 
+/* JSON where the name says so or, without a known ending, the text begins like it; else YAML. */
+static bool is_json(const char *file, struct cfg_slice text)
+{
+    const char *dot = strrchr(file, '.');
+    if (dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0))
+        return false;
+    size_t i = 0;
+    while (i < text.len && strchr(" \t\r\n", text.ptr[i]) && text.ptr[i])
+        i++;
+    return (dot && strcmp(dot, ".json") == 0) || (i < text.len && (text.ptr[i] == '{' || text.ptr[i] == '['));
+}
+
+/* A document as OmegaConf reads it. What others would read otherwise is said. */
+static int parse_document(cJSON **out, const char *file, struct cfg_slice text, struct cfg_error *err)
+{
+    if (is_json(file, text))
+        return cfg_json_parse(out, text, 0, err);
+    cJSON *warnings = cJSON_CreateArray();
+    int rc = warnings ? cfg_yaml_parse(out, text, NULL, warnings, err) : cli_no_memory(err);
+    notes_print_yaml(warnings);
+    cJSON_Delete(warnings);
+    return rc;
+}
+
 static int put_document(const struct cli *c, cJSON *changes, struct cfg_error *err)
 {
     const char *file = cli_value(c, OPT_FILE);
     if (c->n_args != 1 || cli_has(c, OPT_STRING)) {
         cfg_fail(err, CFG_E_INVALID, "--file replaces one whole namespace");
-        cfg_error_set_hint(err, "cfgctl set chat --file chat.json");
+        cfg_error_set_hint(err, "cfgctl set chat --file chat.yaml");
         return CFG_E_INVALID;
     }
     int rc = cfg_check_name("namespace", cfg_slice_str(c->args[0]), err);
@@ -127,7 +153,7 @@ static int put_document(const struct cli *c, cJSON *changes, struct cfg_error *e
     cfg_buf_init(&text, CFG_LIMIT_BODY);
     cJSON *document = NULL;
     rc = read_file(&text, file, err);
-    if (rc == 0 && (rc = cfg_json_parse(&document, cfg_buf_slice(&text), 0, err)) != 0)
+    if (rc == 0 && (rc = parse_document(&document, file, cfg_buf_slice(&text), err)) != 0)
         cfg_error_wrap(err, "%s", strcmp(file, "-") == 0 ? "standard input" : file);
     cfg_buf_finish(&text);
     return rc != 0 ? rc : add_object(changes, c->args[0], "put", document, err);

@@ -40,7 +40,7 @@ struct sync {
     struct target next;                 /* to be applied; a newer view takes its place */
     char active[64], active_digest[80]; /* the view whose command runs */
     char applied[64], applied_digest[80];
-    char rejected[64], reason[256]; /* "" : nothing */
+    char rejected[64], reason[sizeof((struct cfg_error *)0)->text]; /* "": nothing */
     uint64_t count, retries, limit_s;
     bool bounded; /* by retries */
     unsigned attempts;

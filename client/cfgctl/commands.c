@@ -11,7 +11,7 @@ const struct cli_command cli_commands[] = {
      "cfgctl set --string chat/model.revision=1e4   # text, whatever it looks like\n"
      "cfgctl set +chat/new.key=1                    # only if it does not exist yet\n"
      "cfgctl set train optimizer.lr=1e-4 +trainer.epochs=5 ~model.dropout   # Hydra's words, the namespace first\n"
-     "cfgctl set chat --file chat.json --if-version 42",
+     "cfgctl set chat --file chat.yaml --if-version 42",
      CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE), 0, ANY, cmd_set},
     {"unset", NULL, "NS/KEY… | NS --force", "remove parameters or flags, or a whole namespace",
      "cfgctl unset chat/sampling.top_k\n"

@@ -34,6 +34,21 @@ void notes_print(const cJSON *notes)
     }
 }
 
+void notes_print_yaml(const cJSON *warnings)
+{
+    const cJSON *w;
+    cJSON_ArrayForEach(w, warnings)
+    {
+        struct cfg_buf line;
+        cfg_buf_init(&line, LINE_ROOM);
+        cfg_buf_puts(&line, "cfgctl: note: ");
+        cli_put_text(&line, cfg_json_get_str(w, "message", "?"));
+        cfg_buf_puts(&line, "; ");
+        cli_put_text(&line, cfg_json_get_str(w, "hint", "quote it"));
+        print(&line);
+    }
+}
+
 void violations_print(const cJSON *violations)
 {
     const cJSON *v;
