@@ -24,7 +24,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { GRACE_S = 30 };
+enum { GRACE_S = 30, NOT_EXECUTABLE = 126, NO_PROGRAM = 127 };
 
 enum phase {
     RUNNING,  /* the program runs */
@@ -143,8 +143,8 @@ static int start(struct run *r, struct cfg_error *err)
 {
     struct run_launch next = {.document = NULL};
     int rc = run_launch_make(&next, r->c, r->ns, r->now, err);
-    if (rc == 0)
-        rc = child_start(&r->child, next.argv, next.envp, &r->before, err);
+    if (rc == 0 && (rc = child_start(&r->child, next.argv, next.envp, &r->before, err)) != 0)
+        r->code = rc == CFG_E_NOT_FOUND ? NO_PROGRAM : NOT_EXECUTABLE; /* as a shell would end */
     if (rc != 0) {
         run_launch_finish(&next);
         return rc;
@@ -299,8 +299,8 @@ static int follow(struct run *r, struct cfg_error *err)
                                     .on_registered = on_registered,
                                     .arg = r};
     int rc = agent_new(&r->agent, r->c, &o, err);
-    if (rc == 0 && (rc = start(r, err)) != 0)
-        r->code = rc == CFG_E_NOT_FOUND ? 127 : rc == CFG_E_FORBIDDEN ? 126 : 0;
+    if (rc == 0)
+        rc = start(r, err);
     return rc == 0 ? loop(r, err) : rc;
 }
 
