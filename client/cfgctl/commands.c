@@ -172,7 +172,9 @@ const struct cli_command cli_commands[] = {
     {"export accelerate-schema", NULL, "", "print the JSON Schema that launch files are checked with",
      "cfgctl export accelerate-schema > train.schema.json", 0, 0, 0, cmd_export_accelerate_schema},
     {"export env", NULL, "DEPLOYMENT", "print a deployment's values as `export` lines for a shell",
-     "eval \"$(cfgctl export env chat-blue)\"                  # CHAT_SAMPLING_TEMPERATURE", 0, 1, 1, cmd_export_view},
+     "cfgctl export env chat-blue > chat.env.sh              # export CHAT_SAMPLING_TEMPERATURE='0.2'\n"
+     "eval \"$(cfgctl export env chat-blue)\"                  # CHAT_SAMPLING_TEMPERATURE",
+     0, 1, 1, cmd_export_view},
     {"export dotenv", NULL, "DEPLOYMENT", "print a deployment's values as a dotenv file",
      "cfgctl export dotenv chat-blue > .env", 0, 1, 1, cmd_export_view},
     {"export json", NULL, "DEPLOYMENT", "print a deployment's values, the pinned ones among them",
