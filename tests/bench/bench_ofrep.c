@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 64, ROUNDS = 9, REQUESTS = 30000, LARGE = 10000, PER_CHANGE = 50, WRITES = 20 };
+enum { CONNECTIONS = 64, ROUNDS = 9, REQUESTS = 20000, LARGE = 10000, PER_CHANGE = 50, WRITES = 20 };
 
 static const char context[] =
     "{\"context\":{\"targetingKey\":\"user-4711\",\"email\":\"ann@example.com\",\"plan\":\"premium\"}}";
