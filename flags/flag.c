@@ -193,17 +193,20 @@ struct cfg_flag_variant cfg_flag_variant_at(const struct cfg_flag_program *p, si
     return (struct cfg_flag_variant){p->variants[index].text, p->variants[index].value};
 }
 
-static bool type_fits(const struct cfg_flag_program *p, enum cfg_flag_type want)
+/* A number is never rounded. */
+static bool value_fits(const struct cfg_flag_program *p, const struct flag_variant *v, enum cfg_flag_type want)
 {
-    return want == p->type || want == CFG_FLAG_ANY || (want == CFG_FLAG_INTEGER && p->type == CFG_FLAG_NUMBER);
+    if (want == CFG_FLAG_INTEGER)
+        return p->type == CFG_FLAG_NUMBER && v->value->valuedouble == floor(v->value->valuedouble);
+    return want == p->type || want == CFG_FLAG_ANY;
 }
 
 static inline struct cfg_flag_result result_of(const struct cfg_flag_program *p, const struct decision *d,
                                                enum cfg_flag_type want)
 {
     const struct flag_variant *v = d->variant;
-    if (v && want == CFG_FLAG_INTEGER && v->value->valuedouble != floor(v->value->valuedouble))
-        return (struct cfg_flag_result){CFG_REASON_ERROR, NULL, NULL, "TYPE_MISMATCH", p->metadata}; /* never rounded */
+    if (v && !value_fits(p, v, want)) /* where the caller's default holds there is nothing to mismatch */
+        return (struct cfg_flag_result){CFG_REASON_ERROR, NULL, NULL, "TYPE_MISMATCH", p->metadata};
     return (struct cfg_flag_result){d->reason, v ? v->text : NULL, v ? v->value : NULL, d->error, p->metadata};
 }
 
@@ -238,12 +241,6 @@ static struct decision run(const struct cfg_flag_program *p, const struct cfg_fl
     return decide(p, &r);
 }
 
-static struct cfg_flag_result mismatch(const struct cfg_flag_program *p)
-{
-    struct decision d = failed(p->broken ? p->broken : "TYPE_MISMATCH");
-    return result_of(p, &d, CFG_FLAG_ANY);
-}
-
 static struct cfg_flag_result evaluate_run(const struct cfg_flag_program *p, enum cfg_flag_type want,
                                            const struct cfg_flag_context *context)
 {
@@ -258,7 +255,7 @@ static inline struct cfg_flag_result evaluate(const struct cfg_flag_program *p, 
     if (same && quiet && !p->depends && p->answer_reason != CFG_REASON_ERROR)
         return (struct cfg_flag_result){(enum cfg_flag_reason)p->answer_reason, p->answer_text, p->answer_value, NULL,
                                         p->metadata};
-    return same || type_fits(p, want) ? evaluate_run(p, want, context) : mismatch(p);
+    return evaluate_run(p, want, context);
 }
 
 struct cfg_flag_result cfg_flag_eval_with(const struct cfg_flag_program *p, enum cfg_flag_type want,

@@ -70,7 +70,7 @@ struct cfg_flag_variant {
 };
 size_t cfg_flag_variant_count(const struct cfg_flag_program *p);
 struct cfg_flag_variant cfg_flag_variant_at(const struct cfg_flag_program *p, size_t index); /* below the count */
-/* The value for `want`: a flag of another type gives CFG_REASON_ERROR and "TYPE_MISMATCH". Evaluated for the empty
+/* The value for `want`: a variant of another type gives CFG_REASON_ERROR and "TYPE_MISMATCH". Evaluated for the empty
  * context at the epoch. */
 struct cfg_flag_result cfg_flag_eval(const struct cfg_flag_program *p, enum cfg_flag_type want);
 /* The same for a context, borrowed; NULL is the empty one. */

@@ -367,6 +367,35 @@ static size_t bytes_of_rules(unsigned n, bool differ)
     return bytes;
 }
 
+Test(set, only_a_value_can_be_of_another_type)
+{
+    struct cfg_flag_set *set = set_of("{'disabled':{'definition':{'state':'DISABLED','variants':{'on':true},"
+                                      "'defaultVariant':'on'}},"
+                                      "'no-default':{'definition':{'state':'ENABLED','variants':{'on':true}}},"
+                                      "'killed':{'enabled':false,'off_variant':'on','definition':{'state':'ENABLED',"
+                                      "'variants':{'on':true},'defaultVariant':'on'}},"
+                                      "'ruled':{'definition':{'state':'ENABLED','variants':{'on':true},"
+                                      "'targeting':{'if':[{'var':'staff'},'on']}}}}",
+                                      NULL);
+    struct cfg_flag_member staff = cfg_flag_member_bool("staff", true);
+    const struct cfg_flag_context who = {.attributes = &staff, .n_attributes = 1};
+    const struct {
+        const char *flag;
+        const struct cfg_flag_context *context;
+        const char *answer;
+    } rows[] = {{"disabled", NULL, "- DISABLED"},
+                {"no-default", NULL, "- DEFAULT"},
+                {"killed", NULL, "TYPE_MISMATCH"},
+                {"ruled", NULL, "- DEFAULT"},
+                {"ruled", &who, "TYPE_MISMATCH"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *name = rows[i].flag;
+        struct cfg_flag_result r = cfg_flag_set_eval(set, name, strlen(name), CFG_FLAG_STRING, rows[i].context);
+        cr_expect_str_eq(answer_of(&r), rows[i].answer, "%s", name);
+    }
+    cfg_flag_set_free(set);
+}
+
 Test(set, equal_rules_are_kept_once)
 {
     size_t same = bytes_of_rules(3000, false), differ = bytes_of_rules(3000, true);
