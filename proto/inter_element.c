@@ -138,7 +138,7 @@ static int take_plain(struct inter_parser *s, struct word *w, size_t *used)
 
 static int flush(struct inter_parser *s, struct word *w)
 {
-    if (w->text.len == 0)
+    if (w->text.len == 0 && cfg_buf_status(&w->text) == 0)
         return 0;
     struct cfg_slice copy = {cfg_arena_dup(s->arena, cfg_buf_slice(&w->text)), w->text.len};
     if (cfg_buf_status(&w->text) || copy.ptr == NULL)
@@ -203,7 +203,7 @@ static int finish_word(struct inter_parser *s, struct word *w, const char *at, s
 {
     if (w->tokens == 0 || w->only_blanks)
         return inter_refuse(s, at, "expected a value");
-    if (w->tokens == 1 && w->first) {
+    if (w->tokens == 1 && w->first && cfg_buf_status(&w->text) == 0) {
         *out = w->first;
         return 0;
     }

@@ -111,7 +111,7 @@ static void take_backslashes(struct inter_parser *s, struct cfg_buf *literal, ch
 
 static int flush(struct inter_parser *s, struct inter_row *row, struct cfg_buf *literal)
 {
-    if (literal->len == 0)
+    if (literal->len == 0 && cfg_buf_status(literal) == 0)
         return 0;
     struct cfg_slice copy = {cfg_arena_dup(s->arena, cfg_buf_slice(literal)), literal->len};
     if (cfg_buf_status(literal) || copy.ptr == NULL)

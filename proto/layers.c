@@ -194,6 +194,15 @@ static bool add_layer_value(cJSON *set, const struct cfg_layer *layer, size_t in
     return false;
 }
 
+/* Consumes the item, also on failure. */
+static bool add_item(cJSON *object, const char *key, cJSON *item)
+{
+    bool added = cJSON_AddItemToObject(object, key, item);
+    if (!added)
+        cJSON_Delete(item);
+    return added;
+}
+
 /* The value at its place, resolved, or why there is none. */
 static int add_resolved(struct cfg_layers *l, cJSON *answer, struct node *v)
 {
@@ -204,7 +213,7 @@ static int add_resolved(struct cfg_layers *l, cJSON *answer, struct node *v)
     if (code == CFG_E_NOMEM)
         return code;
     if (code == 0)
-        return cJSON_AddItemToObject(answer, "resolved", resolved) ? 0 : CFG_E_NOMEM;
+        return add_item(answer, "resolved", resolved) ? 0 : CFG_E_NOMEM;
     return cJSON_AddStringToObject(answer, "error", why.text) ? 0 : CFG_E_NOMEM;
 }
 
@@ -232,7 +241,7 @@ int cfg_layers_explain(cJSON **out, struct cfg_layers *l, const char *path, stru
     bool ok = code == 0 && answer && cJSON_AddStringToObject(answer, "path", path) &&
               cJSON_AddNumberToObject(answer, "layer", together ? -1 : (double)v->layer);
     if (ok)
-        ok = cJSON_AddItemToObject(answer, "value", value);
+        ok = add_item(answer, "value", value);
     else
         cJSON_Delete(value);
     cJSON *set = ok ? cJSON_AddArrayToObject(answer, "set") : NULL;

@@ -159,20 +159,22 @@ int layers_select(struct cfg_layers *l, struct node **out, struct node *from, co
 static int put_pieces(struct cfg_layers *l, struct cfg_buf *text, struct node *parent, struct inter *const *pieces,
                       size_t n, const char *what, struct cfg_error *err)
 {
+    int code = 0;
     for (size_t i = 0; i < n; i++) {
         struct node *v = NULL;
         if (pieces[i]->kind == INTER_STRING) {
             cfg_buf_put(text, pieces[i]->text.ptr, pieces[i]->text.len);
             continue;
         }
-        int code = eval(l, &v, parent, pieces[i], err);
+        code = eval(l, &v, parent, pieces[i], err);
         if (code)
             return code;
         if (v->kind != NODE_STRING)
             return cfg_fail(err, CFG_E_VALUE, "an interpolation inside %s must give a string", what);
         cfg_buf_puts(text, v->text);
     }
-    return cfg_buf_status(text) ? cfg_fail(err, CFG_E_LIMIT, "%s is too long", what) : 0;
+    code = cfg_buf_status(text);
+    return code ? cfg_fail(err, code, code == CFG_E_LIMIT ? "%s is too long" : "out of memory for %s", what) : 0;
 }
 
 static int eval_node(struct cfg_layers *l, struct node **out, struct node *parent, const struct inter *inter,

@@ -110,6 +110,35 @@ class Session(unittest.TestCase):
         self.ok("set", "v/x=1", "w/y=2")
         self.assertEqual(self.json("get", "v")["revision"], self.json("get", "w")["revision"], "one transaction")
 
+    def test_hydras_words(self):
+        self.ok("set", "train", "optimizer.lr=1e-3", "+trainer.epochs=5", "model.dropout=0.1", "data=/a/b", "--wait")
+        self.ok("set", "train", "optimizer.lr=1e-4", "~model.dropout")
+        self.assertEqual(self.json("get", "train")["document"],
+                         {"optimizer": {"lr": 1e-4}, "trainer": {"epochs": 5}, "model": {}, "data": "/a/b"})
+        self.refused(2, "config groups", "set", "train", "db/mysql=x")
+        self.refused(5, "sweep", "set", "train", "optimizer.lr=1,2")
+
+    def test_resolve(self):
+        base = os.path.join(self.lab.dir, "base.yaml")
+        top = os.path.join(self.lab.dir, "top.json")
+        with open(base, "w") as f:
+            f.write("lr: 1e-3\nbatch: 8\nworld: ???\ntotal: ${eval: batch * world}\nnote: lr=${lr} ${oc.env:WHO,nobody}\n")
+        with open(top, "w") as f:
+            f.write('{"world": 4}')
+        nowhere = "http://127.0.0.1:1"
+        out = self.ok("resolve", base, top, env={"WHO": "me"}, server=nowhere)
+        self.assertEqual(json.loads(out), {"lr": 0.001, "batch": 8, "world": 4, "total": 32, "note": "lr=0.001 me"})
+        out = json.loads(self.ok("resolve", base, top, "--set", "batch=2", "--set", "~note", "-o", "json", server=nowhere))
+        self.assertEqual(out, {"lr": 0.001, "batch": 2, "world": 4, "total": 8})
+        self.assertIn("total: ${eval", self.ok("resolve", base, "--no-resolve", "-o", "yaml"))
+        why = {e["path"]: e for e in json.loads(self.ok("resolve", base, top, "--set", "batch=2", "--explain", "-o", "json"))}
+        self.assertEqual([s["name"] for s in why["world"]["set"]], [base, top])
+        self.assertEqual((why["batch"]["layer"], why["total"]["resolved"]), (2, 8))
+        self.assertRegex(self.ok("resolve", base, top, "--explain"), r"total +32 +\S*base\.yaml")
+        self.refused(5, r"world.* is missing", "resolve", base)
+        self.refused(4, "exists already", "resolve", base, top, "--set", "+batch=2")
+        self.refused(3, "did you mean batch", "resolve", base, top, "--set", "x=${bacth}")
+
     def test_flags(self):
         out = self.ok("set", "experiment/ab.flag=on")
         self.assertRegex(out, r"^experiment v1: created flag ab\.flag=on")

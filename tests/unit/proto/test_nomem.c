@@ -2,6 +2,8 @@
  * nothing (LeakSanitizer judges that). malloc, calloc and realloc of our objects come here through the linker's --wrap;
  * cJSON's through its hooks. */
 #include "proto/digest.h"
+#include "proto/expr.h"
+#include "proto/layers.h"
 #include "proto/override.h"
 #include "proto/patch.h"
 
@@ -138,6 +140,55 @@ static int run_override(void)
     return code;
 }
 
+static const char text_base[] =
+    "{\"n\":{\"x\":1,\"y\":\"${.x}\"},\"i\":\"${n}\",\"s\":\"a${n.x}b\",\"l\":[1,\"${n}\"],\"k1\":1,\"k2\":2,\"k3\":3,"
+    "\"k4\":4,\"k5\":5,\"d\":\"${oc.decode:'[1, {a: \\\"${s}\\\"}]'}\",\"e\":\"${eval: n.x * 2 if s in ['q', 'r'] else "
+    "len(s)}\",\"o\":\"${oc.select:zz,{q: 1.5}}\",\"v\":\"${oc.dict.values:n}\",\"m\":\"???\",\"t\":\"${d}!\"}";
+static const char text_top[] = "{\"i\":{\"z\":3},\"n\":{\"x\":2}}";
+static cJSON *base, *top;
+
+static int run_layers(void)
+{
+    struct cfg_layer layers[] = {{"base", base}, {"top", top}};
+    struct cfg_layers *l = NULL;
+    cJSON *v = NULL, *why = NULL, *missing = NULL;
+    int code = cfg_layers_merge(&l, layers, 2, NULL, NULL);
+    cr_assert(code == 0 || l == NULL);
+    if (code == 0)
+        code = cfg_layers_resolve(&v, l, NULL);
+    if (code == 0)
+        code = cfg_layers_explain(&why, l, "i", NULL);
+    if (code == 0 && (missing = cJSON_CreateArray()) == NULL)
+        code = CFG_E_NOMEM;
+    if (code == 0)
+        code = cfg_layers_missing(missing, l, NULL);
+    cJSON_Delete(v);
+    cJSON_Delete(why);
+    cJSON_Delete(missing);
+    cfg_layers_free(l);
+    return code;
+}
+
+static int run_expr(void)
+{
+    struct cfg_expr *e = NULL;
+    struct cfg_expr_names names = cfg_expr_names_of(a);
+    struct cfg_expr_value value;
+    struct cfg_arena arena;
+    cJSON *v = NULL;
+    cfg_arena_init(&arena, 1 << 20);
+    int code = cfg_expr_compile(&e, CFG_SLICE_LIT("[round(e, 1), max(f), 'x' + \"y\", f[0] + 1, 'q' in ['q']]"), NULL);
+    cr_assert(code == 0 || e == NULL);
+    if (code == 0)
+        code = cfg_expr_eval(&value, e, &names, &arena, NULL);
+    if (code == 0)
+        code = cfg_expr_to_json(&v, &value, NULL);
+    cJSON_Delete(v);
+    cfg_arena_finish(&arena);
+    cfg_expr_free(e);
+    return code;
+}
+
 /* Returns how many allocations the call makes, each of which has failed once. */
 static long sweep(const char *name, int (*fn)(void))
 {
@@ -168,18 +219,24 @@ Test(nomem, every_allocation_fails_once)
                  {"describe", run_describe},
                  {"set", run_set},
                  {"check_document", run_check_document},
-                 {"override", run_override}};
+                 {"override", run_override},
+                 {"layers", run_layers},
+                 {"expr", run_expr}};
     cJSON_Hooks hooks = {__wrap_malloc, free};
     cJSON_InitHooks(&hooks);
     cr_assert_eq(cfg_json_parse(&a, CFG_SLICE_LIT(text_a), 0, NULL), 0);
     cr_assert_eq(cfg_json_parse(&b, CFG_SLICE_LIT(text_b), 0, NULL), 0);
     cr_assert_eq(cfg_json_parse(&patch, CFG_SLICE_LIT(text_patch), 0, NULL), 0);
+    cr_assert_eq(cfg_json_parse(&base, CFG_SLICE_LIT(text_base), 0, NULL), 0);
+    cr_assert_eq(cfg_json_parse(&top, CFG_SLICE_LIT(text_top), 0, NULL), 0);
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         cr_assert_gt(sweep(calls[i].name, calls[i].fn), 0, "%s allocates nothing: the wrapping does not work",
                      calls[i].name);
     cJSON_Delete(a);
     cJSON_Delete(b);
     cJSON_Delete(patch);
+    cJSON_Delete(base);
+    cJSON_Delete(top);
 }
 
 Test(nomem, equality_needs_no_memory)

@@ -2,6 +2,7 @@
 #include "proto/override.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -277,4 +278,56 @@ Test(override, text_is_taken_as_it_stands)
     cfg_override_finish(&o);
     cr_assert_eq(cfg_override_parse_text(&o, CFG_SLICE_LIT("chat/a=\xFF"), &err), CFG_E_VALUE);
     cr_assert_eq(cfg_override_parse_text(&o, (struct cfg_slice){"chat/a=x\0y", 10}, &err), CFG_E_VALUE);
+}
+
+Test(override, words_belong_to_a_namespace)
+{
+    struct cfg_override o = {.on_off = 7};
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("+optimizer.lr=1e-4"), &err), 0, "%s", err.text);
+    cr_expect_eq(o.mode, CFG_OVERRIDE_ADD);
+    cr_expect_str_eq(o.address.ns, "train");
+    cr_expect_str_eq(o.address.name, "optimizer.lr");
+    cr_expect_float_eq(o.value->valuedouble, 1e-4, 1e-12);
+    cfg_override_finish(&o);
+    cr_assert_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("~model.dropout"), &err), 0, "%s", err.text);
+    cr_expect_eq(o.mode, CFG_OVERRIDE_DELETE);
+    cr_expect_null(o.value);
+    cfg_override_finish(&o);
+    cr_expect_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("db/mysql=x"), &err), CFG_E_ADDRESS);
+    cr_expect_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("db@pkg=x"), &err), CFG_E_ADDRESS);
+    cr_expect_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("path=/a/b@c"), &err), 0, "%s", err.text);
+    cfg_override_finish(&o);
+    cr_expect_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("lr=1,2"), &err), CFG_E_VALUE);
+    cr_expect_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("lr"), &err), CFG_E_ADDRESS);
+    cr_expect_eq(cfg_override_parse_word(&o, "train", CFG_SLICE_LIT("=1"), &err), CFG_E_ADDRESS);
+}
+
+/* What the line's key is: "KEY", "KEY@PACKAGE", "GROUP/OPTION"; "refused" when it is none. */
+static void key(const char *line, const char *wanted)
+{
+    struct cfg_override_key k;
+    struct cfg_error err = CFG_ERROR_INIT;
+    char text[128] = "refused";
+    if (cfg_override_key_parse(&k, cfg_slice_str(line), &err) == 0)
+        (void)snprintf(text, sizeof text, "%.*s%s%.*s", (int)k.key.len, k.key.ptr, k.package.ptr ? "@" : "",
+                       (int)k.package.len, k.package.ptr ? k.package.ptr : "");
+    cr_expect_str_eq(text, wanted, "%s", line);
+}
+
+Test(override, keys_by_hydras_grammar)
+{
+    key("a.b=1", "a.b");
+    key("+db/mysql=x", "db/mysql");
+    key("~db@pkg.sub", "db@pkg.sub");
+    key("db@=x", "db@");
+    key("@pkg=x", "@pkg");
+    key("$a.b$=1", "$a.b$");
+    key("list.0=1", "list.0");
+    key("a//b=1", "refused");
+    key("a..b=1", "refused");
+    key("a b=1", "refused");
+    key("0=1", "refused");
+    key("list.00=1", "refused");
+    key("=1", "refused");
 }
