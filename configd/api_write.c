@@ -34,12 +34,12 @@ static int read_message(char **out, const struct cfg_call *c, struct cfg_error *
 /* A misspelt dry_run must not write. */
 static int check_query(const struct cfg_call *c, struct cfg_error *err)
 {
-    static const char *const known[] = {"message", "dry_run", "force", "min_revision", NULL};
+    static const char *const known[] = {"message", "dry_run", "plan", "force", "min_revision", NULL};
     const char *other = cfg_call_query_other(c, known);
     if (other == NULL)
         return 0;
     (void)cfg_fail(err, CFG_E_INVALID, "a write has no parameter \"%.60s\"", other);
-    cfg_error_set_hint(err, "it may have message, dry_run and force");
+    cfg_error_set_hint(err, "it may have message, dry_run, plan and force");
     return CFG_E_INVALID;
 }
 
@@ -52,6 +52,9 @@ static int fill(struct cfg_change *ch, const struct cfg_call *c, struct cfg_erro
     rc = rc ? rc : read_message(&ch->message, c, err);
     rc = rc ? rc : cfg_api_flag(&ch->dry_run, c, "dry_run", err);
     rc = rc ? rc : cfg_api_flag(&ch->force, c, "force", err);
+    rc = rc ? rc : cfg_api_flag(&ch->plan, c, "plan", err);
+    if (rc == 0 && ch->plan && !ch->dry_run)
+        rc = cfg_fail(err, CFG_E_INVALID, "plan goes with dry_run: it tells what a write would do");
     if (rc != 0)
         return rc;
     ch->author = cfg_slice_dup(cfg_slice_str(cfg_call_principal(c)->subject));

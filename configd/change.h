@@ -32,7 +32,7 @@ struct cfg_change {
     struct cfg_change_entry *entries; /* owned */
     size_t n;
     char *message, *author, *time, *request_id; /* owned; NULL counts as "" */
-    bool dry_run, force;
+    bool dry_run, force, plan; /* plan, of a dry run: tell what would happen to whom */
 };
 /* The version from history that an entry is decided on: what a rollback goes back to, the release that a deployment is
  * moved to. False when it needs none. */
