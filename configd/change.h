@@ -16,7 +16,8 @@ enum cfg_change_op {
     CFG_CHANGE_SET,
     CFG_CHANGE_DELETE,
     CFG_CHANGE_ROLLBACK,
-    CFG_CHANGE_CREATE
+    CFG_CHANGE_CREATE,
+    CFG_CHANGE_EXTEND /* nothing but `extends` */
 };
 struct cfg_change_entry {
     enum cfg_change_op op;
@@ -25,8 +26,10 @@ struct cfg_change_entry {
     uint64_t if_version; /* 0: must not exist. For SET: of every object that it touches */
     cJSON *body;         /* owned: document, patch, new deployment, or array of set items */
     uint64_t rollback_to;
-    struct cfg_object *source; /* what cfg_change_needs asked for, found in history by the caller; owned reference;
-                                  NULL: there is no such version */
+    cJSON *extends;              /* owned: the namespace's new bases; NULL: they stay. Beside every op but delete */
+    struct cfg_object **sources; /* what cfg_change_needs asked for, in its order, found in history by the caller; owned
+                                    references; NULL: there is no such version */
+    size_t n_sources;
 };
 struct cfg_change {
     struct cfg_change_entry *entries; /* owned */
@@ -34,9 +37,6 @@ struct cfg_change {
     char *message, *author, *time, *request_id; /* owned; NULL counts as "" */
     bool dry_run, force, plan; /* plan, of a dry run: tell what would happen to whom */
 };
-/* The version from history that an entry is decided on: what a rollback goes back to, the release that a deployment is
- * moved to. False when it needs none. */
-bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e);
 /* Reads the entries of POST /v1/changes' array, which is borrowed; message, author, time and request_id are the
  * caller's to add. CFG_E_INVALID, CFG_E_ADDRESS, CFG_E_LIMIT, CFG_E_NOMEM; the text names the entry. */
 CFG_MUST_CHECK int cfg_change_parse(struct cfg_change *out, const cJSON *array, struct cfg_error *err);
@@ -51,6 +51,18 @@ struct cfg_heads {
     void *arg;
 };
 
+/* The versions from history that an entry is decided on: what a rollback goes back to, the release that a deployment is
+ * moved to (what the request names, then what the arm holds already). The caller asks for i = e->n_sources and adds
+ * what it found, until this is false. */
+bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e, size_t i,
+                      const struct cfg_heads *heads);
+/* object's reference is consumed; NULL: there is no such version. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_change_add_source(struct cfg_change_entry *e, struct cfg_object *object, struct cfg_error *err);
+void cfg_change_drop_sources(struct cfg_change_entry *e);
+/* The source with this version; NULL: none. Borrowed. */
+struct cfg_object *cfg_change_source(const struct cfg_change_entry *e, const struct cfg_object_id *id,
+                                     uint64_t version);
+
 /* What a decision read and the transaction must find unchanged. */
 enum cfg_guard_kind {
     CFG_GUARD_HEAD,    /* a head that is written or was read: its mod_revision, 0 = must not exist */
@@ -64,8 +76,8 @@ struct cfg_guard {
 };
 struct cfg_write {
     struct cfg_object_id id;
-    uint64_t version;
-    char *json; /* the new head and history record, owned */
+    uint64_t version; /* 0: an object without versions, which has no history record */
+    char *json;       /* the new head and history record, owned; NULL: the head's key is taken away */
     size_t json_len;
 };
 struct cfg_decision {
@@ -73,7 +85,7 @@ struct cfg_decision {
     size_t n_guards;
     struct cfg_write *writes; /* owned; none when nothing changes */
     size_t n_writes;
-    cJSON *results; /* the reply's "results", owned: changes, kept, held, hints; reach is added at the edge */
+    cJSON *results; /* the reply's "results", owned: changes, kept, held, affected, hints; reach is added at the edge */
     size_t bytes;   /* of all puts */
 };
 /* All or nothing. CFG_E_PRECONDITION (both versions in text), CFG_E_EXISTS, CFG_E_NOT_FOUND, CFG_E_UNKNOWN_KEY,

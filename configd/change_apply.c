@@ -1,5 +1,6 @@
 /* Whole-object operations on configs, flags and evaluators: put, patches, delete, rollback. */
 #include "configd/change_draft.h"
+#include "configd/closure.h"
 #include "flags/flag.h"
 #include "proto/patch.h"
 
@@ -119,7 +120,7 @@ static int apply_rollback(const struct cfg_bench *b, struct cfg_draft *d, const 
                           struct cfg_error *err)
 {
     char label[CFG_DRAFT_LABEL];
-    const struct cfg_object *source = e->source;
+    const struct cfg_object *source = e->n_sources > 0 ? e->sources[0] : NULL;
     if (d->head == NULL)
         return cfg_bench_missing(b, d, err);
     if (d->head->version == e->rollback_to)
@@ -144,12 +145,36 @@ static int apply_rollback(const struct cfg_bench *b, struct cfg_draft *d, const 
     return 0;
 }
 
-int cfg_apply_entry(struct cfg_bench *b, size_t entry, struct cfg_error *err)
+/* The entry's bases; a namespace that does not exist yet comes into being, without parameters of its own. */
+static int apply_extends(struct cfg_bench *b, size_t entry, struct cfg_error *err)
 {
     const struct cfg_change_entry *e = &b->change->entries[entry];
     struct cfg_draft *d;
-    if (e->op == CFG_CHANGE_SET)
-        return cfg_apply_set(b, entry, err);
+    int rc = cfg_bench_open(&d, b, &e->id, err);
+    rc = rc ? rc : cfg_bench_touch(b, d, entry, err);
+    rc = rc ? rc : cfg_extends_check(e->extends, e->id.ns, err);
+    if (rc == 0 && d->after == NULL)
+        rc = set_document(d, cJSON_CreateObject(), err);
+    if (rc == 0 && cfg_json_set(d->after, "extends", cJSON_Duplicate(e->extends, true)) != 0)
+        rc = no_memory(err);
+    return rc;
+}
+
+static int apply_operation(struct cfg_bench *b, size_t entry, struct cfg_error *err);
+
+int cfg_apply_entry(struct cfg_bench *b, size_t entry, struct cfg_error *err)
+{
+    const struct cfg_change_entry *e = &b->change->entries[entry];
+    int rc = e->op == CFG_CHANGE_SET      ? cfg_apply_set(b, entry, err)
+             : e->op == CFG_CHANGE_EXTEND ? 0
+                                          : apply_operation(b, entry, err);
+    return rc == 0 && e->extends ? apply_extends(b, entry, err) : rc;
+}
+
+static int apply_operation(struct cfg_bench *b, size_t entry, struct cfg_error *err)
+{
+    const struct cfg_change_entry *e = &b->change->entries[entry];
+    struct cfg_draft *d;
     int rc = cfg_bench_open(&d, b, &e->id, err);
     if (rc == 0)
         rc = cfg_bench_touch(b, d, entry, err);

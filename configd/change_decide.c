@@ -1,6 +1,7 @@
 /* The decision: entries are applied to drafts, drafts are checked, and what changed becomes guards, puts and results.
  */
-#include "configd/change_draft.h"
+#include "configd/change_edges.h"
+#include "configd/change_views.h"
 #include "proto/patch.h"
 
 #include <inttypes.h>
@@ -194,8 +195,24 @@ static int describe_result(cJSON *result, const struct cfg_draft *d, const char 
     return 0;
 }
 
+/* {"from":[…],"to":[…]} where the bases change. */
+static int describe_extends(cJSON *result, const struct cfg_draft *d, struct cfg_error *err)
+{
+    static const cJSON none = {.type = cJSON_Array};
+    const cJSON *from = cfg_json_get(d->before, "extends"), *to = cfg_json_get(d->after, "extends");
+    from = from ? from : &none;
+    to = to ? to : &none;
+    if (cfg_json_equal(from, to))
+        return 0;
+    cJSON *extends = cJSON_AddObjectToObject(result, "extends");
+    if (extends == NULL || cfg_json_set(extends, "from", cJSON_Duplicate(from, true)) != 0 ||
+        cfg_json_set(extends, "to", cJSON_Duplicate(to, true)) != 0)
+        return no_memory(err);
+    return 0;
+}
+
 /* Consumes changes. */
-static int add_result(struct cfg_decision *out, struct cfg_bench *b, const struct cfg_draft *d, const char *digest,
+static int add_result(struct cfg_decision *out, const struct cfg_draft *d, const char *digest,
                       cJSON *changes, struct cfg_error *err)
 {
     cJSON *result = cJSON_CreateObject();
@@ -210,7 +227,7 @@ static int add_result(struct cfg_decision *out, struct cfg_bench *b, const struc
     else
         cJSON_Delete(changes);
     if (rc == 0 && d->id.kind == CFG_KIND_CONFIG)
-        rc = cfg_deployments_report(b, d, result, err);
+        rc = describe_extends(result, d, err);
     return rc;
 }
 
@@ -238,7 +255,7 @@ static int finish_draft(struct cfg_decision *out, struct cfg_bench *b, struct cf
     if (rc == 0 && cfg_draft_changed(d))
         rc = put(out, b, d, digest, err);
     if (rc == 0)
-        return add_result(out, b, d, digest, changes, err);
+        return add_result(out, d, digest, changes, err);
     cJSON_Delete(changes);
     return cfg_error_wrap(err, "%s", cfg_draft_label(&d->id, label));
 }
@@ -268,18 +285,36 @@ static int apply_entries(struct cfg_bench *b, struct cfg_error *err)
     return 0;
 }
 
-static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_error *err)
+/* Into the results, which are in the drafts' order. */
+static int report_views(struct cfg_decision *out, const struct cfg_views *v, struct cfg_bench *b, struct cfg_error *err)
 {
-    out->results = cJSON_CreateArray();
-    out->writes = calloc(b->n, sizeof *out->writes);
-    if (out->results == NULL || out->writes == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < b->n; i++) { /* b->n may grow by drafts that are only looked into */
-        int rc = b->items[i]->touched ? finish_draft(out, b, b->items[i], err) : 0;
+    cJSON *result = out->results->child;
+    for (size_t i = 0; i < b->n && result; i++) {
+        if (!b->items[i]->touched)
+            continue;
+        int rc = b->items[i]->id.kind == CFG_KIND_CONFIG ? cfg_views_report(v, b, b->items[i], result, err) : 0;
         if (rc != 0)
             return rc;
+        result = result->next;
     }
     return 0;
+}
+
+static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_error *err)
+{
+    struct cfg_views views = {0};
+    int rc = 0;
+    out->results = cJSON_CreateArray();
+    out->writes = calloc(CFG_EDGES_MAX + b->n, sizeof *out->writes);
+    if (out->results == NULL || out->writes == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < b->n && rc == 0; i++) /* b->n may grow by drafts that are only looked into */
+        rc = b->items[i]->touched ? finish_draft(out, b, b->items[i], err) : 0;
+    rc = rc ? rc : cfg_views_check(&views, b, err);
+    rc = rc ? rc : report_views(out, &views, b, err);
+    rc = rc ? rc : cfg_edges_write(out, b, err);
+    cfg_views_finish(&views);
+    return rc ? rc : cfg_bench_compact(b, err);
 }
 
 /* What a refusal was decided on: every head that was looked at. */
@@ -303,12 +338,13 @@ int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struc
         rc = finish(&d, &b, err);
     if (rc != 0) {
         cfg_decision_finish(&d);
-        if (guard_all(&b) != 0)
+        if (guard_all(&b) != 0 || cfg_bench_compact(&b, NULL) != 0)
             rc = no_memory(err);
     }
     d.guards = b.guards;
     d.n_guards = b.n_guards;
     b.guards = NULL;
+    cfg_spaces_free(b.spaces);
     cfg_bench_finish(&b);
     *out = d;
     return rc;

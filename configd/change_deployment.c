@@ -1,6 +1,8 @@
 /* Deployments: creation freezes the pin, patches move everything but the pin; and what a namespace's write means for
  * the deployments that run it. */
-#include "configd/change_draft.h"
+#include "configd/change_release.h"
+#include "configd/change_spaces.h"
+#include "configd/release.h"
 #include "configd/view.h"
 
 #include <inttypes.h>
@@ -53,21 +55,31 @@ static int read_flags(cJSON **out, const cJSON *list, struct cfg_error *err)
     return 0;
 }
 
-/* {"base":{"follows":"head"}} or {"base":{"follows":"fixed","release":{"chat":43}}}; NULL without memory. */
-static cJSON *make_arms(const char *config, uint64_t fixed)
+/* {"base":{"follows":"head"}} or {"base":{"follows":"fixed","release":{"chat":43,"base":7}}}; NULL without memory. */
+static cJSON *make_arms(const struct cfg_release *fixed)
 {
     cJSON *arms = cJSON_CreateObject();
     cJSON *base = cJSON_AddObjectToObject(arms, "base");
-    bool ok = base && cJSON_AddStringToObject(base, "follows", fixed ? "fixed" : "head");
-    if (ok && fixed) {
-        cJSON *release = cJSON_AddObjectToObject(base, "release");
-        ok = release && cJSON_AddNumberToObject(release, config, (double)fixed);
-    }
+    bool ok = base && cJSON_AddStringToObject(base, "follows", fixed->n > 0 ? "fixed" : "head");
+    if (ok && fixed->n > 0)
+        ok = cfg_json_set(base, "release", cfg_release_json(fixed)) == 0;
     if (!ok) {
         cJSON_Delete(arms);
         return NULL;
     }
     return arms;
+}
+
+/* What the heads of ns and of its bases are now. */
+static int release_of_heads(struct cfg_release *out, struct cfg_bench *b, const char *ns, struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    int rc = cfg_spaces_closure(&closure, b, ns, true, err);
+    if (rc == 0) {
+        rc = cfg_closure_release(out, &closure, err);
+        cfg_closure_finish(&closure);
+    }
+    return rc;
 }
 
 /* True when another path of the list holds it, or it is there twice (the first one counts). */
@@ -174,25 +186,54 @@ static int read_track(bool *hold, const cJSON *track, struct cfg_error *err)
 
 /* --- creation --- */
 
-static int fill_record(cJSON *record, const struct cfg_draft *config, const cJSON *body, struct cfg_error *err)
+/* The document as it resolves now: a pin holds results. *out is returned-owned. */
+static int resolve_now(cJSON **out, struct cfg_bench *b, const char *ns, struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    const struct cfg_release_options o = {.incomplete = false};
+    int rc = cfg_spaces_closure(&closure, b, ns, true, err);
+    if (rc == 0) {
+        rc = cfg_release_resolve(out, NULL, &closure, &o, err);
+        cfg_closure_finish(&closure);
+    }
+    return rc;
+}
+
+static int fill_pin(cJSON *record, struct cfg_bench *b, const char *ns, const cJSON *body, struct cfg_error *err)
+{
+    cJSON *document = NULL;
+    int rc = resolve_now(&document, b, ns, err);
+    if (rc == 0)
+        rc = freeze_pin(record, cfg_json_get(body, "pin"), document, ns, err);
+    cJSON_Delete(document);
+    return rc;
+}
+
+static int fill_record(cJSON *record, struct cfg_bench *b, const struct cfg_draft *config, const cJSON *body,
+                       struct cfg_error *err)
 {
     const char *ns = config->id.ns;
     const cJSON *track = cfg_json_get(body, "track");
     bool hold = false;
     cJSON *flags = NULL;
+    struct cfg_release fixed = {0};
     int rc = track ? read_track(&hold, track, err) : 0;
+    if (rc == 0 && hold)
+        rc = release_of_heads(&fixed, b, ns, err);
     if (rc == 0)
         rc = read_flags(&flags, cfg_json_get(body, "flags"), err);
-    if (rc != 0)
+    if (rc != 0) {
+        cfg_release_finish(&fixed);
         return rc;
-    uint64_t fixed = hold ? cfg_draft_next_version(config) : 0;
+    }
     rc = cfg_json_set(record, "flags", flags);
     if (rc != 0 || set_text(record, "config", ns) != 0 || set_text(record, "track", hold ? "hold" : "head") != 0 ||
         cfg_json_set(record, "generation", cJSON_CreateNumber(1)) != 0 ||
-        cfg_json_set(record, "arms", make_arms(ns, fixed)) != 0 ||
+        cfg_json_set(record, "arms", make_arms(&fixed)) != 0 ||
         cfg_json_set(record, "adopted_stores", cJSON_CreateArray()) != 0)
-        return no_memory(err);
-    return freeze_pin(record, cfg_json_get(body, "pin"), cfg_json_get(config->after, "document"), ns, err);
+        rc = no_memory(err);
+    cfg_release_finish(&fixed);
+    return rc ? rc : fill_pin(record, b, ns, body, err);
 }
 
 static int create(struct cfg_bench *b, struct cfg_draft *d, const cJSON *body, struct cfg_error *err)
@@ -218,7 +259,7 @@ static int create(struct cfg_bench *b, struct cfg_draft *d, const cJSON *body, s
     if (rc != 0)
         return rc;
     d->after = cJSON_CreateObject();
-    return d->after ? fill_record(d->after, config, body, err) : no_memory(err);
+    return d->after ? fill_record(d->after, b, config, body, err) : no_memory(err);
 }
 
 /* --- patches --- */
@@ -231,59 +272,29 @@ static int pinned(const struct cfg_draft *d, const char *member, struct cfg_erro
     return CFG_E_PINNED;
 }
 
-/* The version that {"release":{NS:N}} names must exist: as a head, or in history as the caller found it. */
-static int read_release(uint64_t *out, struct cfg_bench *b, const struct cfg_change_entry *e, const char *ns,
-                        struct cfg_error *err)
-{
-    const cJSON *release = cfg_json_get(e->body, "release");
-    struct cfg_guard g = {.kind = CFG_GUARD_HISTORY, .id = cfg_object_id_of(CFG_KIND_CONFIG, ns, NULL)};
-    if (!cJSON_IsObject(release) || release->child == NULL || release->child->next != NULL ||
-        strcmp(release->child->string, ns) != 0)
-        return cfg_fail(err, CFG_E_VALUE, "release must be an object with one member, \"%s\"", ns);
-    int rc = cfg_json_need_u64(release, ns, &g.version, err);
-    if (rc != 0)
-        return rc;
-    const struct cfg_object *o = b->heads->get(b->heads->arg, &g.id);
-    if (o == NULL || o->version != g.version)
-        o = e->source;
-    if (o == NULL || o->version != g.version || !cfg_object_id_eq(&o->id, &g.id))
-        return cfg_fail(err, CFG_E_NOT_FOUND, "namespace %s has no version %" PRIu64, ns, g.version);
-    if (o->deleted)
-        return cfg_fail(err, CFG_E_VALUE, "version %" PRIu64 " of namespace %s is a delete", g.version, ns);
-    *out = g.version;
-    return cfg_bench_guard(b, &g, err);
-}
-
-/* What the base arm holds after the patch; 0: it follows the head. */
-static int decide_arm(uint64_t *fixed, struct cfg_bench *b, const struct cfg_draft *d, const struct cfg_change_entry *e,
-                      bool hold, struct cfg_error *err)
+/* What the base arm holds after the patch; none: it follows the heads. */
+static int decide_arm(struct cfg_release *fixed, struct cfg_bench *b, const struct cfg_draft *d,
+                      const struct cfg_change_entry *e, bool hold, struct cfg_error *err)
 {
     const char *ns = cfg_json_get_str(d->before, "config", "");
-    const cJSON *base = cfg_json_get(cfg_json_get(d->before, "arms"), "base");
-    double is = cfg_json_get_num(cfg_json_get(base, "release"), ns, 0);
-    if (cfg_json_get(e->body, "release")) {
-        if (!hold) {
-            (void)cfg_fail(err, CFG_E_CONFLICT, "deployment %s follows the head of %s; only a held one is moved",
-                           d->id.ns, ns);
-            cfg_error_set_hint(err, "hold it first: cfgctl deployment update %s --track hold", d->id.ns);
-            return CFG_E_CONFLICT;
-        }
-        return read_release(fixed, b, e, ns, err);
+    const cJSON *is = cfg_json_get(cfg_json_get(cfg_json_get(d->before, "arms"), "base"), "release");
+    if (cfg_json_get(e->body, "release") && !hold) {
+        (void)cfg_fail(err, CFG_E_CONFLICT, "deployment %s follows the head of %s; only a held one is moved", d->id.ns,
+                       ns);
+        cfg_error_set_hint(err, "hold it first: cfgctl deployment update %s --track hold", d->id.ns);
+        return CFG_E_CONFLICT;
     }
-    *fixed = 0;
-    if (!hold || is > 0) {
-        *fixed = hold ? (uint64_t)is : 0;
+    if (cfg_json_get(e->body, "release"))
+        return cfg_release_decide(fixed, b, d, e, err);
+    if (!hold)
         return 0;
-    }
+    if (is)
+        return cfg_release_read(fixed, is, err);
     struct cfg_draft *config;
     int rc = open_config(&config, b, ns, err);
     if (rc == 0 && config->after == NULL)
         return cfg_bench_missing(b, config, err);
-    if (rc == 0)
-        rc = cfg_bench_guard_head(b, config, err);
-    if (rc == 0)
-        *fixed = cfg_draft_next_version(config);
-    return rc;
+    return rc ? rc : release_of_heads(fixed, b, ns, err);
 }
 
 static int adopt_store(cJSON *record, const cJSON *value, struct cfg_error *err)
@@ -318,7 +329,7 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
     const cJSON *track = cfg_json_get(e->body, "track"), *flag_list = cfg_json_get(e->body, "flags");
     const cJSON *store = cfg_json_get(e->body, "adopt_store");
     cJSON *flags = NULL;
-    uint64_t fixed;
+    struct cfg_release fixed = {0};
     int rc = check_patch(d, e->body, err);
     if (rc == 0 && track)
         rc = read_track(&hold, track, err);
@@ -330,12 +341,11 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
         rc = no_memory(err);
     if (rc == 0 && store)
         rc = adopt_store(d->after, store, err);
-    if (rc != 0)
-        return rc;
-    if (set_text(d->after, "track", hold ? "hold" : "head") != 0 ||
-        cfg_json_set(d->after, "arms", make_arms(cfg_json_get_str(d->before, "config", ""), fixed)) != 0)
-        return no_memory(err);
-    return 0;
+    if (rc == 0 && (set_text(d->after, "track", hold ? "hold" : "head") != 0 ||
+                    cfg_json_set(d->after, "arms", make_arms(&fixed)) != 0))
+        rc = no_memory(err);
+    cfg_release_finish(&fixed);
+    return rc;
 }
 
 /* A rollback may bring anything back but another pin. */
@@ -365,72 +375,14 @@ int cfg_apply_deployment(struct cfg_bench *b, size_t entry, struct cfg_error *er
     return d->before ? patch(b, d, e, err) : cfg_bench_missing(b, d, err);
 }
 
-/* --- what a namespace's write means for deployments --- */
+/* --- what a namespace's end means for deployments --- */
 
 struct survey {
     struct cfg_bench *bench;
     const struct cfg_draft *config;
-    cJSON *held, *kept;
     struct cfg_error *err;
     int rc;
 };
-
-static int add_held(struct survey *s, const struct cfg_deployment *d, const struct cfg_arm *base)
-{
-    cJSON *entry = cJSON_CreateObject();
-    if (entry && cJSON_AddStringToObject(entry, "deployment", d->name) &&
-        cJSON_AddNumberToObject(entry, "version", (double)base->fixed) && cJSON_AddItemToArray(s->held, entry))
-        return 0;
-    cJSON_Delete(entry);
-    return no_memory(s->err);
-}
-
-static int add_kept(struct survey *s, const struct cfg_deployment *d)
-{
-    const cJSON *before = cfg_json_get(s->config->before, "document");
-    const cJSON *after = cfg_json_get(s->config->after, "document");
-    cJSON *empty = cJSON_CreateObject();
-    cJSON *list = empty ? cfg_pin_kept(d, before ? before : empty, after ? after : empty) : NULL;
-    int rc = list ? 0 : no_memory(s->err);
-    while (rc == 0 && list->child) {
-        cJSON *entry = cJSON_DetachItemViaPointer(list, list->child);
-        if (cJSON_AddStringToObject(entry, "deployment", d->name) == NULL)
-            rc = no_memory(s->err);
-        if (!cJSON_AddItemToArray(s->kept, entry))
-            cJSON_Delete(entry);
-    }
-    cJSON_Delete(list);
-    cJSON_Delete(empty);
-    return rc;
-}
-
-static bool report_one(struct cfg_object *o, void *arg)
-{
-    struct survey *s = arg;
-    struct cfg_deployment d;
-    if (o->deleted || cfg_deployment_read(&d, o, NULL) != 0)
-        return true; /* a record that nobody can use is kept from nobody */
-    if (strcmp(d.config, s->config->id.ns) == 0) {
-        const struct cfg_arm *base = cfg_deployment_arm(&d, "base");
-        if (base && base->fixed)
-            s->rc = add_held(s, &d, base);
-        if (s->rc == 0)
-            s->rc = add_kept(s, &d);
-    }
-    cfg_deployment_finish(&d);
-    return s->rc == 0;
-}
-
-int cfg_deployments_report(struct cfg_bench *b, const struct cfg_draft *config, cJSON *result, struct cfg_error *err)
-{
-    struct survey s = {.bench = b, .config = config, .err = err};
-    s.held = cJSON_AddArrayToObject(result, "held");
-    s.kept = cJSON_AddArrayToObject(result, "kept");
-    if (s.held == NULL || s.kept == NULL)
-        return no_memory(err);
-    b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, report_one, &s);
-    return s.rc;
-}
 
 static bool refuse_one(struct cfg_object *o, void *arg)
 {

@@ -162,6 +162,38 @@ int cfg_draft_facts(const struct cfg_flag_facts **out, struct cfg_draft *d, stru
     return 0;
 }
 
+/* Is it covered by one guard over everything of its kind? */
+static bool is_merged(const struct cfg_bench *b, const struct cfg_guard *g, enum cfg_kind kind, bool heads)
+{
+    if (g->id.kind != kind || g->kind == CFG_GUARD_HISTORY || (g->kind == CFG_GUARD_SPACE) == heads)
+        return false;
+    const struct cfg_draft *d = heads ? cfg_bench_find(b, &g->id) : NULL;
+    return d == NULL || !d->touched;
+}
+
+static int merge_guards(struct cfg_bench *b, enum cfg_kind kind, bool heads, struct cfg_error *err)
+{
+    size_t kept = 0, n = b->n_guards;
+    for (size_t i = 0; i < n; i++)
+        if (!is_merged(b, &b->guards[i], kind, heads))
+            b->guards[kept++] = b->guards[i];
+    b->n_guards = kept;
+    return kept < n ? cfg_bench_guard_space(b, kind, "", err) : 0;
+}
+
+int cfg_bench_compact(struct cfg_bench *b, struct cfg_error *err)
+{
+    static const struct {
+        enum cfg_kind kind;
+        bool heads;
+    } order[] = {{CFG_KIND_EXTENDS, false}, {CFG_KIND_FLAG, false},       {CFG_KIND_CONFIG, true},
+                 {CFG_KIND_FLAG, true},     {CFG_KIND_EVALUATORS, true}};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof order / sizeof order[0] && rc == 0 && b->n_guards > CFG_GUARDS_MAX; i++)
+        rc = merge_guards(b, order[i].kind, order[i].heads, err);
+    return rc;
+}
+
 bool cfg_draft_changed(const struct cfg_draft *d)
 {
     if (d->before == NULL || d->after == NULL)

@@ -26,6 +26,7 @@ struct cfg_bench {
     struct cfg_guard *guards;
     size_t n_guards, cap_guards;
     char graph[CFG_LIMIT_NAME + 1]; /* the namespace whose prerequisites were checked last, all of them */
+    struct cfg_spaces *spaces; /* of change_spaces.h; owned by whoever owns the bench */
 };
 
 void cfg_bench_finish(struct cfg_bench *b);
@@ -46,6 +47,10 @@ CFG_MUST_CHECK int cfg_bench_guard_space(struct cfg_bench *b, enum cfg_kind kind
 /* What a flag says about others as it will be, read on first use: when every entry has been applied. *out is borrowed,
  * NULL when it says nothing. CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_draft_facts(const struct cfg_flag_facts **out, struct cfg_draft *d, struct cfg_error *err);
+/* A transaction takes 128 compares: beyond CFG_GUARDS_MAX, guards of one kind become one over all of its objects, heads
+ * that are only read before those that are written. CFG_E_NOMEM. */
+enum { CFG_GUARDS_MAX = 100 };
+CFG_MUST_CHECK int cfg_bench_compact(struct cfg_bench *b, struct cfg_error *err);
 /* Version that the object has once this change is committed. */
 uint64_t cfg_draft_next_version(const struct cfg_draft *d);
 bool cfg_draft_changed(const struct cfg_draft *d);
@@ -77,11 +82,8 @@ CFG_MUST_CHECK int cfg_flags_each_after(struct cfg_bench *b, const char *ns, cfg
  */
 CFG_MUST_CHECK int cfg_flags_check_graph(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
 
-/* What deployments have to do with a namespace's draft. refuse: CFG_E_IN_USE when the namespace is deleted under one.
- * report: adds "held" and "kept" to the result. */
+/* CFG_E_IN_USE when the namespace is deleted under a deployment. */
 CFG_MUST_CHECK int cfg_deployments_refuse(struct cfg_bench *b, const struct cfg_draft *config, struct cfg_error *err);
-CFG_MUST_CHECK int cfg_deployments_report(struct cfg_bench *b, const struct cfg_draft *config, cJSON *result,
-                                          struct cfg_error *err);
 
 /* Names for a message: "a, b, c, d, e and 4 more". Zeroed: none. */
 struct cfg_name_list {

@@ -1,5 +1,6 @@
 /* Reading a change: POST /v1/changes' entries. */
 #include "configd/change_draft.h"
+#include "configd/closure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,8 @@
 static void entry_finish(struct cfg_change_entry *e)
 {
     cJSON_Delete(e->body);
-    (void)cfg_object_unref(e->source);
+    cJSON_Delete(e->extends);
+    cfg_change_drop_sources(e);
 }
 
 void cfg_change_finish(struct cfg_change *c)
@@ -22,25 +24,77 @@ void cfg_change_finish(struct cfg_change *c)
     *c = (struct cfg_change){0};
 }
 
-bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e)
+/* --- versions from history --- */
+
+/* The i-th member of `release` that `except` does not name; *i counts down past those that it has. */
+static bool nth_version(struct cfg_object_id *id, uint64_t *version, const cJSON *release, const cJSON *except,
+                        size_t *i)
+{
+    const cJSON *m;
+    cJSON_ArrayForEach(m, release)
+    {
+        if (m->string == NULL || cfg_check_name("namespace", cfg_slice_str(m->string), NULL) != 0 ||
+            cfg_json_get(except, m->string) || cfg_json_need_u64(release, m->string, version, NULL) != 0)
+            continue;
+        if ((*i)-- > 0)
+            continue;
+        *id = cfg_object_id_of(CFG_KIND_CONFIG, m->string, NULL);
+        return true;
+    }
+    return false;
+}
+
+bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e, size_t i,
+                      const struct cfg_heads *heads)
 {
     if (e->op == CFG_CHANGE_ROLLBACK) {
         *id = e->id;
         *version = e->rollback_to;
-        return true;
+        return i == 0;
     }
     const cJSON *release = e->id.kind == CFG_KIND_DEPLOYMENT ? cfg_json_get(e->body, "release") : NULL;
-    if (e->op != CFG_CHANGE_MERGE_PATCH || release == NULL || release->child == NULL)
+    if (e->op != CFG_CHANGE_MERGE_PATCH || release == NULL)
         return false;
-    struct cfg_object_id config = {.kind = CFG_KIND_CONFIG};
-    struct cfg_slice name = cfg_slice_str(release->child->string);
-    if (cfg_check_name("namespace", name, NULL) != 0 ||
-        cfg_json_need_u64(release, release->child->string, version, NULL) != 0)
-        return false;
-    memcpy(config.ns, name.ptr, name.len);
-    *id = config;
-    return true;
+    if (nth_version(id, version, release, NULL, &i))
+        return true;
+    const struct cfg_object *head = heads->get(heads->arg, &e->id);
+    cJSON *record = head && !head->deleted ? cfg_object_tree(head) : NULL;
+    const cJSON *base = cfg_json_get(cfg_json_get(record, "arms"), "base");
+    bool found = nth_version(id, version, cfg_json_get(base, "release"), release, &i);
+    cJSON_Delete(record);
+    return found;
 }
+
+int cfg_change_add_source(struct cfg_change_entry *e, struct cfg_object *object, struct cfg_error *err)
+{
+    struct cfg_object **sources = realloc(e->sources, (e->n_sources + 1) * sizeof(struct cfg_object *));
+    if (sources == NULL) {
+        (void)cfg_object_unref(object);
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    }
+    e->sources = sources;
+    e->sources[e->n_sources++] = object;
+    return 0;
+}
+
+void cfg_change_drop_sources(struct cfg_change_entry *e)
+{
+    for (size_t i = 0; i < e->n_sources; i++)
+        (void)cfg_object_unref(e->sources[i]);
+    free(e->sources);
+    e->sources = NULL;
+    e->n_sources = 0;
+}
+
+struct cfg_object *cfg_change_source(const struct cfg_change_entry *e, const struct cfg_object_id *id, uint64_t version)
+{
+    for (size_t i = 0; i < e->n_sources; i++)
+        if (e->sources[i] && e->sources[i]->version == version && cfg_object_id_eq(&e->sources[i]->id, id))
+            return e->sources[i];
+    return NULL;
+}
+
+/* --- entries --- */
 
 static int copy_body(struct cfg_change_entry *e, const cJSON *body, struct cfg_error *err)
 {
@@ -54,9 +108,23 @@ static int read_if_version(struct cfg_change_entry *e, const cJSON *item, struct
     return e->has_if_version ? cfg_json_need_u64(item, "if_version", &e->if_version, err) : 0;
 }
 
+/* An entry's `extends`: of a namespace alone. */
+static int read_extends(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
+{
+    const cJSON *extends = cfg_json_get(item, "extends");
+    if (extends == NULL)
+        return 0;
+    if (e->id.kind != CFG_KIND_CONFIG)
+        return cfg_fail(err, CFG_E_INVALID, "only a namespace extends others");
+    int rc = cfg_extends_check(extends, e->id.ns, err);
+    if (rc == 0 && (e->extends = cJSON_Duplicate(extends, true)) == NULL)
+        rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    return rc;
+}
+
 static int parse_set(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
 {
-    static const char *const members[] = {"namespace", "if_version", "set", NULL};
+    static const char *const members[] = {"namespace", "if_version", "set", "extends", NULL};
     const char *ns = cfg_json_get_str(item, "namespace", "");
     const cJSON *set = cfg_json_get(item, "set");
     int rc = cfg_check_members(item, members, "an entry that sets", err);
@@ -68,7 +136,8 @@ static int parse_set(struct cfg_change_entry *e, const cJSON *item, struct cfg_e
         return cfg_fail(err, CFG_E_INVALID, "\"set\" must be an array of at least one item");
     e->op = CFG_CHANGE_SET;
     e->id = cfg_object_id_of(CFG_KIND_CONFIG, ns, NULL);
-    return copy_body(e, set, err);
+    rc = read_extends(e, item, err);
+    return rc == 0 ? copy_body(e, set, err) : rc;
 }
 
 static const struct {
@@ -79,6 +148,14 @@ static const struct {
     {"delete", CFG_CHANGE_DELETE}, {"rollback_to", CFG_CHANGE_ROLLBACK},
 };
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };
+
+static const char *operations_name(enum cfg_change_op op)
+{
+    size_t i = 0;
+    while (i + 1 < OPERATIONS && operations[i].op != op)
+        i++;
+    return operations[i].member;
+}
 
 static int parse_operation(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
 {
@@ -92,8 +169,15 @@ static int parse_operation(struct cfg_change_entry *e, const cJSON *item, struct
             e->op = operations[i].op;
         }
     }
+    if (value == NULL && e->extends) {
+        e->op = CFG_CHANGE_EXTEND;
+        return 0;
+    }
     if (value == NULL)
-        return cfg_fail(err, CFG_E_INVALID, "it says nothing to do: put, patch, json_patch, delete or rollback_to");
+        return cfg_fail(err, CFG_E_INVALID,
+                        "it says nothing to do: put, patch, json_patch, extends, delete or rollback_to");
+    if (e->extends && (e->op == CFG_CHANGE_ROLLBACK || e->op == CFG_CHANGE_DELETE))
+        return cfg_fail(err, CFG_E_INVALID, "extends does not go with %s", operations_name(e->op));
     if (e->op == CFG_CHANGE_ROLLBACK)
         return cfg_json_need_u64(item, "rollback_to", &e->rollback_to, err);
     if (e->op == CFG_CHANGE_DELETE)
@@ -105,11 +189,12 @@ static int parse_operation(struct cfg_change_entry *e, const cJSON *item, struct
 
 static int parse_object(struct cfg_change_entry *e, const cJSON *item, struct cfg_error *err)
 {
-    static const char *const members[] = {"object",     "if_version", "put",         "patch",
-                                          "json_patch", "delete",     "rollback_to", NULL};
+    static const char *const members[] = {"object", "if_version",  "put",     "patch", "json_patch",
+                                          "delete", "rollback_to", "extends", NULL};
     int rc = cfg_check_members(item, members, "an entry", err);
     if (rc == 0)
         rc = cfg_object_id_parse(&e->id, cfg_slice_str(cfg_json_get_str(item, "object", "")), err);
+    rc = rc ? rc : read_extends(e, item, err);
     return rc == 0 ? parse_operation(e, item, err) : rc;
 }
 

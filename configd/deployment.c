@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int broken(const struct cfg_object *o, struct cfg_error *err, const char *what)
+static int broken(const struct cfg_deployment *d, struct cfg_error *err, const char *what)
 {
-    return cfg_fail(err, CFG_E_VALUE, "deployment %s: %s is malformed", o->id.ns, what);
+    return cfg_fail(err, CFG_E_VALUE, "deployment %s: %s is malformed", d->name, what);
 }
 
-static int read_flags(struct cfg_deployment *d, const struct cfg_object *o, const cJSON *list, struct cfg_error *err)
+static int read_flags(struct cfg_deployment *d, const cJSON *list, struct cfg_error *err)
 {
     int n = cJSON_GetArraySize(list);
     if (n == 0)
@@ -22,79 +22,79 @@ static int read_flags(struct cfg_deployment *d, const struct cfg_object *o, cons
     cJSON_ArrayForEach(item, list)
     {
         if (!cJSON_IsString(item) || strlen(item->valuestring) > CFG_LIMIT_NAME)
-            return broken(o, err, "flags");
+            return broken(d, err, "flags");
         (void)snprintf(d->flags[d->n_flags++], sizeof *d->flags, "%s", item->valuestring);
     }
     return 0;
 }
 
-static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const struct cfg_object *o, const cJSON *item,
-                    struct cfg_error *err)
+static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const cJSON *item, struct cfg_error *err)
 {
     if (strlen(item->string) > CFG_LIMIT_NAME)
-        return broken(o, err, "arms");
+        return broken(d, err, "arms");
     (void)snprintf(arm->name, sizeof arm->name, "%s", item->string);
     if (strcmp(cfg_json_get_str(item, "follows", "head"), "fixed") != 0)
         return 0;
-    return cfg_json_need_u64(cfg_json_get(item, "release"), d->config, &arm->fixed, err);
+    int rc = cfg_release_read(&arm->release, cfg_json_get(item, "release"), err);
+    if (rc == 0 && cfg_release_version(&arm->release, d->config) == 0)
+        return broken(d, err, "an arm's release");
+    return rc;
 }
 
-static int read_arms(struct cfg_deployment *d, const struct cfg_object *o, const cJSON *arms, struct cfg_error *err)
+static int read_arms(struct cfg_deployment *d, const cJSON *arms, struct cfg_error *err)
 {
     int n = cJSON_GetArraySize(arms);
     if (!cJSON_IsObject(arms) || n == 0)
-        return broken(o, err, "arms");
+        return broken(d, err, "arms");
     d->arms = calloc((size_t)n, sizeof *d->arms);
     if (d->arms == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     const cJSON *item;
     cJSON_ArrayForEach(item, arms)
     {
-        int rc = read_arm(&d->arms[d->n_arms++], d, o, item, err);
+        int rc = read_arm(&d->arms[d->n_arms++], d, item, err);
         if (rc != 0)
             return rc;
     }
     return 0;
 }
 
-static int read_fields(struct cfg_deployment *d, const struct cfg_object *o, cJSON *tree, struct cfg_error *err)
+static int read_fields(struct cfg_deployment *d, const char *name, cJSON *tree, struct cfg_error *err)
 {
     const char *config = cfg_json_get_str(tree, "config", "");
+    (void)snprintf(d->name, sizeof d->name, "%s", name);
     if (config[0] == '\0' || strlen(config) > CFG_LIMIT_NAME)
-        return broken(o, err, "config");
-    (void)snprintf(d->name, sizeof d->name, "%s", o->id.ns);
+        return broken(d, err, "config");
     (void)snprintf(d->config, sizeof d->config, "%s", config);
     d->hold = strcmp(cfg_json_get_str(tree, "track", "head"), "hold") == 0;
     int rc = cfg_json_need_u64(tree, "generation", &d->generation, err);
     if (rc == 0)
-        rc = read_flags(d, o, cfg_json_get(tree, "flags"), err);
+        rc = read_flags(d, cfg_json_get(tree, "flags"), err);
     if (rc == 0)
-        rc = read_arms(d, o, cfg_json_get(tree, "arms"), err);
+        rc = read_arms(d, cfg_json_get(tree, "arms"), err);
     if (rc != 0)
         return rc;
     d->pin_keys = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin_keys");
     d->pin = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin");
     d->adopted_stores = cJSON_DetachItemFromObjectCaseSensitive(tree, "adopted_stores");
     if (!cJSON_IsArray(d->pin_keys) || !cJSON_IsObject(d->pin) || !cJSON_IsArray(d->adopted_stores))
-        return broken(o, err, "pin, pin_keys or adopted_stores");
+        return broken(d, err, "pin, pin_keys or adopted_stores");
     const cJSON *key;
     cJSON_ArrayForEach(key, d->pin_keys)
     {
         if (!cJSON_IsString(key))
-            return broken(o, err, "pin_keys");
+            return broken(d, err, "pin_keys");
     }
     return 0;
 }
 
-int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err)
+/* Consumes tree. */
+static int read_tree(struct cfg_deployment *out, const char *name, cJSON *tree, struct cfg_error *err)
 {
-    if (o->deleted)
-        return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s is deleted", o->id.ns);
-    cJSON *tree = cfg_object_tree(o);
     if (tree == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     struct cfg_deployment d = {0};
-    int rc = read_fields(&d, o, tree, err);
+    int rc = read_fields(&d, name, tree, err);
     cJSON_Delete(tree);
     if (rc != 0) {
         cfg_deployment_finish(&d);
@@ -104,8 +104,22 @@ int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, 
     return 0;
 }
 
+int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err)
+{
+    if (o->deleted)
+        return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s is deleted", o->id.ns);
+    return read_tree(out, o->id.ns, cfg_object_tree(o), err);
+}
+
+int cfg_deployment_read_body(struct cfg_deployment *out, const char *name, const cJSON *body, struct cfg_error *err)
+{
+    return read_tree(out, name, cJSON_Duplicate(body, true), err);
+}
+
 void cfg_deployment_finish(struct cfg_deployment *d)
 {
+    for (size_t i = 0; i < d->n_arms; i++)
+        cfg_release_finish(&d->arms[i].release);
     free(d->flags);
     free(d->arms);
     cJSON_Delete(d->pin_keys);
@@ -126,6 +140,14 @@ bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns)
 {
     for (size_t i = 0; i < d->n_flags; i++)
         if (strcmp(d->flags[i], ns) == 0)
+            return true;
+    return false;
+}
+
+bool cfg_deployment_follows(const struct cfg_deployment *d)
+{
+    for (size_t i = 0; i < d->n_arms; i++)
+        if (d->arms[i].release.n == 0)
             return true;
     return false;
 }

@@ -253,58 +253,72 @@ static void reach_workers(struct reaching *r, const struct cfg_deployment *d)
     each_other_replica(r->f, d->name, add_presence, r);
 }
 
-static bool reach_deployment(struct cfg_object *o, void *arg)
+/* Consumes *d. */
+static void reach_deployment(struct reaching *r, struct cfg_deployment *d)
+{
+    cJSON *name = cJSON_CreateString(d->name);
+    if (name == NULL || !cJSON_AddItemToArray(r->deployments, name))
+        cJSON_Delete(name);
+    reach_workers(r, d);
+    cfg_deployment_finish(d);
+}
+
+/* Everyone who sees the flags. */
+static bool reach_by_flags(struct cfg_object *o, void *arg)
 {
     struct reaching *r = arg;
     struct cfg_deployment d = {0};
     if (o->deleted || cfg_deployment_read(&d, o, NULL) != 0)
         return true;
-    const struct cfg_arm *arm = cfg_deployment_arm(&d, "base");
-    bool concerned = r->change.flag ? cfg_deployment_sees_flags(&d, r->ns)
-                                    : strcmp(d.config, r->ns) == 0 && arm && arm->fixed == 0 && !d.hold;
-    if (concerned) {
-        cJSON *name = cJSON_CreateString(d.name);
-        if (name == NULL || !cJSON_AddItemToArray(r->deployments, name))
-            cJSON_Delete(name);
-        reach_workers(r, &d);
-    }
-    cfg_deployment_finish(&d);
+    if (cfg_deployment_sees_flags(&d, r->ns))
+        reach_deployment(r, &d);
+    else
+        cfg_deployment_finish(&d);
     return true;
 }
 
-/* The dotted paths of a result's changes; *out is returned-owned (free), its strings are borrowed. */
-static size_t changed_paths(const char ***out, const cJSON *result)
+/* A deployment whose composed view a namespace's write changes, and the paths that differ in it. */
+static void reach_affected(struct reaching *r, const cJSON *entry)
 {
-    const cJSON *changes = cfg_json_get(result, "changes"), *c;
-    const char **paths = calloc((size_t)cJSON_GetArraySize(changes) + 1, sizeof *paths);
-    size_t n = 0;
-    *out = paths;
-    cJSON_ArrayForEach(c, changes)
-    {
-        const char *path = cfg_json_get_str(c, "path", NULL);
-        if (paths && path)
-            paths[n++] = path;
+    const char *name = cfg_json_get_str(entry, "deployment", "");
+    const cJSON *list = cfg_json_get(entry, "paths"), *path;
+    struct cfg_object *o = cfg_store_find(r->f->store, CFG_KIND_DEPLOYMENT, name, "");
+    struct cfg_deployment d = {0};
+    const char **paths = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *paths);
+    if (paths == NULL || o == NULL || o->deleted || cfg_deployment_read(&d, o, NULL) != 0) {
+        free(paths);
+        return;
     }
-    return n;
+    r->change = (struct cfg_reach_change){.paths = paths};
+    cJSON_ArrayForEach(path, list)
+    {
+        paths[r->change.n++] = path->valuestring;
+    }
+    if (cfg_json_get(entry, "more"))
+        paths[r->change.n++] = ""; /* not all of them are told */
+    reach_deployment(r, &d);
+    free(paths);
 }
 
 static void add_reach(struct cfg_fleet *f, cJSON *result)
 {
     const char *kind = cfg_json_get_str(result, "kind", "");
-    const char **paths = NULL;
+    bool config = strcmp(kind, "config") == 0, flags = strcmp(kind, "flag") == 0 || strcmp(kind, "evaluators") == 0;
     struct reaching r = {.f = f, .ns = cfg_json_get_str(result, "namespace", ""), .deployments = cJSON_CreateArray()};
-    r.change.flag = strcmp(kind, "flag") == 0 || strcmp(kind, "evaluators") == 0;
-    r.change.n = changed_paths(&paths, result);
-    r.change.paths = paths;
-    bool changes_workers = strcmp(kind, "config") == 0 || r.change.flag;
     cJSON *reach = cJSON_CreateObject();
-    if (reach == NULL || r.deployments == NULL || paths == NULL || !changes_workers) {
+    if (reach == NULL || r.deployments == NULL || !(config || flags)) {
         cJSON_Delete(reach);
         cJSON_Delete(r.deployments);
-        free(paths);
         return;
     }
-    cfg_store_each(f->store, CFG_KIND_DEPLOYMENT, NULL, reach_deployment, &r);
+    const cJSON *affected = cfg_json_get(result, "affected"), *entry;
+    r.change.flag = flags;
+    if (flags)
+        cfg_store_each(f->store, CFG_KIND_DEPLOYMENT, NULL, reach_by_flags, &r);
+    cJSON_ArrayForEach(entry, affected) /* of namespaces alone */
+    {
+        reach_affected(&r, entry);
+    }
     struct list l = {.f = f}; /* what has no memory is left out of the reply */
     add(&l, reach, "live", cJSON_CreateNumber((double)r.sum.live));
     add(&l, reach, "pending_restart", cJSON_CreateNumber((double)r.sum.pending_restart));
@@ -312,7 +326,6 @@ static void add_reach(struct cfg_fleet *f, cJSON *result)
     add(&l, reach, "unknown", cJSON_CreateNumber((double)r.sum.unknown));
     add(&l, reach, "deployments", r.deployments);
     add(&l, result, "reach", reach);
-    free(paths);
 }
 
 void cfg_fleet_add_reach(struct cfg_fleet *f, cJSON *results)

@@ -37,23 +37,21 @@ static int refresh(struct cfg_hub *h, struct cfg_topic *t, bool continuous, enum
     if (rc != 0)
         return rc;
     struct cfg_view_out view = {0};
-    struct cfg_deployment d;
-    rc = cfg_hub_compose(&view, &d, h->store, &h->history, o, t->arm, err);
+    struct cfg_composing what;
+    rc = cfg_hub_compose(&view, &what, h->store, &h->history, o, t->arm, err);
     t->pending = rc == CFG_E_NOT_READY;
-    if (rc != 0 && !t->pending)
-        return rc;
-    if (cfg_topic_set_inputs(t, &d) != 0) {
+    if (what.deployment.name[0] && cfg_topic_set_inputs(t, &what) != 0) {
         rc = cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", t->deployment);
         cfg_view_finish(&view);
     } else if (rc == 0) {
-        *effect = cfg_topic_adopt(t, &view, label_of(h, t, &view), d.generation, cfg_store_identity(h->store)->store_id,
-                                  continuous && !t->dirty);
+        *effect = cfg_topic_adopt(t, &view, label_of(h, t, &view), what.deployment.generation,
+                                  cfg_store_identity(h->store)->store_id, continuous && !t->dirty);
         t->dirty = false;
         cfg_topic_seen(t, cfg_store_seen(h->store));
-    } else {
+    } else if (t->pending) {
         cfg_timer_start(h->retry_timer, RETRY_MS);
     }
-    cfg_deployment_finish(&d);
+    cfg_composing_finish(&what);
     return rc;
 }
 

@@ -63,71 +63,140 @@ int cfg_hub_deployment(struct cfg_object **out, const struct cfg_store *store, c
     return 0;
 }
 
-/* The config object an arm runs: the head where it follows it. A namespace that is gone (deleted by force, or by a hand
- * that knows nothing of deployments) leaves everybody with what they have: empty never replaces good. */
-static int find_config(const struct cfg_object **out, const struct cfg_store *store,
-                       const struct cfg_hub_history *history, const struct cfg_deployment *d, const struct cfg_arm *arm,
-                       struct cfg_error *err)
+/* --- the release --- */
+
+/* Namespaces as the arm runs them, with the trees that a closure borrows. */
+struct reading {
+    const struct cfg_store *store;
+    const struct cfg_hub_history *history;
+    const struct cfg_deployment *deployment;
+    const struct cfg_arm *arm;
+    struct cfg_composing *what;
+    cJSON *trees[CFG_LIMIT_LAYERS + 1];
+    size_t n_trees;
+};
+
+static int note_space(struct cfg_composing *what, const char *ns, struct cfg_error *err)
 {
-    struct cfg_object_id id = {.kind = CFG_KIND_CONFIG};
-    memcpy(id.ns, d->config, sizeof id.ns);
-    struct cfg_object *head = cfg_store_get(store, &id);
-    if (arm->fixed == 0 && (head == NULL || head->deleted)) {
-        (void)cfg_fail(err, CFG_E_NOT_READY,
-                       "namespace %s, which deployment %s runs, is gone; workers keep what they have", d->config,
-                       d->name);
-        cfg_error_set_hint(err, "bring it back (cfgctl rollback %s VERSION), or delete the deployment", d->config);
-        return CFG_E_NOT_READY;
-    }
-    if (arm->fixed == 0 || (head && head->version == arm->fixed)) {
-        *out = head;
-        return 0;
-    }
-    struct cfg_object *o = history->version(history->arg, &id, arm->fixed);
+    for (size_t i = 0; i < what->n_spaces; i++)
+        if (strcmp(what->spaces[i], ns) == 0)
+            return 0;
+    if (what->spaces == NULL)
+        what->spaces = calloc(CFG_LIMIT_LAYERS + 1, sizeof *what->spaces);
+    if (what->spaces == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    if (what->n_spaces <= CFG_LIMIT_LAYERS)
+        memcpy(what->spaces[what->n_spaces++], ns, strlen(ns));
+    return 0;
+}
+
+/* A namespace that is gone (deleted by force, or by a hand that knows nothing of deployments) leaves everybody with
+ * what they have: empty never replaces good. */
+static int gone(const struct cfg_deployment *d, const char *ns, struct cfg_error *err)
+{
+    (void)cfg_fail(err, CFG_E_NOT_READY, "namespace %s, which deployment %s runs, is gone; workers keep what they have",
+                   ns, d->name);
+    cfg_error_set_hint(err, "bring it back (cfgctl rollback %s VERSION), or delete the deployment", ns);
+    return CFG_E_NOT_READY;
+}
+
+static int find_held(const struct cfg_object **out, const struct reading *r, const struct cfg_object_id *id,
+                     struct cfg_error *err)
+{
+    uint64_t version = cfg_release_version(&r->arm->release, id->ns);
+    if (version == 0)
+        return cfg_fail(err, CFG_E_VALUE, "deployment %s holds no version of %s, which its release needs",
+                        r->deployment->name, id->ns);
+    const struct cfg_object *o = cfg_store_get(r->store, id);
+    if (o == NULL || o->version != version)
+        o = r->history->version(r->history->arg, id, version);
     if (o == NULL)
         return cfg_fail(err, CFG_E_NOT_READY, "version %llu of %s, which %s holds, is being fetched",
-                        (unsigned long long)arm->fixed, d->config, d->name);
+                        (unsigned long long)version, id->ns, r->deployment->name);
     *out = o;
     return 0;
 }
 
-static int compose(struct cfg_view_out *view, const struct cfg_deployment *d, const struct cfg_store *store,
-                   const struct cfg_hub_history *history, const struct cfg_object *deployment_object,
-                   const char *arm_name, struct cfg_error *err)
+static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
 {
-    const struct cfg_arm *arm = cfg_deployment_arm(d, arm_name);
-    if (arm == NULL)
-        return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s has no arm %s", d->name, arm_name);
-    struct cfg_view_inputs in = {.deployment = d, .deployment_object = deployment_object};
-    int rc = find_config(&in.config, store, history, d, arm, err);
+    struct reading *r = arg;
+    const struct cfg_object *o = NULL;
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, item->ns, NULL);
+    int rc = note_space(r->what, item->ns, err);
+    if (rc == 0 && r->what->fixed)
+        rc = find_held(&o, r, &id, err);
+    else if (rc == 0)
+        o = cfg_store_get(r->store, &id);
     if (rc != 0)
         return rc;
+    if (o == NULL || o->deleted)
+        return gone(r->deployment, item->ns, err);
+    cJSON *tree = r->n_trees <= CFG_LIMIT_LAYERS ? cfg_object_tree(o) : NULL;
+    if (tree == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", r->deployment->name);
+    r->trees[r->n_trees++] = tree;
+    item->body = tree;
+    item->version = o->version;
+    item->mod_revision = o->mod_revision;
+    return 0;
+}
+
+/* --- the view --- */
+
+static int compose_with(struct cfg_view_out *view, const struct reading *r, struct cfg_view_inputs *in,
+                        struct cfg_error *err)
+{
     struct objects flags = {0};
-    for (size_t i = 0; i < d->n_flags; i++)
-        cfg_store_each_of_flags(store, d->flags[i], collect, &flags);
-    in.flags = flags.v;
-    in.n_flags = flags.n;
-    rc = flags.failed ? cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", d->name)
-                      : cfg_view_compose(view, &in, err);
+    for (size_t i = 0; i < r->deployment->n_flags; i++)
+        cfg_store_each_of_flags(r->store, r->deployment->flags[i], collect, &flags);
+    in->flags = flags.v;
+    in->n_flags = flags.n;
+    int rc = flags.failed ? cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", r->deployment->name)
+                          : cfg_view_compose(view, in, err);
     free(flags.v);
     return rc;
 }
 
-int cfg_hub_compose(struct cfg_view_out *view, struct cfg_deployment *d, const struct cfg_store *store,
-                    const struct cfg_hub_history *history, struct cfg_object *deployment_object, const char *arm,
+int cfg_hub_compose(struct cfg_view_out *view, struct cfg_composing *what, const struct cfg_store *store,
+                    const struct cfg_hub_history *history, struct cfg_object *deployment_object, const char *arm_name,
                     struct cfg_error *err)
 {
-    struct cfg_deployment read;
-    int rc = cfg_deployment_read(&read, deployment_object, err);
+    *what = (struct cfg_composing){.n_spaces = 0};
+    int rc = cfg_deployment_read(&what->deployment, deployment_object, err);
     if (rc != 0)
         return rc;
-    rc = compose(view, &read, store, history, deployment_object, arm, err);
-    if (rc != 0 && rc != CFG_E_NOT_READY) {
-        cfg_deployment_finish(&read);
-        return rc;
-    }
-    *d = read;
+    const struct cfg_deployment *d = &what->deployment;
+    struct reading r = {.store = store, .history = history, .deployment = d, .what = what};
+    r.arm = cfg_deployment_arm(d, arm_name);
+    if (r.arm == NULL)
+        return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s has no arm %s", d->name, arm_name);
+    what->fixed = r.arm->release.n > 0;
+    struct cfg_closure closure = {0};
+    struct cfg_view_inputs in = {.deployment = d, .deployment_object = deployment_object, .closure = &closure};
+    rc = cfg_closure_walk(&closure, d->config, &(struct cfg_closure_reader){read_space, &r}, err);
+    if (rc == 0)
+        rc = compose_with(view, &r, &in, err);
+    cfg_closure_finish(&closure);
+    for (size_t i = 0; i < r.n_trees; i++)
+        cJSON_Delete(r.trees[i]);
     return rc;
+}
+
+void cfg_composing_finish(struct cfg_composing *c)
+{
+    cfg_deployment_finish(&c->deployment);
+    free(c->spaces);
+    *c = (struct cfg_composing){.n_spaces = 0};
+}
+
+/* --- a topic's inputs --- */
+
+static bool is_listed(char (*list)[CFG_LIMIT_NAME + 1], size_t n, const char *ns)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i], ns) == 0)
+            return true;
+    return false;
 }
 
 bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
@@ -136,34 +205,43 @@ bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
     case CFG_KIND_DEPLOYMENT:
         return strcmp(o->id.ns, t->deployment) == 0;
     case CFG_KIND_CONFIG:
-        return strcmp(o->id.ns, t->config) == 0;
+        return !t->fixed && is_listed(t->spaces, t->n_spaces, o->id.ns);
     case CFG_KIND_FLAG:
     case CFG_KIND_EVALUATORS:
     case CFG_KIND_FLIP:
-        for (size_t i = 0; i < t->n_flags; i++)
-            if (strcmp(o->id.ns, t->flags[i]) == 0)
-                return true;
-        return false;
+        return is_listed(t->flags, t->n_flags, o->id.ns);
     case CFG_KIND_LOCK:
     case CFG_KIND_PRESENCE:
+    case CFG_KIND_EXTENDS:
     case CFG_KIND_OTHER:
         return false;
     }
     return false;
 }
 
-int cfg_topic_set_inputs(struct cfg_topic *t, const struct cfg_deployment *d)
+/* NULL for an empty list, and without memory. */
+static void *copy_list(const void *list, size_t n)
 {
-    char(*flags)[CFG_LIMIT_NAME + 1] = NULL;
-    if (d->n_flags > 0) {
-        flags = calloc(d->n_flags, sizeof *flags);
-        if (flags == NULL)
-            return CFG_E_NOMEM;
-        memcpy(flags, d->flags, d->n_flags * sizeof *flags);
+    void *copy = n > 0 ? malloc(n * (CFG_LIMIT_NAME + 1)) : NULL;
+    return copy ? memcpy(copy, list, n * (CFG_LIMIT_NAME + 1)) : NULL;
+}
+
+int cfg_topic_set_inputs(struct cfg_topic *t, const struct cfg_composing *what)
+{
+    const struct cfg_deployment *d = &what->deployment;
+    char(*flags)[CFG_LIMIT_NAME + 1] = copy_list(d->flags, d->n_flags);
+    char(*spaces)[CFG_LIMIT_NAME + 1] = copy_list(what->spaces, what->n_spaces);
+    if ((flags == NULL && d->n_flags > 0) || (spaces == NULL && what->n_spaces > 0)) {
+        free(flags);
+        free(spaces);
+        return CFG_E_NOMEM;
     }
     free(t->flags);
+    free(t->spaces);
     t->flags = flags;
     t->n_flags = d->n_flags;
-    memcpy(t->config, d->config, sizeof t->config);
+    t->spaces = spaces;
+    t->n_spaces = what->n_spaces;
+    t->fixed = what->fixed;
     return 0;
 }

@@ -48,6 +48,7 @@ void cfg_topic_free(struct cfg_topic *t)
     drop_view_frame(t);
     t->patch_frame = cfg_bytes_unref(t->patch_frame);
     cfg_view_finish(&t->view);
+    free(t->spaces);
     free(t->flags);
     free(t);
 }
@@ -60,11 +61,12 @@ static void put_rev(struct cfg_buf *out, const char *name, struct cfg_rev rev)
     cfg_buf_printf(out, "\"%s\":\"%s\"", name, cfg_rev_format(rev, text));
 }
 
-static void put_versions(struct cfg_buf *out, const char *config, uint64_t version)
+static void put_versions(struct cfg_buf *out, const struct cfg_release *versions)
 {
     cfg_buf_puts(out, "\"versions\":{");
-    if (version > 0)
-        cfg_buf_printf(out, "\"%s\":%llu", config, (unsigned long long)version);
+    for (size_t i = 0; i < versions->n; i++)
+        cfg_buf_printf(out, "%s\"%s\":%llu", i > 0 ? "," : "", versions->items[i].ns,
+                       (unsigned long long)versions->items[i].version);
     cfg_buf_putc(out, '}');
 }
 
@@ -74,7 +76,7 @@ void cfg_topic_print_view(struct cfg_buf *out, const struct cfg_topic_text *x)
                    x->arm, x->store_id, (unsigned long long)x->generation);
     put_rev(out, "revision", x->label);
     cfg_buf_printf(out, ",\"digest\":\"%s\",", x->view->digest);
-    put_versions(out, x->config, x->view->config_version);
+    put_versions(out, &x->view->versions);
     cfg_buf_printf(out, ",\"stale\":%s,\"pin_digest\":\"%s\",\"view\":", x->stale ? "true" : "false",
                    x->view->pin_digest);
     cfg_json_print(out, x->view->view);
@@ -98,8 +100,8 @@ static struct cfg_bytes *view_frame(struct cfg_topic *t)
         return t->view_frame;
     struct cfg_buf data;
     cfg_buf_init(&data, FRAME_MAX);
-    struct cfg_topic_text text = {t->deployment, t->arm,   t->store_id, t->config,
-                                  t->generation, t->label, t->stale,    &t->view};
+    struct cfg_topic_text text = {t->deployment, t->arm,   t->store_id, t->generation,
+                                  t->label,      t->stale, &t->view};
     cfg_topic_print_view(&data, &text);
     if (cfg_buf_status(&data) == 0)
         t->view_frame = frame("view", t->label, cfg_buf_slice(&data));
@@ -117,7 +119,7 @@ static struct cfg_bytes *patch_frame(const struct cfg_topic *t, const char *from
     cfg_buf_putc(&data, '{');
     put_rev(&data, "revision", t->label);
     cfg_buf_printf(&data, ",\"from\":\"%s\",\"digest\":\"%s\",", from, t->view.digest);
-    put_versions(&data, t->config, t->view.config_version);
+    put_versions(&data, &t->view.versions);
     cfg_buf_puts(&data, ",\"patch\":");
     if (patch)
         cfg_json_print(&data, patch);
@@ -242,7 +244,7 @@ static void make_patch(struct cfg_topic *t, const struct cfg_view_out *before)
 static enum cfg_topic_effect relabel(struct cfg_topic *t, struct cfg_view_out *view, struct cfg_rev label,
                                      bool continuous)
 {
-    bool moved = cfg_rev_cmp(label, t->label) > 0 || view->config_version != t->view.config_version;
+    bool moved = cfg_rev_cmp(label, t->label) > 0 || !cfg_release_equal(&view->versions, &t->view.versions);
     cfg_view_finish(&t->view);
     t->view = *view;
     t->label = later(t->label, label);

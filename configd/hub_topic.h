@@ -18,9 +18,10 @@ struct cfg_topic {
     char deployment[CFG_LIMIT_NAME + 1], arm[CFG_LIMIT_NAME + 1];
     struct cfg_topic *next; /* the hub's list */
     /* Inputs, as the deployment's record named them when the view was composed. */
-    char config[CFG_LIMIT_NAME + 1];
-    char (*flags)[CFG_LIMIT_NAME + 1]; /* owned */
-    size_t n_flags;
+    char (*spaces)[CFG_LIMIT_NAME + 1]; /* the namespace and every base; owned */
+    char (*flags)[CFG_LIMIT_NAME + 1];  /* owned */
+    size_t n_spaces, n_flags;
+    bool fixed;   /* it holds a release: heads of namespaces are no inputs */
     bool dirty;   /* inputs moved since: compose before use */
     bool pending; /* a version is being fetched: the old view stands, no marks */
     bool known;   /* the deployment exists */
@@ -61,7 +62,7 @@ void cfg_topic_drained(struct cfg_subscriber *s);
 
 /* The `view` event's data for a view that is no topic's: what cfg_hub_view_at answers with. */
 struct cfg_topic_text {
-    const char *deployment, *arm, *store_id, *config;
+    const char *deployment, *arm, *store_id;
     uint64_t generation;
     struct cfg_rev label;
     bool stale;

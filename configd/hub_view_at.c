@@ -23,8 +23,15 @@ struct job {
     enum phase phase;
     struct cfg_object_id want; /* being looked for */
     uint64_t exact;            /* that version instead of the newest at `at`; 0: none */
-    struct cfg_object *deployment_object, *config;
+    struct cfg_object *deployment_object;
     struct cfg_deployment deployment;
+    struct space { /* a namespace of the release, as it was */
+        char ns[CFG_LIMIT_NAME + 1];
+        struct cfg_object *object; /* NULL: it was not there */
+        cJSON *tree;
+    } spaces[CFG_LIMIT_LAYERS + 1];
+    size_t n_spaces;
+    struct cfg_closure closure;
     struct cfg_object **flags; /* heads first, each replaced by what it was; NULL: not there yet */
     size_t n_flags, cap_flags, next_flag;
     bool failed; /* out of memory for the flags */
@@ -46,8 +53,11 @@ static void free_job(struct job *j)
     free(j->flags);
     if (j->deployment_object)
         (void)cfg_object_unref(j->deployment_object);
-    if (j->config)
-        (void)cfg_object_unref(j->config);
+    cfg_closure_finish(&j->closure);
+    for (size_t i = 0; i < j->n_spaces; i++) {
+        cJSON_Delete(j->spaces[i].tree);
+        (void)cfg_object_unref(j->spaces[i].object);
+    }
     if (j->deployment.name[0])
         cfg_deployment_finish(&j->deployment);
     free(j);
@@ -65,7 +75,6 @@ static void print_view(struct job *j, struct cfg_view_out *view)
         .deployment = j->deployment.name,
         .arm = j->arm,
         .store_id = cfg_store_identity(j->link.hub->store)->store_id,
-        .config = j->deployment.config,
         .generation = j->deployment.generation,
         .label = {j->at.epoch, view->revision},
         .stale = cfg_hub_stale(j->link.hub),
@@ -90,7 +99,7 @@ static void compose(struct job *j)
     struct cfg_error err = CFG_ERROR_INIT;
     const struct cfg_object **flags = j->failed ? NULL : calloc(j->n_flags + 1, sizeof *flags);
     struct cfg_view_inputs in = {
-        .deployment = &j->deployment, .deployment_object = j->deployment_object, .config = j->config, .flags = flags};
+        .deployment = &j->deployment, .deployment_object = j->deployment_object, .closure = &j->closure, .flags = flags};
     for (size_t i = 0; flags && i < j->n_flags; i++)
         if (j->flags[i])
             flags[in.n_flags++] = j->flags[i];
@@ -138,14 +147,72 @@ static void next_flag(struct job *j)
     look_for(j);
 }
 
+/* --- the release --- */
+
+/* One namespace of the release; CFG_E_NOT_READY with j->want set when it has not been looked for yet. */
+static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
+{
+    struct job *j = arg;
+    const struct cfg_arm *arm = cfg_deployment_arm(&j->deployment, j->arm);
+    for (size_t i = 0; i < j->n_spaces; i++) {
+        const struct space *s = &j->spaces[i];
+        if (strcmp(s->ns, item->ns) != 0)
+            continue;
+        if (s->object == NULL || s->object->deleted)
+            return cfg_fail(err, CFG_E_NOT_FOUND, "there was no namespace %s", item->ns);
+        item->body = s->tree;
+        item->version = s->object->version;
+        item->mod_revision = s->object->mod_revision;
+        return s->tree ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory for a view");
+    }
+    j->want = cfg_object_id_of(CFG_KIND_CONFIG, item->ns, NULL);
+    j->exact = cfg_release_version(&arm->release, item->ns);
+    if (arm->release.n > 0 && j->exact == 0)
+        return cfg_fail(err, CFG_E_VALUE, "deployment %s held no version of %s", j->deployment.name, item->ns);
+    return cfg_fail(err, CFG_E_NOT_READY, "%s is being looked for", item->ns);
+}
+
+static void begin_flags(struct job *j)
+{
+    j->phase = PHASE_FLAGS;
+    for (size_t i = 0; i < j->deployment.n_flags; i++)
+        cfg_store_each_of_flags(j->link.hub->store, j->deployment.flags[i], add_flag, j);
+    next_flag(j);
+}
+
+static void next_space(struct job *j)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    bool was_there = j->n_spaces > 0 && j->spaces[0].object && !j->spaces[0].object->deleted;
+    if (j->n_spaces > 0 && !was_there) { /* no namespace, no parameters */
+        begin_flags(j);
+        return;
+    }
+    int rc = cfg_closure_walk(&j->closure, j->deployment.config, &(struct cfg_closure_reader){read_space, j}, &err);
+    if (rc == CFG_E_NOT_READY && j->n_spaces <= CFG_LIMIT_LAYERS)
+        look_for(j);
+    else if (rc != 0)
+        fail(j, &err);
+    else
+        begin_flags(j);
+}
+
+static void got_space(struct job *j, struct cfg_object *o)
+{
+    struct space *s = &j->spaces[j->n_spaces++];
+    memcpy(s->ns, j->want.ns, sizeof s->ns);
+    s->object = cfg_object_ref(o);
+    s->tree = o ? cfg_object_tree(o) : NULL;
+    next_space(j);
+}
+
 static void got_deployment(struct job *j, struct cfg_object *o)
 {
     struct cfg_error err = CFG_ERROR_INIT;
     int rc = o == NULL || o->deleted ? cfg_fail(&err, CFG_E_NOT_FOUND, "there was no deployment %s at revision %llu",
                                                 j->want.ns, (unsigned long long)j->at.revision)
                                      : cfg_deployment_read(&j->deployment, o, &err);
-    const struct cfg_arm *arm = rc == 0 ? cfg_deployment_arm(&j->deployment, j->arm) : NULL;
-    if (rc == 0 && arm == NULL)
+    if (rc == 0 && cfg_deployment_arm(&j->deployment, j->arm) == NULL)
         rc = cfg_fail(&err, CFG_E_NOT_FOUND, "deployment %s had no arm %s", j->want.ns, j->arm);
     if (rc != 0) {
         fail(j, &err);
@@ -153,10 +220,7 @@ static void got_deployment(struct job *j, struct cfg_object *o)
     }
     j->deployment_object = cfg_object_ref(o);
     j->phase = PHASE_CONFIG;
-    j->want = (struct cfg_object_id){.kind = CFG_KIND_CONFIG};
-    memcpy(j->want.ns, j->deployment.config, sizeof j->want.ns);
-    j->exact = arm->fixed;
-    look_for(j);
+    next_space(j);
 }
 
 static void got(struct job *j, struct cfg_object *o)
@@ -166,11 +230,7 @@ static void got(struct job *j, struct cfg_object *o)
         got_deployment(j, o);
         return;
     case PHASE_CONFIG:
-        j->config = o ? cfg_object_ref(o) : NULL;
-        j->phase = PHASE_FLAGS;
-        for (size_t i = 0; i < j->deployment.n_flags; i++)
-            cfg_store_each_of_flags(j->link.hub->store, j->deployment.flags[i], add_flag, j);
-        next_flag(j);
+        got_space(j, o);
         return;
     case PHASE_FLAGS:
         (void)cfg_object_unref(j->flags[j->next_flag]);

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kind_names[] = {"config", "flag", "evaluators", "deployment",
-                                         "flip",   "lock", "presence",   "other"};
+static const char *const kind_names[] = {"config", "flag", "evaluators", "deployment", "flip",
+                                         "lock",   "presence", "extends", "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {
@@ -110,6 +110,8 @@ static int read_names(struct cfg_object_id *id, struct cfg_slice rest, struct cf
         rc = cfg_check_flag_name(rest, err);
     else if (id->kind == CFG_KIND_PRESENCE)
         rc = cfg_check_id("replica", rest, err);
+    else if (id->kind == CFG_KIND_EXTENDS)
+        rc = cfg_check_name("namespace", rest, err);
     else if (rest.len > 0)
         rc = cfg_fail(err, CFG_E_ADDRESS, "%s/%.*s: a name ends at the slash", cfg_kind_name(id->kind), (int)ns.len,
                       ns.ptr);

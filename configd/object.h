@@ -7,8 +7,6 @@
 #include "proto/path.h"
 #include "proto/revision.h"
 
-/* Up to DEPLOYMENT people write them; up to FLIP every version lies in history; the rest are bare records under a
- * lease. */
 enum cfg_kind {
     CFG_KIND_CONFIG,
     CFG_KIND_FLAG,
@@ -17,6 +15,8 @@ enum cfg_kind {
     CFG_KIND_FLIP, /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
     CFG_KIND_LOCK, /* who does what must be done once: {"holder"} */
     CFG_KIND_PRESENCE,
+    CFG_KIND_EXTENDS, /* live/extends/BASE/NS: the namespace NS extends BASE. Written with NS, so that whoever reads or
+                         writes BASE finds (and guards) everything above it; no version, no history */
     CFG_KIND_OTHER
 };
 /* The lock that whoever writes flips holds, and what its record says: {"holder": the author of those writes}. */
@@ -39,7 +39,7 @@ const char *cfg_kind_name(enum cfg_kind k); /* "config", "flag", "deployment", â
 struct cfg_object_id {
     enum cfg_kind kind;
     char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's or lock's name lies here too */
-    char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence; else "" */
+    char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence, NS of an edge; else "" */
 };
 /* name NULL: "". A name longer than an id takes gives an id that no object has. */
 struct cfg_object_id cfg_object_id_of(enum cfg_kind kind, const char *ns, const char *name);

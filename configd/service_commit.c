@@ -51,36 +51,60 @@ static void got_source(void *arg, const struct cfg_etcd_range_reply *reply, cons
     }
     struct cfg_error bad = CFG_ERROR_INIT;
     struct cfg_change_entry *e = &op->change.entries[op->next_source];
-    if (reply->n > 0 && cfg_service_read_record(&e->source, op->job.service, &reply->kvs[0], &bad) != 0) {
+    struct cfg_object *source = NULL;
+    if ((reply->n > 0 && cfg_service_read_record(&source, op->job.service, &reply->kvs[0], &bad) != 0) ||
+        cfg_change_add_source(e, source, &bad) != 0) {
         cfg_op_fail(op, &bad);
         return;
     }
-    op->next_source++;
     fetch_sources(op);
+}
+
+static struct cfg_object *get_head(void *arg, const struct cfg_object_id *id)
+{
+    const struct cfg_service *s = arg;
+    return cfg_store_get(s->store, id);
+}
+
+static void each_head(void *arg, enum cfg_kind kind, const char *ns, bool (*fn)(struct cfg_object *o, void *fn_arg),
+                      void *fn_arg)
+{
+    const struct cfg_service *s = arg;
+    cfg_store_each(s->store, kind, ns, fn, fn_arg);
+}
+
+static void fetch_source(struct cfg_op *op, const struct cfg_object_id *id, uint64_t version)
+{
+    struct cfg_service *s = op->job.service;
+    struct cfg_buf key;
+    cfg_service_key(&key, s, "");
+    cfg_object_history_key(&key, id, version);
+    const struct cfg_etcd_range_req r = {.key = cfg_buf_slice(&key)};
+    op->state = CFG_OP_ASKING;
+    cfg_etcd_range(s->etcd, &r, ATTEMPT_MS, got_source, op);
+    cfg_buf_finish(&key);
 }
 
 static void fetch_sources(struct cfg_op *op)
 {
     struct cfg_service *s = op->job.service;
+    const struct cfg_heads heads = {get_head, each_head, s};
+    struct cfg_object_id id;
+    uint64_t version;
+    struct cfg_error err;
     for (; op->next_source < op->change.n; op->next_source++) {
         struct cfg_change_entry *e = &op->change.entries[op->next_source];
-        struct cfg_object_id id;
-        uint64_t version;
-        if (e->source || !cfg_change_needs(&id, &version, e))
-            continue;
-        struct cfg_object *head = cfg_store_get(s->store, &id);
-        if (head && head->version == version) {
-            e->source = cfg_object_ref(head);
-            continue;
+        while (cfg_change_needs(&id, &version, e, e->n_sources, &heads)) {
+            struct cfg_object *head = cfg_store_get(s->store, &id);
+            if (head == NULL || head->version != version) {
+                fetch_source(op, &id, version);
+                return;
+            }
+            if (cfg_change_add_source(e, cfg_object_ref(head), &err) != 0) {
+                cfg_op_fail(op, &err);
+                return;
+            }
         }
-        struct cfg_buf key;
-        cfg_service_key(&key, s, "");
-        cfg_object_history_key(&key, &id, version);
-        const struct cfg_etcd_range_req r = {.key = cfg_buf_slice(&key)};
-        op->state = CFG_OP_ASKING;
-        cfg_etcd_range(s->etcd, &r, ATTEMPT_MS, got_source, op);
-        cfg_buf_finish(&key);
-        return;
     }
     cfg_op_decide(op);
 }
@@ -95,19 +119,6 @@ void cfg_op_start(struct cfg_op *op)
 }
 
 /* --- deciding --- */
-
-static struct cfg_object *get_head(void *arg, const struct cfg_object_id *id)
-{
-    const struct cfg_service *s = arg;
-    return cfg_store_get(s->store, id);
-}
-
-static void each_head(void *arg, enum cfg_kind kind, const char *ns, bool (*fn)(struct cfg_object *o, void *fn_arg),
-                      void *fn_arg)
-{
-    const struct cfg_service *s = arg;
-    cfg_store_each(s->store, kind, ns, fn, fn_arg);
-}
 
 /* Refusals that no other state of the store would change. */
 static bool is_final(int code)
@@ -147,8 +158,14 @@ static void add_writes(struct cfg_txn *t, const struct cfg_op *op)
     const struct cfg_service *s = op->job.service;
     for (size_t i = 0; i < op->decision.n_writes; i++) {
         const struct cfg_write *w = &op->decision.writes[i];
-        struct cfg_slice json = {w->json, w->json_len}, record = cfg_txn_history_key(t, s, &w->id, w->version);
-        cfg_txn_put(t, cfg_txn_live_key(t, s, &w->id), json, 0);
+        struct cfg_slice json = {w->json, w->json_len}, live = cfg_txn_live_key(t, s, &w->id);
+        if (w->json)
+            cfg_txn_put(t, live, json, 0);
+        else
+            cfg_txn_delete(t, live, CFG_SLICE_LIT(""));
+        if (w->version == 0)
+            continue;
+        struct cfg_slice record = cfg_txn_history_key(t, s, &w->id, w->version);
         cfg_txn_put(t, record, json, 0);
         if (i == 0)
             cfg_txn_read(t, false, record); /* a failed compare: is ours there? */
@@ -417,9 +434,10 @@ static bool drop_sources(struct cfg_op *op)
     bool dropped = false;
     for (size_t i = 0; i < op->change.n; i++) {
         struct cfg_change_entry *e = &op->change.entries[i];
-        if (e->source && e->id.kind == CFG_KIND_DEPLOYMENT)
-            dropped = true;
-        e->source = e->id.kind == CFG_KIND_DEPLOYMENT ? cfg_object_unref(e->source) : e->source;
+        if (e->id.kind != CFG_KIND_DEPLOYMENT)
+            continue;
+        dropped = dropped || e->n_sources > 0;
+        cfg_change_drop_sources(e);
     }
     op->next_source = 0;
     return dropped;

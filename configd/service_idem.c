@@ -120,7 +120,7 @@ int cfg_idem_record(struct cfg_op *op, struct cfg_error *err)
     if (op->idem_record)
         return 0;
     /* Too large with every value in it: the versions are what a repetition must know. */
-    static const char *const lists[] = {"changes", "held", "kept"};
+    static const char *const lists[] = {"changes", "held", "kept", "affected"};
     cJSON *brief = cJSON_Duplicate(op->decision.results, true);
     bool ok = brief != NULL;
     for (cJSON *r = ok ? brief->child : NULL; r; r = r->next)

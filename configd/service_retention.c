@@ -42,8 +42,8 @@ static bool look(struct cfg_object *o, void *arg)
         h->held = true; /* unreadable: it may hold anything */
         return true;
     }
-    for (size_t i = 0; i < d.n_arms && strcmp(d.config, h->id->ns) == 0; i++)
-        h->held = h->held || d.arms[i].fixed == h->version;
+    for (size_t i = 0; i < d.n_arms; i++)
+        h->held = h->held || cfg_release_version(&d.arms[i].release, h->id->ns) == h->version;
     cfg_deployment_finish(&d);
     return true;
 }

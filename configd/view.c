@@ -1,4 +1,5 @@
 #include "configd/view.h"
+#include "configd/release.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,43 +9,22 @@ static int no_memory(struct cfg_error *err)
     return cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
 
-/* Removes path and every object on the way to it that becomes empty by that. */
-static int remove_pruned(cJSON *doc, const char *path, struct cfg_error *err)
-{
-    char at[CFG_LIMIT_PATH + 1];
-    if (cfg_path_get(doc, path) == NULL)
-        return 0;
-    if ((size_t)snprintf(at, sizeof at, "%s", path) >= sizeof at)
-        return cfg_fail(err, CFG_E_ADDRESS, "the pinned path is longer than %d bytes", CFG_LIMIT_PATH);
-    for (;;) {
-        int rc = cfg_path_remove(doc, at, err);
-        char *dot = strrchr(at, '.');
-        if (rc != 0 || dot == NULL)
-            return rc;
-        *dot = '\0';
-        const cJSON *parent = cfg_path_get(doc, at);
-        if (!cJSON_IsObject(parent) || parent->child != NULL)
-            return 0;
-    }
-}
-
-/* The release's document without the pinned keys; empty when there is none. */
+/* The release's document without the pinned keys. */
 static int compose_parameters(cJSON **out, const struct cfg_view_inputs *in, struct cfg_error *err)
 {
-    cJSON *tree = in->config && !in->config->deleted ? cfg_object_tree(in->config) : cJSON_CreateObject();
-    cJSON *doc = cJSON_DetachItemFromObjectCaseSensitive(tree, "document");
-    if (doc == NULL && tree && tree->child == NULL)
-        doc = cJSON_CreateObject();
-    cJSON_Delete(tree);
-    if (doc == NULL)
-        return no_memory(err);
-    const cJSON *key;
+    const struct cfg_release_options o = {.pin_keys = in->deployment->pin_keys, .pin = in->deployment->pin};
+    cJSON *doc = NULL;
     int rc = 0;
-    cJSON_ArrayForEach(key, in->deployment->pin_keys)
-    {
-        if (rc == 0 && cJSON_IsString(key))
-            rc = remove_pruned(doc, key->valuestring, err);
-    }
+    if (!cfg_release_is_plain(in->closure))
+        rc = cfg_release_resolve(&doc, NULL, in->closure, &o, err);
+    else if (in->closure->n == 0)
+        doc = cJSON_CreateObject();
+    else
+        doc = cJSON_Duplicate(cfg_json_get(in->closure->items[0].body, "document"), true);
+    if (rc == 0 && doc == NULL)
+        return no_memory(err);
+    if (rc == 0)
+        rc = cfg_release_cut(doc, o.pin_keys, err);
     if (rc == 0)
         *out = doc;
     else
@@ -111,8 +91,8 @@ static cJSON *compose_flags(const struct cfg_view_inputs *in)
 static uint64_t newest(const struct cfg_view_inputs *in)
 {
     uint64_t r = in->deployment_object->mod_revision;
-    if (in->config && in->config->mod_revision > r)
-        r = in->config->mod_revision;
+    if (cfg_closure_revision(in->closure) > r)
+        r = cfg_closure_revision(in->closure);
     for (size_t i = 0; i < in->n_flags; i++)
         if (in->flags[i]->mod_revision > r)
             r = in->flags[i]->mod_revision;
@@ -125,14 +105,14 @@ int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in,
     int rc = compose_parameters(&parameters, in, err);
     if (rc != 0)
         return cfg_error_wrap(err, "deployment %s", in->deployment->name);
-    struct cfg_view_out v = {.revision = newest(in), .config_version = in->config ? in->config->version : 0};
+    struct cfg_view_out v = {.revision = newest(in)};
     v.view = cJSON_CreateObject();
     /* All three in any case, so that nothing leaks when one fails. */
     bool ok = add(v.view, "parameters", parameters);
     ok = add(v.view, "pinned", cJSON_Duplicate(in->deployment->pin, true)) && ok;
     ok = add(v.view, "flags", compose_flags(in)) && ok;
-    if (!ok || cfg_digest_json(v.digest, v.view) != 0 || cfg_digest_json(v.pin_digest, in->deployment->pin) != 0) {
-        cJSON_Delete(v.view);
+    if (!ok || cfg_closure_release(&v.versions, in->closure, err) != 0 || cfg_digest_json(v.digest, v.view) != 0 || cfg_digest_json(v.pin_digest, in->deployment->pin) != 0) {
+        cfg_view_finish(&v);
         return no_memory(err);
     }
     *out = v;
@@ -142,6 +122,7 @@ int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in,
 void cfg_view_finish(struct cfg_view_out *v)
 {
     cJSON_Delete(v->view);
+    cfg_release_finish(&v->versions);
     *v = (struct cfg_view_out){0};
 }
 

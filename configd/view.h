@@ -2,12 +2,12 @@
 #ifndef CFG_CONFIGD_VIEW_H
 #define CFG_CONFIGD_VIEW_H
 
-#include "configd/object.h"
+#include "configd/closure.h"
 
 /* A deployment's record, typed. Arrays and strings owned. */
 struct cfg_arm {
     char name[CFG_LIMIT_NAME + 1]; /* "base" */
-    uint64_t fixed;                /* version of the config namespace it holds; 0: follows the head */
+    struct cfg_release release;    /* what it holds: its namespace and every base; n 0: it follows the heads */
 };
 struct cfg_deployment {
     char name[CFG_LIMIT_NAME + 1], config[CFG_LIMIT_NAME + 1];
@@ -21,15 +21,18 @@ struct cfg_deployment {
 };
 /* CFG_E_NOT_FOUND for a tombstone, CFG_E_VALUE or CFG_E_JSON for a record that is none of ours. */
 CFG_MUST_CHECK int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err);
+/* The same from a body that is not an object yet, which is borrowed. */
+CFG_MUST_CHECK int cfg_deployment_read_body(struct cfg_deployment *out, const char *name, const cJSON *body,
+                                            struct cfg_error *err);
 void cfg_deployment_finish(struct cfg_deployment *d);                                       /* takes a zeroed struct */
 const struct cfg_arm *cfg_deployment_arm(const struct cfg_deployment *d, const char *name); /* NULL: no such arm */
 bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns);
+bool cfg_deployment_follows(const struct cfg_deployment *d); /* has an arm that follows the heads */
 
 struct cfg_view_inputs {
     const struct cfg_deployment *deployment;
     const struct cfg_object *deployment_object;
-    const struct cfg_object
-        *config; /* the version the arm runs (a history record for a fixed release); NULL: deleted or absent */
+    const struct cfg_closure *closure; /* the namespaces of the release that the arm runs */
     const struct cfg_object *const *
         flags; /* heads of the kinds of cfg_kind_is_of_flags in the deployment's flag namespaces, tombstones included */
     size_t n_flags;
@@ -38,11 +41,12 @@ struct cfg_view_out {
     cJSON *view; /* {"parameters","pinned","flags"}, owned */
     char digest[CFG_DIGEST_TEXT], pin_digest[CFG_DIGEST_TEXT];
     uint64_t revision;       /* greatest mod_revision of the heads it is made of, tombstones and deployment included */
-    uint64_t config_version; /* 0: no config */
+    struct cfg_release versions; /* of the release */
 };
-/* Parameters are the document without its pinned keys; those lie under "pinned" with the pin's values. "flags" has a
- * member for every flag namespace of the deployment, also an empty one: {NAME: body, …} and, where they are not empty,
- * the namespace's "$evaluators" and "$metadata" (no flag's name begins with a $). CFG_E_NOMEM, CFG_E_ADDRESS. */
+/* Parameters are the release's documents merged, with the pin on top, resolved, without the pinned keys; those lie
+ * under "pinned" with the pin's values. "flags" has a member for every flag namespace of the deployment, also an empty
+ * one: {NAME: body, …} and, where they are not empty, the namespace's "$evaluators" and "$metadata" (no flag's name
+ * begins with a $). CFG_E_NOMEM, CFG_E_ADDRESS, and what cfg_release_resolve says. */
 CFG_MUST_CHECK int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err);
 void cfg_view_finish(struct cfg_view_out *v);
 /* Differences between a pin and the values a worker booted with (only those it states), by leaf: array of

@@ -17,6 +17,9 @@ enum {
     CFG_LIMIT_HEADERS = 32 * 1024,             /* bytes of HTTP request headers */
     CFG_LIMIT_EVENT = 4 * 1024 * 1024,         /* bytes of one stream event a client accepts */
     CFG_LIMIT_GATEWAY_LINE = 64 * 1024 * 1024, /* bytes of one line of an etcd watch reply */
+    CFG_LIMIT_EXTENDS = 16,                    /* bases that one namespace names */
+    CFG_LIMIT_LAYERS = 32,                     /* namespaces of a release: itself and every base, however far below */
+    CFG_LIMIT_EXTENDS_DEPTH = 16,              /* of a chain of bases */
     CFG_LIMIT_CONTRACT = 4096,                 /* parameters a worker declares */
 };
 

@@ -140,13 +140,20 @@ Test(set, if_version_holds_for_all_it_touches)
                 "chat/f exists");
 }
 
+static bool guards_flags(void)
+{
+    for (size_t i = 0; i < w.decision.n_guards; i++)
+        if (w.decision.guards[i].kind == CFG_GUARD_SPACE && w.decision.guards[i].id.kind == CFG_KIND_FLAG)
+            return true;
+    return false;
+}
+
 Test(set, existing_values_need_no_guard_over_the_flags)
 {
     cr_assert_eq(world_decide(&w, SET(VALUE("sampling.temperature", "1"))), 0);
-    cr_assert_eq(w.decision.n_guards, 1);
+    cr_assert(!guards_flags());
     cr_assert_eq(world_decide(&w, SET(VALUE("sampling.new", "1"))), 0);
-    cr_assert_eq(w.decision.n_guards, 2);
-    cr_assert_eq(w.decision.guards[1].kind, CFG_GUARD_SPACE);
+    cr_assert(guards_flags());
     cr_assert_eq(world_decide(&w, SET(WORD("flag.new", "on"))), 0);
     cr_assert_eq(w.decision.n_guards, 2);
 }

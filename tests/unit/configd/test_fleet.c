@@ -320,8 +320,9 @@ static void reach_is(const char *result, double live, double restart, double unr
     cJSON_Delete(results);
 }
 
-#define CHANGE(path) \
-    "{\"kind\":\"config\",\"namespace\":\"chat\",\"changes\":[{\"op\":\"replace\",\"path\":\"" path "\"}]}"
+#define CHANGE(path)                                                                                    \
+    "{\"kind\":\"config\",\"namespace\":\"base\",\"changes\":[{\"op\":\"replace\",\"path\":\"" path "\"}]," \
+    "\"affected\":[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"paths\":[\"" path "\"]}]}"
 
 static void presence(const char *replica, const char *body)
 {

@@ -52,10 +52,12 @@ static void fill_sources(struct world *w, struct cfg_change *c)
     for (size_t i = 0; i < c->n; i++) {
         struct cfg_object_id id;
         uint64_t version;
-        if (!cfg_change_needs(&id, &version, &c->entries[i]))
-            continue;
+        struct cfg_change_entry *e = &c->entries[i];
         char text[CFG_OBJECT_ID_TEXT];
-        c->entries[i].source = cfg_object_ref(world_version(w, cfg_object_id_text(&id, text).ptr, version));
+        while (cfg_change_needs(&id, &version, e, e->n_sources, &w->heads)) {
+            struct cfg_object *o = world_version(w, cfg_object_id_text(&id, text).ptr, version);
+            cr_assert_eq(cfg_change_add_source(e, cfg_object_ref(o), NULL), 0);
+        }
     }
 }
 
@@ -95,6 +97,9 @@ static void commit(struct world *w)
         struct cfg_slice json = {write->json, write->json_len};
         events[i].kv =
             (struct cfg_etcd_kv){.key = cfg_buf_slice(&keys[i]), .value = json, .mod_revision = (int64_t)w->revision};
+        events[i].is_delete = write->json == NULL;
+        if (write->version == 0)
+            continue;
         cr_assert_eq(cfg_object_new(&w->history[w->n_history++], &write->id, json, w->revision, NULL), 0);
     }
     if (d->n_writes > 0)

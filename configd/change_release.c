@@ -1,0 +1,122 @@
+#include "configd/change_release.h"
+#include "configd/release.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static int no_memory(struct cfg_error *err)
+{
+    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+struct reading {
+    struct cfg_bench *bench;
+    const struct cfg_change_entry *entry;
+    struct cfg_release named, held;
+    cJSON *trees[CFG_LIMIT_LAYERS + 1];
+    size_t n_trees;
+    struct cfg_error no_version; /* the walk takes a version that is not there for a base that is not there */
+};
+
+/* The namespace at a version that must be there, now and at the commit. */
+static int find_version(const struct cfg_object **out, struct reading *r, const struct cfg_object_id *id,
+                        uint64_t version, struct cfg_error *err)
+{
+    struct cfg_guard g = {.kind = CFG_GUARD_HISTORY, .id = *id, .version = version};
+    const struct cfg_object *o = r->bench->heads->get(r->bench->heads->arg, id);
+    if (o == NULL || o->version != version)
+        o = cfg_change_source(r->entry, id, version);
+    if (o == NULL)
+        return cfg_fail(&r->no_version, CFG_E_NOT_FOUND, "namespace %s has no version %" PRIu64, id->ns, version);
+    if (o->deleted)
+        return cfg_fail(err, CFG_E_VALUE, "version %" PRIu64 " of namespace %s is a delete", version, id->ns);
+    *out = o;
+    return cfg_bench_guard(r->bench, &g, err);
+}
+
+static int find_head(const struct cfg_object **out, struct reading *r, const struct cfg_object_id *id,
+                     struct cfg_error *err)
+{
+    struct cfg_draft *d;
+    int rc = cfg_bench_open(&d, r->bench, id, err);
+    if (rc == 0 && (d->head == NULL || d->head->deleted))
+        rc = cfg_bench_missing(r->bench, d, err);
+    if (rc == 0)
+        *out = d->head;
+    return rc ? rc : cfg_bench_guard_head(r->bench, d, err);
+}
+
+static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
+{
+    struct reading *r = arg;
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, item->ns, NULL);
+    uint64_t version = cfg_release_version(&r->named, item->ns);
+    const struct cfg_object *o = NULL;
+    if (version == 0)
+        version = cfg_release_version(&r->held, item->ns);
+    int rc = version > 0 ? find_version(&o, r, &id, version, err) : find_head(&o, r, &id, err);
+    if (rc != 0)
+        return rc;
+    cJSON *tree = r->n_trees <= CFG_LIMIT_LAYERS ? cfg_object_tree(o) : NULL;
+    if (tree == NULL)
+        return no_memory(err);
+    r->trees[r->n_trees++] = tree;
+    item->body = tree;
+    item->version = o->version;
+    return 0;
+}
+
+static int walk(struct cfg_closure *out, struct reading *r, const char *ns, struct cfg_error *err)
+{
+    int rc = cfg_closure_walk(out, ns, &(struct cfg_closure_reader){read_space, r}, err);
+    if (rc == CFG_E_NOT_FOUND && r->no_version.code != 0 && err)
+        *err = r->no_version;
+    return rc;
+}
+
+/* Everything that was named must be part of it. */
+static int check_named(const struct cfg_closure *c, const struct cfg_release *named, const char *ns,
+                       struct cfg_error *err)
+{
+    for (size_t i = 0; i < named->n; i++)
+        if (!cfg_closure_has(c, named->items[i].ns))
+            return cfg_fail(err, CFG_E_VALUE, "release names %s, which is neither %s nor what it extends then",
+                            named->items[i].ns, ns);
+    return 0;
+}
+
+static int check_view(const struct cfg_closure *c, const struct cfg_draft *d, struct cfg_error *err)
+{
+    cJSON *document = NULL;
+    const struct cfg_release_options o = {.pin_keys = cfg_json_get(d->before, "pin_keys"),
+                                          .pin = cfg_json_get(d->before, "pin")};
+    int rc = cfg_release_resolve(&document, NULL, c, &o, err);
+    cJSON_Delete(document);
+    return rc == 0 ? 0 : cfg_error_wrap(err, "deployment %s", d->id.ns);
+}
+
+int cfg_release_decide(struct cfg_release *out, struct cfg_bench *b, const struct cfg_draft *d,
+                       const struct cfg_change_entry *e, struct cfg_error *err)
+{
+    const char *ns = cfg_json_get_str(d->before, "config", "");
+    const cJSON *held = cfg_json_get(cfg_json_get(cfg_json_get(d->before, "arms"), "base"), "release");
+    struct reading r = {.bench = b, .entry = e};
+    struct cfg_closure closure = {0};
+    int rc = cfg_release_read(&r.named, cfg_json_get(e->body, "release"), err);
+    if (rc == 0 && held)
+        rc = cfg_release_read(&r.held, held, err);
+    if (rc == 0)
+        rc = walk(&closure, &r, ns, err);
+    if (rc == 0)
+        rc = check_named(&closure, &r.named, ns, err);
+    if (rc == 0)
+        rc = check_view(&closure, d, err);
+    if (rc == 0)
+        rc = cfg_closure_release(out, &closure, err);
+    cfg_closure_finish(&closure);
+    for (size_t i = 0; i < r.n_trees; i++)
+        cJSON_Delete(r.trees[i]);
+    cfg_release_finish(&r.named);
+    cfg_release_finish(&r.held);
+    return rc;
+}

@@ -1,0 +1,287 @@
+#include "configd/change_views.h"
+#include "configd/release.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHARE_LOOK_BACK = 16 };
+
+static int no_memory(struct cfg_error *err)
+{
+    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
+static void composed_unref(struct cfg_composed *c)
+{
+    if (c == NULL || --c->refs > 0)
+        return;
+    cJSON_Delete(c->before);
+    cJSON_Delete(c->after);
+    cJSON_Delete(c->free_before);
+    cJSON_Delete(c->free_after);
+    cJSON_Delete(c->paths);
+    free(c);
+}
+
+void cfg_views_finish(struct cfg_views *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        cfg_deployment_finish(&v->concerns[i].deployment);
+        composed_unref(v->concerns[i].composed);
+    }
+    for (size_t i = 0; i < v->n_spaces; i++)
+        cfg_names_finish(&v->spaces[i].above);
+    free(v->concerns);
+    free(v->spaces);
+    *v = (struct cfg_views){0};
+}
+
+/* --- the namespaces --- */
+
+static bool same_extends(const struct cfg_draft *d)
+{
+    static const cJSON none = {.type = cJSON_Array};
+    const cJSON *before = cfg_json_get(d->before, "extends"), *after = cfg_json_get(d->after, "extends");
+    return cfg_json_equal(before ? before : &none, after ? after : &none);
+}
+
+static int still_extended(const struct cfg_touched_space *s, struct cfg_error *err)
+{
+    char more[48] = "";
+    if (s->above.n < 2)
+        return 0;
+    if (s->above.n > 2)
+        (void)snprintf(more, sizeof more, " and %zu more", s->above.n - 2);
+    (void)cfg_fail(err, CFG_E_IN_USE, "namespace %s is extended by %s%s", s->draft->id.ns, s->above.items[1], more);
+    cfg_error_set_hint(err, "give it other bases first: cfgctl extend %s [BASE…]; cfgctl get %s --dependents lists all",
+                       s->above.items[1], s->draft->id.ns);
+    return CFG_E_IN_USE;
+}
+
+/* Every namespace from here up must keep within the bounds, whoever runs it. */
+static int check_above(struct cfg_bench *b, const struct cfg_touched_space *s, struct cfg_error *err)
+{
+    for (size_t i = 0; i < s->above.n; i++) {
+        struct cfg_closure closure;
+        int rc = cfg_spaces_closure(&closure, b, s->above.items[i], true, err);
+        if (rc != 0)
+            return rc;
+        cfg_closure_finish(&closure);
+    }
+    return 0;
+}
+
+static int check_merge(struct cfg_bench *b, const char *ns, struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    cJSON *merged = NULL;
+    int rc = cfg_spaces_closure(&closure, b, ns, true, err);
+    if (rc != 0)
+        return rc;
+    if (closure.n > 1)
+        rc = cfg_release_merge(&merged, &closure, err);
+    cJSON_Delete(merged);
+    cfg_closure_finish(&closure);
+    return rc;
+}
+
+static int check_space(struct cfg_bench *b, const struct cfg_touched_space *s, struct cfg_error *err)
+{
+    const struct cfg_draft *d = s->draft;
+    if (d->after == NULL)
+        return d->before ? still_extended(s, err) : 0;
+    if (!cfg_draft_changed(d))
+        return 0;
+    int rc = cfg_extends_check(cfg_json_get(d->after, "extends"), d->id.ns, err);
+    if (rc == 0 && !same_extends(d))
+        rc = check_above(b, s, err);
+    return rc == 0 ? check_merge(b, d->id.ns, err) : rc;
+}
+
+static int gather_spaces(struct cfg_views *v, struct cfg_bench *b, struct cfg_error *err)
+{
+    size_t n = b->n; /* drafts that are only looked into may be added meanwhile */
+    v->spaces = calloc(n + 1, sizeof *v->spaces);
+    int rc = v->spaces ? 0 : no_memory(err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const struct cfg_draft *d = b->items[i];
+        struct cfg_touched_space *s = &v->spaces[v->n_spaces];
+        if (!d->touched || d->id.kind != CFG_KIND_CONFIG)
+            continue;
+        s->draft = d;
+        rc = cfg_spaces_above(&s->above, b, d->id.ns, err);
+        v->n_spaces += rc == 0;
+    }
+    for (size_t i = 0; i < v->n_spaces && rc == 0; i++) {
+        char label[CFG_DRAFT_LABEL];
+        rc = check_space(b, &v->spaces[i], err);
+        if (rc != 0)
+            (void)cfg_error_wrap(err, "%s", cfg_draft_label(&v->spaces[i].draft->id, label));
+    }
+    return rc;
+}
+
+/* --- the deployments --- */
+
+struct search {
+    struct cfg_views *views;
+    struct cfg_bench *bench;
+    struct cfg_error *err;
+    int rc;
+};
+
+/* Consumes *d. */
+static int add_concern(struct search *s, struct cfg_deployment *d, bool touched)
+{
+    struct cfg_views *v = s->views;
+    if (v->n == v->cap) {
+        size_t cap = v->cap ? v->cap * 2 : 16;
+        struct cfg_concern *concerns = realloc(v->concerns, cap * sizeof *concerns);
+        if (concerns == NULL) {
+            cfg_deployment_finish(d);
+            return no_memory(s->err);
+        }
+        v->concerns = concerns;
+        v->cap = cap;
+    }
+    v->concerns[v->n++] =
+        (struct cfg_concern){.deployment = *d, .touched = touched, .follows = cfg_deployment_follows(d)};
+    return 0;
+}
+
+static bool runs_touched(const struct cfg_views *v, const struct cfg_deployment *d)
+{
+    for (size_t i = 0; i < v->n_spaces; i++)
+        if (cfg_names_has(&v->spaces[i].above, d->config))
+            return true;
+    return false;
+}
+
+static bool look_at(struct cfg_object *o, void *arg)
+{
+    struct search *s = arg;
+    struct cfg_deployment d;
+    const struct cfg_draft *draft = cfg_bench_find(s->bench, &o->id);
+    if (o->deleted || (draft && draft->touched) || cfg_deployment_read(&d, o, NULL) != 0)
+        return true; /* a record that nobody can use concerns nobody */
+    if (runs_touched(s->views, &d))
+        s->rc = add_concern(s, &d, false);
+    else
+        cfg_deployment_finish(&d);
+    return s->rc == 0;
+}
+
+static int gather_deployments(struct search *s)
+{
+    struct cfg_bench *b = s->bench;
+    if (s->views->n_spaces > 0) {
+        s->rc = cfg_bench_guard_space(b, CFG_KIND_DEPLOYMENT, "", s->err);
+        if (s->rc == 0)
+            b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, look_at, s);
+    }
+    for (size_t i = 0; i < b->n && s->rc == 0; i++) {
+        const struct cfg_draft *draft = b->items[i];
+        struct cfg_deployment d;
+        if (!draft->touched || draft->id.kind != CFG_KIND_DEPLOYMENT || draft->after == NULL)
+            continue;
+        s->rc = cfg_deployment_read_body(&d, draft->id.ns, draft->after, s->err);
+        if (s->rc == 0)
+            s->rc = add_concern(s, &d, true);
+    }
+    return s->rc;
+}
+
+/* --- their views --- */
+
+static int resolve_after(struct cfg_composed *c, struct cfg_bench *b, const struct cfg_deployment *d, bool strict,
+                         struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = !strict};
+    const struct cfg_release_options none = {.incomplete = true};
+    int rc = cfg_spaces_closure(&closure, b, d->config, true, err);
+    if (rc != 0)
+        return rc;
+    rc = cfg_release_resolve(&c->after, NULL, &closure, &o, err);
+    if (rc == 0 && d->pin_keys->child)
+        rc = cfg_release_resolve(&c->free_after, NULL, &closure, &none, err);
+    cfg_closure_finish(&closure);
+    return rc;
+}
+
+/* What cannot be told any more is left out. */
+static int resolve_before(struct cfg_composed *c, struct cfg_bench *b, const struct cfg_deployment *d,
+                          struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    const struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = true};
+    const struct cfg_release_options none = {.incomplete = true};
+    int rc = cfg_spaces_closure(&closure, b, d->config, false, err);
+    if (rc == 0) {
+        rc = cfg_release_resolve(&c->before, NULL, &closure, &o, err);
+        if (rc == 0 && d->pin_keys->child)
+            rc = cfg_release_resolve(&c->free_before, NULL, &closure, &none, err);
+        cfg_closure_finish(&closure);
+    }
+    return rc == CFG_E_NOMEM ? rc : 0;
+}
+
+static const struct cfg_concern *same_view(const struct cfg_views *v, size_t i)
+{
+    const struct cfg_deployment *d = &v->concerns[i].deployment;
+    for (size_t k = 1; k <= i && k <= SHARE_LOOK_BACK; k++) {
+        const struct cfg_concern *o = &v->concerns[i - k];
+        if (o->composed && strcmp(o->deployment.config, d->config) == 0 &&
+            cfg_json_equal(o->deployment.pin_keys, d->pin_keys) && cfg_json_equal(o->deployment.pin, d->pin))
+            return o;
+    }
+    return NULL;
+}
+
+static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool strict, struct cfg_error *err)
+{
+    struct cfg_concern *c = &v->concerns[i];
+    const struct cfg_concern *same = same_view(v, i);
+    if (same) {
+        c->composed = same->composed;
+        c->composed->refs++;
+        return 0;
+    }
+    c->composed = calloc(1, sizeof *c->composed);
+    if (c->composed == NULL)
+        return no_memory(err);
+    c->composed->refs = 1;
+    int rc = resolve_after(c->composed, b, &c->deployment, strict, err);
+    if (rc != 0)
+        return cfg_error_wrap(err, "deployment %s", c->deployment.name);
+    return resolve_before(c->composed, b, &c->deployment, err);
+}
+
+/* Deleted by force: those who run it keep what they have. */
+static bool is_deleted(const struct cfg_bench *b, const char *ns)
+{
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, ns, NULL);
+    const struct cfg_draft *d = cfg_bench_find(b, &id);
+    return d && d->touched && d->after == NULL;
+}
+
+static bool changes_anything(const struct cfg_bench *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i]->touched && cfg_draft_changed(b->items[i]))
+            return true;
+    return false;
+}
+
+int cfg_views_check(struct cfg_views *v, struct cfg_bench *b, struct cfg_error *err)
+{
+    struct search s = {.views = v, .bench = b, .err = err};
+    bool strict = changes_anything(b);
+    int rc = gather_spaces(v, b, err);
+    rc = rc ? rc : gather_deployments(&s);
+    for (size_t i = 0; i < v->n && rc == 0; i++)
+        if ((v->concerns[i].follows || !v->concerns[i].touched) && !is_deleted(b, v->concerns[i].deployment.config))
+            rc = compose(v, i, b, strict && v->concerns[i].follows, err);
+    return rc;
+}

@@ -1,0 +1,46 @@
+/* What a change does to the deployments that run the namespaces it touches, directly or through bases: the views of
+ * their arms that follow the heads, composed as they would be after the change. Internal to change_*.c. Pure. */
+#ifndef CFG_CONFIGD_CHANGE_VIEWS_H
+#define CFG_CONFIGD_CHANGE_VIEWS_H
+
+#include "configd/change_spaces.h"
+#include "configd/view.h"
+
+/* What a deployment is told, from the heads: its namespace's release with the pin on top, resolved. */
+struct cfg_composed {
+    uint32_t refs; /* deployments that run the same with the same pin share one */
+    cJSON *before; /* NULL: there was none. What did not resolve then keeps its text */
+    cJSON *after;
+    cJSON *free_before, *free_after; /* the same without the pin, to tell what it keeps; NULL without pinned keys */
+    cJSON *paths;                    /* array of what differs between before and after */
+};
+/* One deployment that runs a touched namespace or one above it. */
+struct cfg_concern {
+    struct cfg_deployment deployment; /* its record after the change; owned */
+    bool touched;                     /* the change writes the deployment itself */
+    bool follows;                     /* an arm of it follows the heads */
+    struct cfg_composed *composed;    /* owned reference */
+};
+struct cfg_touched_space {
+    const struct cfg_draft *draft; /* borrowed from the bench */
+    struct cfg_names above;        /* itself and what extends it */
+};
+struct cfg_views {
+    struct cfg_concern *concerns; /* owned */
+    size_t n, cap;
+    struct cfg_touched_space *spaces; /* owned */
+    size_t n_spaces;
+};
+void cfg_views_finish(struct cfg_views *v); /* takes a zeroed struct */
+
+/* Checks `extends` of every touched namespace (bases exist, no circle, bounds), that nothing deleted is extended, and
+ * that every view that follows the heads can be composed; fills *v. Guards everything that it reads, also all
+ * deployments. CFG_E_NOT_FOUND, CFG_E_VALUE, CFG_E_UNKNOWN_KEY, CFG_E_UNSUPPORTED, CFG_E_LIMIT, CFG_E_IN_USE,
+ * CFG_E_NOMEM; a refusal about a view names deployment, path and layer. *v is the caller's to finish in any case. */
+CFG_MUST_CHECK int cfg_views_check(struct cfg_views *v, struct cfg_bench *b, struct cfg_error *err);
+/* Adds "held", "kept", "affected", and a hint where a namespace that nobody runs is incomplete, to a namespace's
+ * result. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_views_report(const struct cfg_views *v, struct cfg_bench *b, const struct cfg_draft *config,
+                                    cJSON *result, struct cfg_error *err);
+
+#endif

@@ -1,0 +1,23 @@
+/* What a release comes to: its documents merged, a deployment's pin on top, interpolations resolved. Pure. */
+#ifndef CFG_CONFIGD_RELEASE_H
+#define CFG_CONFIGD_RELEASE_H
+
+#include "configd/closure.h"
+
+struct cfg_release_options {
+    const cJSON *pin_keys, *pin; /* borrowed; NULL: no pin. Values of the pin stand as they are */
+    bool incomplete;             /* values that are missing or cannot be resolved keep their text */
+};
+/* *out is returned-owned. CFG_E_VALUE (missing, circular, mistyped), CFG_E_UNKNOWN_KEY, CFG_E_UNSUPPORTED, CFG_E_LIMIT,
+ * CFG_E_NOMEM: err->path is the parameter, the text names the layer. kept may be NULL; else paths whose values depend
+ * on the reader's environment are appended to it. */
+CFG_MUST_CHECK int cfg_release_resolve(cJSON **out, cJSON *kept, const struct cfg_closure *c,
+                                       const struct cfg_release_options *o, struct cfg_error *err);
+/* Merged only. With CFG_E_VALUE the path, and both layers in the text. */
+CFG_MUST_CHECK int cfg_release_merge(cJSON **out, const struct cfg_closure *c, struct cfg_error *err);
+/* One document without anything to resolve: it is its own release. */
+bool cfg_release_is_plain(const struct cfg_closure *c);
+/* Takes the pinned keys out of doc, and objects that become empty by that. CFG_E_ADDRESS. */
+CFG_MUST_CHECK int cfg_release_cut(cJSON *doc, const cJSON *pin_keys, struct cfg_error *err);
+
+#endif
