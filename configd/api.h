@@ -55,6 +55,9 @@ void cfg_api_reply(struct cfg_call *c, int status, cJSON *body);
 /* --- handlers --- */
 void cfg_api_list_configs(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_config(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_resolved(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_explain(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_dependents(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_diff_config(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_versions(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_version(struct cfg_app *app, struct cfg_call *c);
@@ -67,6 +70,7 @@ void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_view(struct cfg_app *app, struct cfg_call *c);
 
 void cfg_api_write(struct cfg_app *app, struct cfg_call *c); /* PUT, PATCH, DELETE of one object */
+void cfg_api_write_extends(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_change(struct cfg_app *app, struct cfg_call *c); /* POST /v1/changes */

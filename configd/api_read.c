@@ -63,7 +63,14 @@ static void get_object(struct cfg_app *app, struct cfg_call *c, enum cfg_kind ki
 
 void cfg_api_get_config(struct cfg_app *app, struct cfg_call *c)
 {
-    get_object(app, c, CFG_KIND_CONFIG, false);
+    struct cfg_error err;
+    bool resolved;
+    if (cfg_api_flag(&resolved, c, "resolved", &err) != 0)
+        cfg_call_fail(c, &err, NULL);
+    else if (resolved)
+        cfg_api_get_resolved(app, c);
+    else
+        get_object(app, c, CFG_KIND_CONFIG, false);
 }
 
 void cfg_api_get_flag(struct cfg_app *app, struct cfg_call *c)
@@ -213,6 +220,27 @@ static cJSON *document_of(const struct cfg_object *o)
     return cJSON_IsObject(document) ? document : (cJSON_Delete(document), cJSON_CreateObject());
 }
 
+/* What it extends, where that differs. */
+static bool add_extends(cJSON *body, const struct cfg_object *from, const struct cfg_object *to)
+{
+    cJSON *a = from ? cfg_object_tree(from) : NULL, *b = cfg_object_tree(to);
+    cJSON *before = cJSON_DetachItemFromObjectCaseSensitive(a, "extends");
+    cJSON *after = cJSON_DetachItemFromObjectCaseSensitive(b, "extends");
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+    before = before ? before : cJSON_CreateArray();
+    after = after ? after : cJSON_CreateArray();
+    bool ok = before && after;
+    if (ok && !cfg_json_equal(before, after)) {
+        cJSON *extends = cJSON_AddObjectToObject(body, "extends");
+        ok = extends && cJSON_AddItemToObject(extends, "from", before) && cJSON_AddItemToObject(extends, "to", after);
+        return ok;
+    }
+    cJSON_Delete(before);
+    cJSON_Delete(after);
+    return ok;
+}
+
 static void reply_diff(struct diff *d, const struct cfg_object *from)
 {
     cJSON *a = document_of(from), *b = document_of(d->to), *body = cJSON_CreateObject();
@@ -220,7 +248,7 @@ static void reply_diff(struct diff *d, const struct cfg_object *from)
     (void)cJSON_AddNumberToObject(body, "to", (double)d->to->version);
     cJSON *changes = cfg_patch_describe(a, b), *patch = cfg_patch_diff(a, b);
     bool ok = changes && patch && cJSON_AddItemToObject(body, "changes", changes) &&
-              cJSON_AddItemToObject(body, "patch", patch);
+              cJSON_AddItemToObject(body, "patch", patch) && add_extends(body, from, d->to);
     cJSON_Delete(a);
     cJSON_Delete(b);
     if (!ok) {

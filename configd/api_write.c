@@ -121,6 +121,7 @@ static void submit_one(struct cfg_app *app, struct cfg_call *c, struct cfg_chang
     struct cfg_change ch = {.entries = malloc(sizeof *ch.entries), .n = 1};
     if (ch.entries == NULL) {
         cJSON_Delete(entry->body);
+        cJSON_Delete(entry->extends);
         (void)cfg_fail(&err, CFG_E_NOMEM, "out of memory");
         cfg_call_fail(c, &err, NULL);
         return;
@@ -250,6 +251,27 @@ void cfg_api_write(struct cfg_app *app, struct cfg_call *c)
         return;
     if (read_entry(&e, app, c, &err) != 0) {
         cJSON_Delete(e.body);
+        cfg_call_fail(c, &err, NULL);
+        return;
+    }
+    submit_one(app, c, &e);
+}
+
+/* PUT of the bases alone; the document stays. */
+void cfg_api_write_extends(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_change_entry e = {.op = CFG_CHANGE_EXTEND};
+    if (!is_ready(app, c))
+        return;
+    int rc = cfg_api_id(&e.id, CFG_KIND_CONFIG, c, &err);
+    rc = rc ? rc : read_precondition(&e, app, c, &err);
+    if (rc == 0 && !e.has_if_version)
+        rc = precondition_required(&e, app, &err);
+    rc = rc ? rc : cfg_call_json(c, &e.extends, &err);
+    rc = rc ? rc : check_entry(app, cfg_call_principal(c), &e, &err);
+    if (rc != 0) {
+        cJSON_Delete(e.extends);
         cfg_call_fail(c, &err, NULL);
         return;
     }

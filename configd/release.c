@@ -185,11 +185,36 @@ static int check_missing(struct cfg_layers *merged, const struct layers *l, cons
     return rc;
 }
 
+static int list_missing(cJSON *failures, struct cfg_layers *merged, const struct layers *l, const char *ns)
+{
+    cJSON *paths = failures ? cJSON_CreateArray() : NULL;
+    int rc = failures == NULL ? 0 : paths ? cfg_layers_missing(paths, merged, NULL) : CFG_E_NOMEM;
+    const cJSON *path;
+    cJSON_ArrayForEach(path, paths)
+    {
+        const char *layer = layer_of(merged, l, path->valuestring);
+        cJSON *entry = cJSON_CreateObject();
+        if (rc == 0 && (!cJSON_AddStringToObject(entry, "path", path->valuestring) ||
+                        !cJSON_AddStringToObject(entry, "layer", layer[0] ? layer : ns) ||
+                        !cJSON_AddStringToObject(entry, "code", "missing") ||
+                        !cJSON_AddStringToObject(entry, "message", "it is required, but no layer sets it")))
+            rc = CFG_E_NOMEM;
+        if (rc != 0 || !cJSON_AddItemToArray(failures, entry)) {
+            cJSON_Delete(entry);
+            rc = CFG_E_NOMEM;
+        }
+    }
+    cJSON_Delete(paths);
+    return rc;
+}
+
 static int finish(cJSON **out, cJSON *kept, struct cfg_layers *merged, const struct layers *l, const char *ns,
                   const struct cfg_release_options *o, struct cfg_error *err)
 {
     cJSON *doc = NULL;
-    int rc = o->incomplete ? 0 : check_missing(merged, l, ns, err);
+    int rc = o->incomplete ? list_missing(o->failures, merged, l, ns) : check_missing(merged, l, ns, err);
+    if (rc == CFG_E_NOMEM)
+        return no_memory(err);
     rc = rc ? rc : cfg_layers_resolve(&doc, merged, err);
     if (rc == 0 && kept)
         rc = cfg_layers_kept(kept, merged, err);
@@ -236,15 +261,16 @@ int cfg_release_resolve(cJSON **out, cJSON *kept, const struct cfg_closure *c, c
     struct cfg_layers *merged = NULL;
     if (cfg_release_is_plain(c))
         return resolve_plain(out, c, o, err);
+    cJSON *unheard = o->incomplete && o->failures == NULL ? cJSON_CreateArray() : NULL;
     struct cfg_layers_options options = {.env_mode = CFG_LAYERS_ENV_KEEP};
-    options.failures = o->incomplete ? cJSON_CreateArray() : NULL;
+    options.failures = o->incomplete && o->failures ? o->failures : unheard;
     int rc = o->incomplete && options.failures == NULL ? no_memory(err) : gather(&l, c, o, err);
     if (rc == 0)
         rc = cfg_layers_merge(&merged, l.items, l.n, &options, err);
     if (rc == 0)
         rc = finish(out, kept, merged, &l, c->n > 0 ? c->items[c->n - 1].ns : "", o, err);
     cfg_layers_free(merged);
-    cJSON_Delete(options.failures);
+    cJSON_Delete(unheard);
     layers_finish(&l);
     return rc;
 }
@@ -260,6 +286,42 @@ int cfg_release_merge(cJSON **out, const struct cfg_closure *c, struct cfg_error
     if (rc == 0)
         rc = cfg_layers_document(out, merged, err);
     cfg_layers_free(merged);
+    layers_finish(&l);
+    return rc;
+}
+
+static cJSON *layer_names(const struct layers *l)
+{
+    cJSON *names = cJSON_CreateArray();
+    for (size_t i = 0; names && i < l->n; i++) {
+        if (!cJSON_AddItemToArray(names, cJSON_CreateString(l->items[i].name))) {
+            cJSON_Delete(names);
+            return NULL;
+        }
+    }
+    return names;
+}
+
+int cfg_release_explain(cJSON **out, const struct cfg_closure *c, const struct cfg_release_options *o, const char *path,
+                        struct cfg_error *err)
+{
+    struct layers l = {.n = 0};
+    struct cfg_layers *merged = NULL;
+    struct cfg_layers_options options = {.env_mode = CFG_LAYERS_ENV_KEEP, .failures = cJSON_CreateArray()};
+    cJSON *why = NULL;
+    int rc = options.failures ? gather(&l, c, o, err) : no_memory(err);
+    if (rc == 0)
+        rc = cfg_layers_merge(&merged, l.items, l.n, &options, err);
+    if (rc == 0)
+        rc = cfg_layers_explain(&why, merged, path, err);
+    if (rc == 0 && cfg_json_set(why, "layers", layer_names(&l)) != 0)
+        rc = no_memory(err);
+    if (rc == 0)
+        *out = why;
+    else
+        cJSON_Delete(why);
+    cfg_layers_free(merged);
+    cJSON_Delete(options.failures);
     layers_finish(&l);
     return rc;
 }
