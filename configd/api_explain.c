@@ -300,6 +300,12 @@ static int read_deployment(struct explain *x, const char *name, struct cfg_error
     if (rc != 0)
         return rc;
     x->deployment_version = o->version;
+    const struct cfg_arm *arm = arm_of(x);
+    if (arm && arm->locked[0]) {
+        (void)cfg_fail(err, CFG_E_UNSUPPORTED, "deployment %s was made from a lock, which holds values, not layers", name);
+        cfg_error_set_hint(err, "the lock names the versions that they came from");
+        return CFG_E_UNSUPPORTED;
+    }
     if (strcmp(x->deployment.config, x->ns) == 0)
         return 0;
     (void)cfg_fail(err, CFG_E_INVALID, "deployment %s runs %s, not %s", name, x->deployment.config, x->ns);

@@ -73,6 +73,7 @@ static const struct cfg_route routes[] = {
     WRITE("DELETE", "/v1/deployments/{d}", CFG_BODY_NONE, cfg_api_write),
     READ("/v1/deployments/{d}/versions", cfg_api_versions),
     READ("/v1/deployments/{d}/versions/{n}", cfg_api_get_version),
+    READ("/v1/deployments/{d}/lock", cfg_api_lock),
     WORKER("GET", "/v1/deployments/{d}/view", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_view),
     WORKER("GET", "/v1/deployments/{d}/stream", CFG_ROLE_READER, CFG_BODY_NONE, cfg_stream_deployment),
     READ("/v1/deployments/{d}/workers", cfg_api_workers),

@@ -1,6 +1,7 @@
 /* The decision: entries are applied to drafts, drafts are checked, and what changed becomes guards, puts and results.
  */
 #include "configd/change_edges.h"
+#include "configd/change_lock.h"
 #include "configd/change_views.h"
 #include "proto/patch.h"
 
@@ -305,7 +306,7 @@ static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_erro
     struct cfg_views views = {0};
     int rc = 0;
     out->results = cJSON_CreateArray();
-    out->writes = calloc(CFG_EDGES_MAX + b->n, sizeof *out->writes);
+    out->writes = calloc(CFG_EDGES_MAX + 2 * b->n, sizeof *out->writes);
     if (out->results == NULL || out->writes == NULL)
         return no_memory(err);
     for (size_t i = 0; i < b->n && rc == 0; i++) /* b->n may grow by drafts that are only looked into */
@@ -313,6 +314,7 @@ static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_erro
     rc = rc ? rc : cfg_views_check(&views, b, err);
     rc = rc ? rc : report_views(out, &views, b, err);
     rc = rc ? rc : cfg_edges_write(out, b, err);
+    rc = rc ? rc : cfg_lock_write(out, b, err);
     cfg_views_finish(&views);
     return rc ? rc : cfg_bench_compact(b, err);
 }

@@ -1,5 +1,6 @@
 /* Deployments: creation freezes the pin, patches move everything but the pin; and what a namespace's write means for
  * the deployments that run it. */
+#include "configd/change_lock.h"
 #include "configd/change_release.h"
 #include "configd/change_spaces.h"
 #include "configd/release.h"
@@ -236,8 +237,9 @@ static int fill_record(cJSON *record, struct cfg_bench *b, const struct cfg_draf
     return rc ? rc : fill_pin(record, b, ns, body, err);
 }
 
-static int create(struct cfg_bench *b, struct cfg_draft *d, const cJSON *body, struct cfg_error *err)
+static int create(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_change_entry *e, struct cfg_error *err)
 {
+    const cJSON *body = e->body;
     static const char *const members[] = {"name", "config", "pin", "flags", "track", NULL};
     struct cfg_draft *config;
     if (d->before) {
@@ -246,9 +248,11 @@ static int create(struct cfg_bench *b, struct cfg_draft *d, const cJSON *body, s
         cfg_error_set_hint(err, "its pin never moves: create another deployment, or delete this one first");
         return CFG_E_EXISTS;
     }
-    int rc = cfg_check_members(body, members, "a deployment", err);
+    int rc = cfg_json_get(body, "lock") ? 0 : cfg_check_members(body, members, "a deployment", err);
     if (rc == 0 && strcmp(cfg_json_get_str(body, "name", d->id.ns), d->id.ns) != 0)
         rc = cfg_fail(err, CFG_E_INVALID, "the body names another deployment than %s", d->id.ns);
+    if (rc == 0 && cfg_json_get(body, "lock"))
+        return cfg_lock_apply(b, d, e, err);
     if (rc == 0)
         rc = open_config(&config, b, cfg_json_get_str(body, "config", ""), err);
     if (rc != 0)
@@ -323,6 +327,11 @@ static int check_patch(const struct cfg_draft *d, const cJSON *body, struct cfg_
     return cfg_check_members(body, members, "a deployment's patch", err);
 }
 
+static bool is_locked(const cJSON *record)
+{
+    return cfg_json_get(cfg_json_get(cfg_json_get(record, "arms"), "base"), "locked") != NULL;
+}
+
 static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_change_entry *e, struct cfg_error *err)
 {
     bool hold = strcmp(cfg_json_get_str(d->before, "track", "head"), "hold") == 0;
@@ -333,7 +342,12 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
     int rc = check_patch(d, e->body, err);
     if (rc == 0 && track)
         rc = read_track(&hold, track, err);
-    if (rc == 0)
+    bool locked = hold && is_locked(d->before) && cfg_json_get(e->body, "release") == NULL;
+    if (rc == 0 && locked && flag_list) {
+        rc = cfg_fail(err, CFG_E_CONFLICT, "deployment %s is locked: its flags are part of that", d->id.ns);
+        cfg_error_set_hint(err, "cfgctl deployment update %s --track head, or --to a version, unlocks it", d->id.ns);
+    }
+    if (rc == 0 && !locked)
         rc = decide_arm(&fixed, b, d, e, hold, err);
     if (rc == 0 && flag_list)
         rc = read_flags(&flags, flag_list, err);
@@ -342,7 +356,7 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
     if (rc == 0 && store)
         rc = adopt_store(d->after, store, err);
     if (rc == 0 && (set_text(d->after, "track", hold ? "hold" : "head") != 0 ||
-                    cfg_json_set(d->after, "arms", make_arms(&fixed)) != 0))
+                    (!locked && cfg_json_set(d->after, "arms", make_arms(&fixed)) != 0)))
         rc = no_memory(err);
     cfg_release_finish(&fixed);
     return rc;
@@ -356,6 +370,8 @@ static int check_rollback(struct cfg_bench *b, const struct cfg_draft *d, struct
     for (size_t i = 0; d->before && i < sizeof frozen / sizeof frozen[0]; i++)
         if (!cfg_json_equal(cfg_json_get(d->before, frozen[i]), cfg_json_get(d->after, frozen[i])))
             return pinned(d, frozen[i], err);
+    if (is_locked(d->after))
+        return cfg_lock_check_kept(b, d, err);
     int rc = open_config(&config, b, cfg_json_get_str(d->after, "config", ""), err);
     if (rc == 0 && config->after == NULL)
         return cfg_bench_missing(b, config, err);
@@ -369,7 +385,7 @@ int cfg_apply_deployment(struct cfg_bench *b, size_t entry, struct cfg_error *er
     if (e->op == CFG_CHANGE_ROLLBACK)
         return check_rollback(b, d, err);
     if (e->op == CFG_CHANGE_CREATE || e->op == CFG_CHANGE_PUT)
-        return create(b, d, e->body, err);
+        return create(b, d, e, err);
     if (e->op != CFG_CHANGE_MERGE_PATCH)
         return cfg_fail(err, CFG_E_UNSUPPORTED, "a deployment is changed by a merge patch");
     return d->before ? patch(b, d, e, err) : cfg_bench_missing(b, d, err);

@@ -53,6 +53,8 @@ bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct 
         return i == 0;
     }
     const cJSON *release = e->id.kind == CFG_KIND_DEPLOYMENT ? cfg_json_get(e->body, "release") : NULL;
+    if (e->id.kind == CFG_KIND_DEPLOYMENT && e->op == CFG_CHANGE_CREATE)
+        return nth_version(id, version, cfg_json_get(cfg_json_get(e->body, "lock"), "release"), NULL, &i);
     if (e->op != CFG_CHANGE_MERGE_PATCH || release == NULL)
         return false;
     if (nth_version(id, version, release, NULL, &i))

@@ -253,6 +253,11 @@ static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool stri
         return no_memory(err);
     c->composed->refs = 1;
     int rc = resolve_after(c->composed, b, &c->deployment, strict, err);
+    if (rc != 0 && rc != CFG_E_NOMEM && !c->follows) { /* it holds another release: nothing to tell */
+        composed_unref(c->composed);
+        c->composed = NULL;
+        return 0;
+    }
     if (rc != 0)
         return cfg_error_wrap(err, "deployment %s", c->deployment.name);
     return resolve_before(c->composed, b, &c->deployment, err);

@@ -35,8 +35,15 @@ static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const c
     (void)snprintf(arm->name, sizeof arm->name, "%s", item->string);
     if (strcmp(cfg_json_get_str(item, "follows", "head"), "fixed") != 0)
         return 0;
-    int rc = cfg_release_read(&arm->release, cfg_json_get(item, "release"), err);
-    if (rc == 0 && cfg_release_version(&arm->release, d->config) == 0)
+    const char *locked = cfg_json_get_str(item, "locked", "");
+    const cJSON *release = cfg_json_get(item, "release");
+    if (strlen(locked) >= sizeof arm->locked)
+        return broken(d, err, "an arm's lock");
+    (void)snprintf(arm->locked, sizeof arm->locked, "%s", locked);
+    if (locked[0] && release == NULL)
+        return 0;
+    int rc = cfg_release_read(&arm->release, release, err);
+    if (rc == 0 && !locked[0] && cfg_release_version(&arm->release, d->config) == 0)
         return broken(d, err, "an arm's release");
     return rc;
 }
@@ -144,10 +151,15 @@ bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns)
     return false;
 }
 
+bool cfg_arm_follows(const struct cfg_arm *a)
+{
+    return a->release.n == 0 && a->locked[0] == '\0';
+}
+
 bool cfg_deployment_follows(const struct cfg_deployment *d)
 {
     for (size_t i = 0; i < d->n_arms; i++)
-        if (d->arms[i].release.n == 0)
+        if (cfg_arm_follows(&d->arms[i]))
             return true;
     return false;
 }

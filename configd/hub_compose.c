@@ -157,6 +157,15 @@ static int compose_with(struct cfg_view_out *view, const struct reading *r, stru
     return rc;
 }
 
+static int compose_locked(struct cfg_view_out *view, const struct reading *r, const struct cfg_object *deployment_object,
+                          struct cfg_error *err)
+{
+    const struct cfg_object *locked = cfg_store_find(r->store, CFG_KIND_LOCKED, r->deployment->name, "");
+    if (locked)
+        return cfg_view_locked(view, r->deployment, r->arm, deployment_object, locked, err);
+    return cfg_fail(err, CFG_E_NOT_READY, "the view that deployment %s was locked to is gone", r->deployment->name);
+}
+
 int cfg_hub_compose(struct cfg_view_out *view, struct cfg_composing *what, const struct cfg_store *store,
                     const struct cfg_hub_history *history, struct cfg_object *deployment_object, const char *arm_name,
                     struct cfg_error *err)
@@ -170,7 +179,9 @@ int cfg_hub_compose(struct cfg_view_out *view, struct cfg_composing *what, const
     r.arm = cfg_deployment_arm(d, arm_name);
     if (r.arm == NULL)
         return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s has no arm %s", d->name, arm_name);
-    what->fixed = r.arm->release.n > 0;
+    what->fixed = !cfg_arm_follows(r.arm);
+    if (r.arm->locked[0])
+        return compose_locked(view, &r, deployment_object, err);
     struct cfg_closure closure = {0};
     struct cfg_view_inputs in = {.deployment = d, .deployment_object = deployment_object, .closure = &closure};
     rc = cfg_closure_walk(&closure, d->config, &(struct cfg_closure_reader){read_space, &r}, err);
@@ -203,6 +214,7 @@ bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
 {
     switch (o->id.kind) {
     case CFG_KIND_DEPLOYMENT:
+    case CFG_KIND_LOCKED:
         return strcmp(o->id.ns, t->deployment) == 0;
     case CFG_KIND_CONFIG:
         return !t->fixed && is_listed(t->spaces, t->n_spaces, o->id.ns);

@@ -206,6 +206,25 @@ static void got_space(struct job *j, struct cfg_object *o)
     next_space(j);
 }
 
+/* A locked view has no history; it lies under its deployment's name as long as the deployment does. */
+static void compose_locked(struct job *j, const struct cfg_arm *arm)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    const struct cfg_object *locked =
+        cfg_store_find(j->link.hub->store, CFG_KIND_LOCKED, j->deployment.name, "");
+    struct cfg_view_out view = {0};
+    int rc = locked ? cfg_view_locked(&view, &j->deployment, arm, j->deployment_object, locked, &err) : CFG_E_VALUE;
+    if (rc == CFG_E_VALUE)
+        rc = cfg_fail(&err, CFG_E_COMPACTED, "what deployment %s was locked to then is no longer here",
+                      j->deployment.name);
+    if (rc != 0) {
+        fail(j, &err);
+        return;
+    }
+    print_view(j, &view);
+    cfg_view_finish(&view);
+}
+
 static void got_deployment(struct job *j, struct cfg_object *o)
 {
     struct cfg_error err = CFG_ERROR_INIT;
@@ -220,7 +239,11 @@ static void got_deployment(struct job *j, struct cfg_object *o)
     }
     j->deployment_object = cfg_object_ref(o);
     j->phase = PHASE_CONFIG;
-    next_space(j);
+    const struct cfg_arm *arm = cfg_deployment_arm(&j->deployment, j->arm);
+    if (arm->locked[0])
+        compose_locked(j, arm);
+    else
+        next_space(j);
 }
 
 static void got(struct job *j, struct cfg_object *o)

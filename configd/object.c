@@ -6,7 +6,7 @@
 #include <time.h>
 
 static const char *const kind_names[] = {"config", "flag", "evaluators", "deployment", "flip",
-                                         "lock",   "presence", "extends", "other"};
+                                         "lock",   "presence", "extends", "locked", "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {

@@ -17,6 +17,8 @@ enum cfg_kind {
     CFG_KIND_PRESENCE,
     CFG_KIND_EXTENDS, /* live/extends/BASE/NS: the namespace NS extends BASE. Written with NS, so that whoever reads or
                          writes BASE finds (and guards) everything above it; no version, no history */
+    CFG_KIND_LOCKED,  /* live/locked/DEPLOYMENT: the view that a deployment was made from, {"digest","parameters",
+                         "flags","inputs"}; no version, no history */
     CFG_KIND_OTHER
 };
 /* The lock that whoever writes flips holds, and what its record says: {"holder": the author of those writes}. */
@@ -38,7 +40,7 @@ const char *cfg_kind_name(enum cfg_kind k); /* "config", "flag", "deployment", â
 
 struct cfg_object_id {
     enum cfg_kind kind;
-    char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's or lock's name lies here too */
+    char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's or lock's name lies here too, of a locked view as well */
     char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence, NS of an edge; else "" */
 };
 /* name NULL: "". A name longer than an id takes gives an id that no object has. */

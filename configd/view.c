@@ -2,6 +2,7 @@
 #include "configd/release.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int no_memory(struct cfg_error *err)
@@ -114,6 +115,44 @@ int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in,
     if (!ok || cfg_closure_release(&v.versions, in->closure, err) != 0 || cfg_digest_json(v.digest, v.view) != 0 || cfg_digest_json(v.pin_digest, in->deployment->pin) != 0) {
         cfg_view_finish(&v);
         return no_memory(err);
+    }
+    *out = v;
+    return 0;
+}
+
+static int copy_release(struct cfg_release *out, const struct cfg_release *r)
+{
+    out->items = calloc(r->n + 1, sizeof *out->items);
+    if (out->items == NULL)
+        return CFG_E_NOMEM;
+    if (r->n > 0)
+        memcpy(out->items, r->items, r->n * sizeof *r->items);
+    out->n = r->n;
+    return 0;
+}
+
+int cfg_view_locked(struct cfg_view_out *out, const struct cfg_deployment *d, const struct cfg_arm *arm,
+                    const struct cfg_object *deployment_object, const struct cfg_object *locked, struct cfg_error *err)
+{
+    uint64_t revision = deployment_object->mod_revision;
+    struct cfg_view_out v = {.revision = locked->mod_revision > revision ? locked->mod_revision : revision};
+    cJSON *content = cfg_object_tree(locked);
+    cJSON *parameters = cJSON_DetachItemFromObjectCaseSensitive(content, "parameters");
+    cJSON *flags = cJSON_DetachItemFromObjectCaseSensitive(content, "flags");
+    cJSON_Delete(content);
+    v.view = cJSON_CreateObject();
+    bool ok = add(v.view, "parameters", parameters);
+    ok = add(v.view, "pinned", cJSON_Duplicate(d->pin, true)) && ok;
+    ok = add(v.view, "flags", flags) && ok;
+    if (!ok || copy_release(&v.versions, &arm->release) != 0 || cfg_digest_json(v.digest, v.view) != 0 ||
+        cfg_digest_json(v.pin_digest, d->pin) != 0) {
+        cfg_view_finish(&v);
+        return no_memory(err);
+    }
+    if (strcmp(v.digest, arm->locked) != 0) {
+        cfg_view_finish(&v);
+        return cfg_fail(err, CFG_E_VALUE, "deployment %s: what lies under live/locked/%s is not what it was locked to",
+                        d->name, d->name);
     }
     *out = v;
     return 0;

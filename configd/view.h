@@ -8,6 +8,8 @@
 struct cfg_arm {
     char name[CFG_LIMIT_NAME + 1]; /* "base" */
     struct cfg_release release;    /* what it holds: its namespace and every base; n 0: it follows the heads */
+    char locked[CFG_DIGEST_TEXT];  /* the view's digest, of an arm that holds a locked view; "": none. Its release may be
+                                      empty, and is told, not composed */
 };
 struct cfg_deployment {
     char name[CFG_LIMIT_NAME + 1], config[CFG_LIMIT_NAME + 1];
@@ -27,6 +29,7 @@ CFG_MUST_CHECK int cfg_deployment_read_body(struct cfg_deployment *out, const ch
 void cfg_deployment_finish(struct cfg_deployment *d);                                       /* takes a zeroed struct */
 const struct cfg_arm *cfg_deployment_arm(const struct cfg_deployment *d, const char *name); /* NULL: no such arm */
 bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns);
+bool cfg_arm_follows(const struct cfg_arm *a); /* the heads */
 bool cfg_deployment_follows(const struct cfg_deployment *d); /* has an arm that follows the heads */
 
 struct cfg_view_inputs {
@@ -48,6 +51,11 @@ struct cfg_view_out {
  * one: {NAME: body, …} and, where they are not empty, the namespace's "$evaluators" and "$metadata" (no flag's name
  * begins with a $). CFG_E_NOMEM, CFG_E_ADDRESS, and what cfg_release_resolve says. */
 CFG_MUST_CHECK int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in, struct cfg_error *err);
+/* The view that an arm was locked to. locked: the object under live/locked/. CFG_E_VALUE when it is none of ours or not
+ * the one that the arm holds, CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_view_locked(struct cfg_view_out *out, const struct cfg_deployment *d, const struct cfg_arm *arm,
+                                   const struct cfg_object *deployment_object, const struct cfg_object *locked,
+                                   struct cfg_error *err);
 void cfg_view_finish(struct cfg_view_out *v);
 /* Differences between a pin and the values a worker booted with (only those it states), by leaf: array of
  * {"path","deployment","worker"} (deployment null: the pin has no such key). Returned-owned; NULL without memory. */
