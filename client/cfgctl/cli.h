@@ -26,7 +26,7 @@
     X(FILE, "file", 'f', "FILE", NULL, "a whole document, JSON or YAML; - is standard input")                        \
     X(FORCE, "force", 0, NULL, NULL, "do it in spite of what would be lost")                                         \
     X(VERSION, "version", 0, "N", NULL, "that version instead of the newest")                                        \
-    X(TO, "to", 0, "N", NULL, "the version to go to")                                                                \
+    X(TO, "to", 0, "N", NULL, "the version to go to; of a base: NS=N (repeatable)")                                  \
     X(LIMIT, "limit", 0, "N", NULL, "how many at most (50)")                                                         \
     X(FOLLOW, "watch", 'w', NULL, NULL, "show it again whenever it changes")                                         \
     X(CONFIG, "config", 0, "NS", NULL, "the namespace the deployment runs on")                                       \
@@ -37,7 +37,10 @@
     X(SUBJECT, "subject", 0, "NAME", NULL, "who the token is for; becomes the author")                               \
     X(ROLE, "role", 0, "ROLE", "reader|writer|admin|worker", "what the token may do")                                \
     X(NAMESPACES, "namespaces", 0, "PATTERN[,…]", NULL, "namespaces a writer may write, such as chat,train-* (all)") \
-    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the one deployment a worker's token is for")                       \
+    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the deployment that is meant; of a worker's token: its only one")  \
+    X(RESOLVED, "resolved", 0, NULL, NULL, "with everything that it extends, interpolations resolved")               \
+    X(DEPENDENTS, "dependents", 0, NULL, NULL, "what extends it, directly or through others")                        \
+    X(FROM_LOCK, "from-lock", 0, "FILE", NULL, "make it what `cfgctl lock` wrote; - is standard input")              \
     X(FLAG, "flag", 0, "NAME", NULL, "the flag of --file that is meant")                                             \
     X(TYPE, "type", 0, "TYPE", NULL, "bool, string, number, object or integer")                                      \
     X(DEFAULT, "default", 0, "VALUE", NULL, "what the caller gets when the flag has nothing to say")                 \

@@ -5,6 +5,7 @@
 #include "proto/path.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MERGE_PATCH "application/merge-patch+json"
@@ -31,10 +32,36 @@ static void add(cJSON *o, const char *key, cJSON *value, bool *ok)
     *ok = false;
 }
 
+/* Everything but the name is in the file. */
+static int create_from_lock(struct cli *c, struct cfg_error *err)
+{
+    struct cfg_buf text;
+    cJSON *lock = NULL, *body = cJSON_CreateObject();
+    bool ok = body != NULL;
+    if (cli_has(c, OPT_CONFIG) || cli_has(c, OPT_PIN) || cli_has(c, OPT_FLAGS) || cli_has(c, OPT_TRACK)) {
+        cJSON_Delete(body);
+        return cfg_fail(err, CFG_E_INVALID, "a lock says what it is made of: --from-lock goes alone");
+    }
+    cfg_buf_init(&text, CFG_LIMIT_BODY);
+    int rc = read_file(&text, cli_value(c, OPT_FROM_LOCK), err);
+    if (rc == 0 && cfg_json_parse(&lock, cfg_buf_slice(&text), 200, err) != 0)
+        rc = cfg_error_wrap(err, "%s", cli_value(c, OPT_FROM_LOCK));
+    cfg_buf_finish(&text);
+    add(body, "name", cJSON_CreateString(c->args[0]), &ok);
+    if (rc == 0)
+        add(body, "lock", lock, &ok);
+    if (rc == 0)
+        rc = ok ? cli_write(c, "POST", "/v1/deployments", body, NULL, err) : cli_no_memory(err);
+    cJSON_Delete(body);
+    return rc;
+}
+
 int cmd_deployment_create(struct cli *c, struct cfg_error *err)
 {
     struct object_path path;
     int rc = deployment_path(c, &path, err);
+    if (rc == 0 && cli_has(c, OPT_FROM_LOCK))
+        return create_from_lock(c, err);
     if (rc == 0 && !cli_has(c, OPT_CONFIG)) {
         rc = cfg_fail(err, CFG_E_INVALID, "a deployment needs a namespace to run on");
         cfg_error_set_hint(err, "cfgctl deployment create %s --config chat --pin distributed", c->args[0]);
@@ -139,18 +166,40 @@ int cmd_deployment_get(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
+/* "43" or "base=8"; name is "" for the former. */
+static int read_to(char name[CFG_LIMIT_NAME + 1], double *version, const char *text, struct cfg_error *err)
+{
+    const char *equals = strchr(text, '='), *digits = equals ? equals + 1 : text;
+    size_t n = strspn(digits, "0123456789");
+    name[0] = '\0';
+    if (equals) {
+        struct cfg_slice ns = {text, (size_t)(equals - text)};
+        int rc = cfg_check_name("namespace", ns, err);
+        if (rc != 0)
+            return rc;
+        (void)snprintf(name, CFG_LIMIT_NAME + 1, "%.*s", (int)ns.len, ns.ptr);
+    }
+    if (n == 0 || n > 15 || digits[n] != '\0' || strspn(digits, "0") == n)
+        return cfg_fail(err, CFG_E_INVALID, "--to needs a version from 1 on, and '%.60s' is none", digits);
+    *version = strtod(digits, NULL);
+    return 0;
+}
+
 /* --to N speaks of the namespace the deployment runs on, which only the server knows. */
 static int add_release_to(struct cli *c, const char *base, cJSON *body, struct cfg_error *err)
 {
-    uint64_t to = 0;
-    int rc = cli_number(c, OPT_TO, &to, err);
-    if (rc != 0 || to == 0)
-        return rc != 0 ? rc : cfg_fail(err, CFG_E_INVALID, "--to needs a version from 1 on");
     cJSON *deployment = NULL, *release = cJSON_CreateObject();
     bool ok = release != NULL;
-    rc = cli_get(c, base, &deployment, err);
-    if (rc == 0)
-        add(release, cfg_json_get_str(deployment, "config", "?"), cJSON_CreateNumber((double)to), &ok);
+    int rc = cli_get(c, base, &deployment, err);
+    for (size_t i = 0; i < c->n_given && rc == 0; i++) {
+        char ns[CFG_LIMIT_NAME + 1];
+        double version = 0;
+        if (c->given[i].id != OPT_TO)
+            continue;
+        rc = read_to(ns, &version, c->given[i].value, err);
+        if (rc == 0)
+            add(release, ns[0] ? ns : cfg_json_get_str(deployment, "config", "?"), cJSON_CreateNumber(version), &ok);
+    }
     cJSON_Delete(deployment);
     if (rc != 0) {
         cJSON_Delete(release);

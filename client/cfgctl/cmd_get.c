@@ -2,9 +2,11 @@
  * address serves for both. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/flag_edit.h"
+#include "client/cfgctl/table.h"
 #include "client/url.h"
 #include "proto/path.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,8 @@ static int fetch(struct cli *c, const char *pattern, const char *ns, const char 
     cfg_url_format(&path, pattern, ns, name);
     if (cli_has(c, OPT_VERSION))
         cfg_url_query(&path, "version", cli_value(c, OPT_VERSION));
+    if (cli_has(c, OPT_RESOLVED) && name[0] == '\0')
+        cfg_url_query(&path, "resolved", "true");
     int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, out, err) : cli_no_memory(err);
     cfg_buf_finish(&path);
     return rc;
@@ -127,6 +131,8 @@ static int unknown(struct cli *c, const struct cfg_address *a, const cJSON *conf
     cfg_error_set_path(err, "%s", a->name);
     if (near)
         cfg_error_set_hint(err, "did you mean %s/%s?", a->ns, near);
+    else if (cJSON_GetArraySize(cfg_json_get(config, "extends")) > 0 && !cli_has(c, OPT_RESOLVED))
+        cfg_error_set_hint(err, "%s extends others: cfgctl get %s/%s --resolved", a->ns, a->ns, a->name);
     else
         cfg_error_set_hint(err, "see `cfgctl list %s`", a->ns);
     for (size_t i = 0; i < names.n; i++)
@@ -150,6 +156,53 @@ static int get_flag_or_explain(struct cli *c, const struct cfg_address *a, const
     return rc;
 }
 
+/* What a resolved namespace does not have yet. */
+static void print_unresolved(const cJSON *config)
+{
+    const cJSON *u;
+    struct cfg_buf out;
+    cfg_buf_init(&out, (size_t)1 << 20);
+    cJSON_ArrayForEach(u, cfg_json_get(config, "unresolved"))
+    {
+        cfg_buf_puts(&out, "warning: ");
+        cli_put_text(&out, cfg_json_get_str(u, "path", "?"));
+        cfg_buf_puts(&out, ": ");
+        cli_put_text(&out, cfg_json_get_str(u, "message", "?"));
+        cfg_buf_putc(&out, '\n');
+    }
+    if (out.len > 0)
+        (void)fwrite(out.data, 1, out.len, stderr); /* a warning that nobody can read is nobody's loss */
+    cfg_buf_finish(&out);
+}
+
+static void print_dependents(const struct cli *c, const cJSON *reply)
+{
+    struct table t;
+    const cJSON *d;
+    struct cfg_buf out;
+    table_init(&t, "NAMESPACE|EXTENDS IT|DEPLOYMENTS");
+    cJSON_ArrayForEach(d, cfg_json_get(reply, "dependents"))
+    {
+        table_add(&t, cfg_json_get_str(d, "namespace", "?"));
+        table_add(&t, cfg_json_get_bool(d, "direct", false) ? "directly" : "through others");
+        cli_add_list(&t, cfg_json_get(d, "deployments"));
+    }
+    cfg_buf_init(&out, (size_t)1 << 26);
+    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+    cli_print(&out);
+    table_finish(&t);
+}
+
+static int get_dependents(struct cli *c, const char *ns, struct cfg_error *err)
+{
+    cJSON *reply = NULL;
+    int rc = fetch(c, "/v1/config/*/dependents", ns, "", &reply, err);
+    if (rc == 0 && !cli_show_tree(c, reply))
+        print_dependents(c, reply);
+    cJSON_Delete(reply);
+    return rc;
+}
+
 int cmd_get(struct cli *c, struct cfg_error *err)
 {
     struct cfg_address a;
@@ -159,8 +212,12 @@ int cmd_get(struct cli *c, struct cfg_error *err)
         rc = cli_number(c, OPT_VERSION, &version, err);
     if (rc != 0)
         return rc;
+    if (cli_has(c, OPT_DEPENDENTS))
+        return get_dependents(c, a.ns, err);
     cJSON *config = NULL;
     rc = fetch(c, "/v1/config/*", a.ns, "", &config, err);
+    if (rc == 0 && cli_has(c, OPT_RESOLVED))
+        print_unresolved(config);
     if (rc == 0 && a.name[0] == '\0') {
         show_config(c, config);
     } else if (a.name[0] && (rc == 0 || rc == CFG_E_NOT_FOUND)) {

@@ -99,7 +99,11 @@ static void print_diff(const struct cli *c, const cJSON *reply)
         if (strcmp(op, "remove") != 0)
             put_line(&out, c, '+', path, cfg_json_get(change, "to"));
     }
-    if (cJSON_GetArraySize(cfg_json_get(reply, "changes")) == 0)
+    const cJSON *extends = cfg_json_get(reply, "extends");
+    if (extends) {
+        put_line(&out, c, '-', "(extends)", cfg_json_get(extends, "from"));
+        put_line(&out, c, '+', "(extends)", cfg_json_get(extends, "to"));
+    } else if (cJSON_GetArraySize(cfg_json_get(reply, "changes")) == 0)
         cfg_buf_puts(&out, "no difference\n");
     cli_print(&out);
 }

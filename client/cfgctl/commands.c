@@ -26,8 +26,23 @@ const struct cli_command cli_commands[] = {
      "cfgctl get chat\n"
      "cfgctl get chat --version 41 -o yaml\n"
      "cfgctl get chat/sampling.temperature\n"
+     "cfgctl get chat --resolved                    # with what it extends\n"
+     "cfgctl get base --dependents\n"
      "cfgctl get experiment/ab.flag",
-     CLI_BIT(VERSION), 1, 1, cmd_get},
+     CLI_BIT(VERSION) | CLI_BIT(RESOLVED) | CLI_BIT(DEPENDENTS), 1, 1, cmd_get},
+    {"extend", NULL, "NS [BASE…]", "say which namespaces one is laid over, lowest first; none: it stands alone",
+     "cfgctl extend chat base                       # chat's own values win\n"
+     "cfgctl extend chat-prod chat prod-limits\n"
+     "cfgctl extend chat                            # extends nothing any more",
+     CLI_WRITES | CLI_BIT(IF_VERSION), 1, 17, cmd_extend},
+    {"explain", NULL, "NS/KEY", "why a value is what it is: every layer, the one that wins, since when, by whom",
+     "cfgctl explain chat/sampling.temperature\n"
+     "cfgctl explain chat/distributed.tp --deployment chat-blue   # with its pin and its workers",
+     CLI_BIT(DEPLOYMENT), 1, 1, cmd_explain},
+    {"lock", NULL, "DEPLOYMENT", "print what a deployment runs, to lie beside a checkpoint",
+     "cfgctl lock chat-blue > run.lock.json\n"
+     "cfgctl deployment create chat-again --from-lock run.lock.json",
+     0, 1, 1, cmd_lock},
     {"list", "ls", "[NS]", "list namespaces and flags, or what a namespace holds",
      "cfgctl list\n"
      "cfgctl list chat",
@@ -50,16 +65,19 @@ const struct cli_command cli_commands[] = {
      "cfgctl watch chat experiment\n"
      "cfgctl watch -o json | jq .version",
      0, 0, 60, cmd_watch},
-    {"deployment create", "deploy", "NAME --config NS [--pin KEY…] [--flags NS…]", "declare a running fleet",
+    {"deployment create", "deploy", "NAME --config NS [--pin KEY…] [--flags NS…] | NAME --from-lock FILE",
+     "declare a running fleet",
      "cfgctl deployment create chat-blue --config chat --pin distributed --flags experiment\n"
-     "cfgctl deploy create chat-slow --config chat --track hold",
-     CLI_WRITES | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK), 1, 1, cmd_deployment_create},
+     "cfgctl deploy create chat-slow --config chat --track hold\n"
+     "cfgctl deploy create chat-again --from-lock run.lock.json    # what it ran then, whatever was written since",
+     CLI_WRITES | CLI_BIT(FROM_LOCK) | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK), 1, 1, cmd_deployment_create},
     {"deployment list", "deploy", "", "list deployments", "cfgctl deployment list -o wide", 0, 0, 0,
      cmd_deployment_list},
     {"deployment get", "deploy", "NAME", "show a deployment and what is frozen in it",
      "cfgctl deployment get chat-blue -o json", 0, 1, 1, cmd_deployment_get},
     {"deployment update", "deploy", "NAME", "move a deployment to a version, or change what it follows",
      "cfgctl deployment update chat-blue --to 43 --wait\n"
+     "cfgctl deployment update chat-blue --to base=8       # a base of what it holds\n"
      "cfgctl deployment update chat-blue --track head",
      CLI_WRITES | CLI_BIT(TO) | CLI_BIT(TRACK) | CLI_BIT(FLAGS), 1, 1, cmd_deployment_update},
     {"deployment delete", "deploy", "NAME", "delete a deployment without workers (--force: with)",

@@ -40,10 +40,26 @@ void reach_put_change(struct cfg_buf *out, const cJSON *change)
     }
 }
 
+/* "extends base, common" */
+static int put_extends(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *extends = cfg_json_get(result, "extends"), *base;
+    const cJSON *to = cfg_json_get(extends, "to");
+    if (extends == NULL)
+        return 0;
+    cfg_buf_puts(out, to && to->child ? "extends " : "extends nothing");
+    cJSON_ArrayForEach(base, to)
+    {
+        cfg_buf_puts(out, base == to->child ? "" : ", ");
+        cli_put_text(out, cJSON_IsString(base) ? base->valuestring : "?");
+    }
+    return 1;
+}
+
 static void put_changes(struct cfg_buf *out, const cJSON *result)
 {
     const cJSON *change;
-    int n = 0, total = cJSON_GetArraySize(cfg_json_get(result, "changes"));
+    int n = put_extends(out, result), total = cJSON_GetArraySize(cfg_json_get(result, "changes"));
     cJSON_ArrayForEach(change, cfg_json_get(result, "changes"))
     {
         if (n == SHOWN_CHANGES && total > SHOWN_CHANGES + 1) {
@@ -206,8 +222,10 @@ static void put_held(struct cfg_buf *out, const cJSON *result)
     cJSON_ArrayForEach(held, cfg_json_get(result, "held"))
     {
         const char *name = cfg_json_get_str(held, "deployment", "?");
-        cfg_buf_printf(out, "stored %s v%.0f; %s holds v%.0f; next: cfgctl deployment update %s --to %.0f\n", ns,
-                       version, name, cfg_json_get_num(held, "version", 0), name, version);
+        bool own = strcmp(cfg_json_get_str(held, "namespace", ns), ns) == 0; /* else it is a base of what it runs */
+        cfg_buf_printf(out, "stored %s v%.0f; %s holds v%.0f; next: cfgctl deployment update %s --to %s%s%.0f\n", ns,
+                       version, name, cfg_json_get_num(held, "version", 0), name, own ? "" : ns, own ? "" : "=",
+                       version);
     }
 }
 
