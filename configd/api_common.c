@@ -262,17 +262,20 @@ static void add_envelope(struct cfg_app *app, cJSON *out, cJSON *tree, const str
     (void)cJSON_AddBoolToObject(out, "deleted", o->deleted);
 }
 
-/* What an arm that follows the head runs now is part of the answer, though not of the record. */
-static void add_releases(struct cfg_app *app, cJSON *out)
+/* What an arm that follows the heads runs now is part of the answer, though not of the record. */
+static void add_releases(struct cfg_app *app, cJSON *out, const struct cfg_topic *topic)
 {
-    const char *config = cfg_json_get_str(out, "config", "");
-    struct cfg_object *head = cfg_store_find(app->store, CFG_KIND_CONFIG, config, "");
     cJSON *arm;
     cJSON_ArrayForEach(arm, cfg_json_get(out, "arms"))
     {
-        cJSON *release = cfg_json_get(arm, "release") ? NULL : cJSON_AddObjectToObject(arm, "release");
-        if (release && head && !head->deleted)
+        const char *config = cfg_json_get_str(out, "config", "");
+        struct cfg_object *head = cfg_store_find(app->store, CFG_KIND_CONFIG, config, "");
+        if (cfg_json_get(arm, "release"))
+            continue;
+        cJSON *release = topic ? cfg_release_json(cfg_topic_versions(topic)) : cJSON_CreateObject();
+        if (topic == NULL && cfg_json_get(arm, "locked") == NULL && head && !head->deleted)
             (void)cJSON_AddNumberToObject(release, config, (double)head->version);
+        (void)cJSON_AddItemToObject(arm, "release", release); /* without memory it is missing */
     }
 }
 
@@ -282,11 +285,13 @@ static void add_view(struct cfg_app *app, cJSON *out, const struct cfg_object *o
     struct cfg_topic *topic = NULL;
     char rev[CFG_REV_TEXT];
     cJSON *view = NULL;
-    if (!o->deleted && cfg_hub_topic(&topic, app->hub, o->id.ns, "base", NULL) == 0 &&
-        (view = cJSON_CreateObject()) != NULL) {
+    if (!o->deleted && cfg_hub_topic(&topic, app->hub, o->id.ns, "base", NULL) != 0)
+        topic = NULL;
+    if (topic && (view = cJSON_CreateObject()) != NULL) {
         (void)cJSON_AddStringToObject(view, "revision", cfg_rev_format(cfg_topic_rev(topic), rev));
         (void)cJSON_AddStringToObject(view, "digest", cfg_topic_digest(topic));
     }
+    add_releases(app, out, topic);
     (void)cJSON_AddItemToObject(out, "view", view ? view : cJSON_CreateNull());
     (void)cJSON_AddNumberToObject(out, "workers", (double)cfg_fleet_connected(app->fleet, o->id.ns));
 }
@@ -331,7 +336,6 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
             cfg_api_add_used_by(app, out, o);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
-        add_releases(app, out);
         add_view(app, out, o);
     } else {
         move_members(out, tree, config, brief ? 1 : 2);

@@ -302,7 +302,8 @@ static int read_deployment(struct explain *x, const char *name, struct cfg_error
     x->deployment_version = o->version;
     const struct cfg_arm *arm = arm_of(x);
     if (arm && arm->locked[0]) {
-        (void)cfg_fail(err, CFG_E_UNSUPPORTED, "deployment %s was made from a lock, which holds values, not layers", name);
+        (void)cfg_fail(err, CFG_E_UNSUPPORTED, "deployment %s was made from a lock, which holds values, not layers",
+                       name);
         cfg_error_set_hint(err, "the lock names the versions that they came from");
         return CFG_E_UNSUPPORTED;
     }

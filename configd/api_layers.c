@@ -73,11 +73,12 @@ void cfg_api_get_resolved(struct cfg_app *app, struct cfg_call *c)
         cJSON_Delete(o.failures);
         return;
     }
-    int rc = kept && o.failures ? cfg_api_id(&id, CFG_KIND_CONFIG, c, &err)
-                                : cfg_fail(&err, CFG_E_NOMEM, "out of memory");
+    int rc =
+        kept && o.failures ? cfg_api_id(&id, CFG_KIND_CONFIG, c, &err) : cfg_fail(&err, CFG_E_NOMEM, "out of memory");
     if (rc == 0 && cfg_call_query(c, "version")) {
-        rc = cfg_fail(&err, CFG_E_INVALID, "resolved and version exclude each other: an old version has no bases of its "
-                                           "own");
+        rc = cfg_fail(&err, CFG_E_INVALID,
+                      "resolved and version exclude each other: an old version has no bases of its "
+                      "own");
         cfg_error_set_hint(&err, "what a deployment ran: GET /v1/deployments/{d}/view?revision=");
     }
     if (rc == 0)
@@ -85,6 +86,9 @@ void cfg_api_get_resolved(struct cfg_app *app, struct cfg_call *c)
     if (rc == 0)
         rc = cfg_release_resolve(&document, kept, &closure, &o, &err);
     if (rc == 0) {
+        char rev[CFG_REV_TEXT], etag[CFG_REV_TEXT + 2];
+        (void)snprintf(etag, sizeof etag, "\"%s\"", cfg_api_rev(app, cfg_closure_revision(&closure), rev));
+        cfg_call_set_header(c, "ETag", etag);
         cfg_api_reply(c, 200, print_resolved(app, &closure, document, o.failures, kept));
     } else {
         cJSON_Delete(kept);
@@ -101,8 +105,8 @@ enum { DEPENDENTS_MAX = 10000 };
 
 struct climb {
     struct cfg_app *app;
-    cJSON *list;     /* {"namespace","direct","deployments"}, breadth first */
-    cJSON *by_name;  /* the same entries, found by name: references */
+    cJSON *list;    /* {"namespace","direct","deployments"}, breadth first */
+    cJSON *by_name; /* the same entries, found by name: references */
     bool direct, ok;
 };
 

@@ -8,8 +8,8 @@
 struct locking {
     struct cfg_call *call;
     struct cfg_app *app;
-    cJSON *lock;   /* owned */
-    cJSON *inputs; /* in it */
+    cJSON *lock;          /* owned */
+    cJSON *inputs;        /* in it */
     const cJSON *version; /* the member of its release that is next */
     struct cfg_object_id id;
 };

@@ -52,8 +52,8 @@ struct cfg_heads {
 };
 
 /* The versions from history that an entry is decided on: what a rollback goes back to, the release that a deployment is
- * moved to (what the request names, then what the arm holds already), what a lock is made of. The caller asks for i = e->n_sources and adds
- * what it found, until this is false. */
+ * moved to (what the request names, then what the arm holds already), what a lock is made of. The caller asks for i =
+ * e->n_sources and adds what it found, until this is false. */
 bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct cfg_change_entry *e, size_t i,
                       const struct cfg_heads *heads);
 /* object's reference is consumed; NULL: there is no such version. CFG_E_NOMEM. */

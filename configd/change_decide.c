@@ -213,8 +213,8 @@ static int describe_extends(cJSON *result, const struct cfg_draft *d, struct cfg
 }
 
 /* Consumes changes. */
-static int add_result(struct cfg_decision *out, const struct cfg_draft *d, const char *digest,
-                      cJSON *changes, struct cfg_error *err)
+static int add_result(struct cfg_decision *out, const struct cfg_draft *d, const char *digest, cJSON *changes,
+                      struct cfg_error *err)
 {
     cJSON *result = cJSON_CreateObject();
     if (result == NULL || !cJSON_AddItemToArray(out->results, result)) {

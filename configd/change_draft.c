@@ -186,8 +186,11 @@ int cfg_bench_compact(struct cfg_bench *b, struct cfg_error *err)
     static const struct {
         enum cfg_kind kind;
         bool heads;
-    } order[] = {{CFG_KIND_EXTENDS, false}, {CFG_KIND_FLAG, false},       {CFG_KIND_CONFIG, true},
-                 {CFG_KIND_FLAG, true},     {CFG_KIND_EVALUATORS, true}};
+    } order[] = {{CFG_KIND_EXTENDS, false},
+                 {CFG_KIND_FLAG, false},
+                 {CFG_KIND_CONFIG, true},
+                 {CFG_KIND_FLAG, true},
+                 {CFG_KIND_EVALUATORS, true}};
     int rc = 0;
     for (size_t i = 0; i < sizeof order / sizeof order[0] && rc == 0 && b->n_guards > CFG_GUARDS_MAX; i++)
         rc = merge_guards(b, order[i].kind, order[i].heads, err);

@@ -39,16 +39,14 @@ static int keep_versions(struct cfg_release *out, struct cfg_bench *b, struct cf
     int rc = versions->child ? cfg_release_read(&r, versions, err) : 0;
     for (size_t i = 0; i < r.n && rc == 0; i++) {
         const struct cfg_release_item item = r.items[i];
-        struct cfg_guard g = {.kind = CFG_GUARD_HISTORY,
-                              .id = cfg_object_id_of(CFG_KIND_CONFIG, item.ns, NULL),
-                              .version = item.version};
+        struct cfg_guard g = {
+            .kind = CFG_GUARD_HISTORY, .id = cfg_object_id_of(CFG_KIND_CONFIG, item.ns, NULL), .version = item.version};
         enum found found = look_up(b, e, lock, &item);
         if (found == FOUND)
             rc = cfg_bench_guard(b, &g, err);
         else if (d->hint[0] == '\0')
             (void)snprintf(d->hint, sizeof d->hint, "%s v%" PRIu64 " is %s; the deployment runs on the lock alone",
-                           item.ns, item.version,
-                           found == PRUNED ? "no longer in history" : "not of this store");
+                           item.ns, item.version, found == PRUNED ? "no longer in history" : "not of this store");
         if (found != FOREIGN)
             r.items[kept++] = item;
     }
@@ -108,8 +106,7 @@ int cfg_lock_apply(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_ch
 
 int cfg_lock_check_kept(const struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
 {
-    const char *locked =
-        cfg_json_get_str(cfg_json_get(cfg_json_get(d->after, "arms"), "base"), "locked", "");
+    const char *locked = cfg_json_get_str(cfg_json_get(cfg_json_get(d->after, "arms"), "base"), "locked", "");
     const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_LOCKED, d->id.ns, NULL);
     const struct cfg_object *o = b->heads->get(b->heads->arg, &id);
     if (locked[0] == '\0')

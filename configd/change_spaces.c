@@ -62,8 +62,7 @@ static int head_of(const struct space **out, struct cfg_bench *b, const char *ns
     s->head = b->heads->get(b->heads->arg, &id);
     if (s->head && !s->head->deleted && (s->tree = cfg_object_tree(s->head)) == NULL)
         return no_memory(err);
-    struct cfg_guard g = {
-        .kind = CFG_GUARD_HEAD, .id = id, .mod_revision = s->head ? s->head->mod_revision : 0};
+    struct cfg_guard g = {.kind = CFG_GUARD_HEAD, .id = id, .mod_revision = s->head ? s->head->mod_revision : 0};
     *out = s;
     return cfg_bench_guard(b, &g, err);
 }

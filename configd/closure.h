@@ -21,8 +21,8 @@ struct cfg_release {
 /* Reads {"chat":43,"base":7}. *out is the caller's to finish. CFG_E_VALUE, CFG_E_JSON, CFG_E_ADDRESS, CFG_E_LIMIT,
  * CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_release_read(struct cfg_release *out, const cJSON *object, struct cfg_error *err);
-void cfg_release_finish(struct cfg_release *r);                             /* takes a zeroed struct */
-uint64_t cfg_release_version(const struct cfg_release *r, const char *ns); /* 0: not part of it */
+void cfg_release_finish(struct cfg_release *r);                                   /* takes a zeroed struct */
+uint64_t cfg_release_version(const struct cfg_release *r, const char *ns);        /* 0: not part of it */
 bool cfg_release_equal(const struct cfg_release *a, const struct cfg_release *b); /* in any order */
 cJSON *cfg_release_json(const struct cfg_release *r); /* returned-owned; NULL without memory */
 

@@ -59,6 +59,7 @@ CFG_MUST_CHECK int cfg_hub_topic(struct cfg_topic **out, struct cfg_hub *h, cons
  * and "" while it has no view. */
 struct cfg_rev cfg_topic_rev(const struct cfg_topic *t);
 struct cfg_rev cfg_topic_since(const struct cfg_topic *t); /* the revision since which this digest has held */
+const struct cfg_release *cfg_topic_versions(const struct cfg_topic *t); /* of its view; borrowed likewise */
 const char *cfg_topic_digest(const struct cfg_topic *t);
 const char *cfg_topic_pin_digest(const struct cfg_topic *t);
 struct cfg_slice cfg_topic_view_json(struct cfg_topic *t);

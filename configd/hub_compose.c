@@ -157,8 +157,8 @@ static int compose_with(struct cfg_view_out *view, const struct reading *r, stru
     return rc;
 }
 
-static int compose_locked(struct cfg_view_out *view, const struct reading *r, const struct cfg_object *deployment_object,
-                          struct cfg_error *err)
+static int compose_locked(struct cfg_view_out *view, const struct reading *r,
+                          const struct cfg_object *deployment_object, struct cfg_error *err)
 {
     const struct cfg_object *locked = cfg_store_find(r->store, CFG_KIND_LOCKED, r->deployment->name, "");
     if (locked)

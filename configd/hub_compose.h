@@ -12,7 +12,7 @@ CFG_MUST_CHECK int cfg_hub_deployment(struct cfg_object **out, const struct cfg_
 
 /* What a view is made of, as far as it could be found out. Owned. */
 struct cfg_composing {
-    struct cfg_deployment deployment; /* its name is "" when the record could not be read */
+    struct cfg_deployment deployment;   /* its name is "" when the record could not be read */
     char (*spaces)[CFG_LIMIT_NAME + 1]; /* namespaces that were looked into, also missing ones */
     size_t n_spaces;
     bool fixed; /* the arm holds a release: heads do not matter */

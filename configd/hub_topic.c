@@ -100,8 +100,7 @@ static struct cfg_bytes *view_frame(struct cfg_topic *t)
         return t->view_frame;
     struct cfg_buf data;
     cfg_buf_init(&data, FRAME_MAX);
-    struct cfg_topic_text text = {t->deployment, t->arm,   t->store_id, t->generation,
-                                  t->label,      t->stale, &t->view};
+    struct cfg_topic_text text = {t->deployment, t->arm, t->store_id, t->generation, t->label, t->stale, &t->view};
     cfg_topic_print_view(&data, &text);
     if (cfg_buf_status(&data) == 0)
         t->view_frame = frame("view", t->label, cfg_buf_slice(&data));
@@ -374,6 +373,11 @@ struct cfg_rev cfg_topic_rev(const struct cfg_topic *t)
 struct cfg_rev cfg_topic_since(const struct cfg_topic *t)
 {
     return t->since;
+}
+
+const struct cfg_release *cfg_topic_versions(const struct cfg_topic *t)
+{
+    return &t->view.versions;
 }
 
 const char *cfg_topic_digest(const struct cfg_topic *t)

@@ -98,8 +98,10 @@ static void compose(struct job *j)
 {
     struct cfg_error err = CFG_ERROR_INIT;
     const struct cfg_object **flags = j->failed ? NULL : calloc(j->n_flags + 1, sizeof *flags);
-    struct cfg_view_inputs in = {
-        .deployment = &j->deployment, .deployment_object = j->deployment_object, .closure = &j->closure, .flags = flags};
+    struct cfg_view_inputs in = {.deployment = &j->deployment,
+                                 .deployment_object = j->deployment_object,
+                                 .closure = &j->closure,
+                                 .flags = flags};
     for (size_t i = 0; flags && i < j->n_flags; i++)
         if (j->flags[i])
             flags[in.n_flags++] = j->flags[i];
@@ -210,8 +212,7 @@ static void got_space(struct job *j, struct cfg_object *o)
 static void compose_locked(struct job *j, const struct cfg_arm *arm)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    const struct cfg_object *locked =
-        cfg_store_find(j->link.hub->store, CFG_KIND_LOCKED, j->deployment.name, "");
+    const struct cfg_object *locked = cfg_store_find(j->link.hub->store, CFG_KIND_LOCKED, j->deployment.name, "");
     struct cfg_view_out view = {0};
     int rc = locked ? cfg_view_locked(&view, &j->deployment, arm, j->deployment_object, locked, &err) : CFG_E_VALUE;
     if (rc == CFG_E_VALUE)

@@ -1,5 +1,5 @@
-/* A lock: what a deployment's arm was told at one moment, as a file that lies beside a checkpoint, and a deployment made
- * from it that is told the same, whatever has been written since.
+/* A lock: what a deployment's arm was told at one moment, as a file that lies beside a checkpoint, and a deployment
+ * made from it that is told the same, whatever has been written since.
  *
  *     {"lock": 1, "deployment", "arm", "store", "revision", "generation", "config", "release": {"chat":43,"base":7},
  *      "inputs": [{"object","version","digest"}], "flags": [namespaces], "pin_keys", "view": {"parameters","pinned",

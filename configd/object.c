@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kind_names[] = {"config", "flag", "evaluators", "deployment", "flip",
-                                         "lock",   "presence", "extends", "locked", "other"};
+static const char *const kind_names[] = {"config", "flag",     "evaluators", "deployment", "flip",
+                                         "lock",   "presence", "extends",    "locked",     "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {

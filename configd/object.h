@@ -40,7 +40,7 @@ const char *cfg_kind_name(enum cfg_kind k); /* "config", "flag", "deployment", â
 
 struct cfg_object_id {
     enum cfg_kind kind;
-    char ns[CFG_LIMIT_NAME + 1];        /* namespace; a deployment's or lock's name lies here too, of a locked view as well */
+    char ns[CFG_LIMIT_NAME + 1]; /* namespace; a deployment's or lock's name lies here too, of a locked view as well */
     char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence, NS of an edge; else "" */
 };
 /* name NULL: "". A name longer than an id takes gives an id that no object has. */

@@ -10,7 +10,8 @@
 
 enum { LEASE_TTL_S = 48 * 3600, LEASE_RENEW_S = 24 * 3600, RECORD_LIMIT = 64 * 1024 };
 
-static const char *const op_names[] = {"put", "merge_patch", "json_patch", "set", "delete", "rollback", "create"};
+static const char *const op_names[] = {"put",    "merge_patch", "json_patch", "set",
+                                       "delete", "rollback",    "create",     "extend"};
 
 static bool add_entry(cJSON *list, const struct cfg_change_entry *e)
 {
@@ -24,7 +25,8 @@ static bool add_entry(cJSON *list, const struct cfg_change_entry *e)
            cJSON_AddStringToObject(entry, "op", op_names[e->op]) &&
            (!e->has_if_version || cJSON_AddNumberToObject(entry, "if_version", (double)e->if_version)) &&
            cJSON_AddNumberToObject(entry, "to", (double)e->rollback_to) &&
-           (e->body == NULL || cfg_json_set(entry, "body", cJSON_Duplicate(e->body, true)) == 0);
+           (e->body == NULL || cfg_json_set(entry, "body", cJSON_Duplicate(e->body, true)) == 0) &&
+           (e->extends == NULL || cfg_json_set(entry, "extends", cJSON_Duplicate(e->extends, true)) == 0);
 }
 
 /* Digest over all that the client asked for. */

@@ -112,7 +112,8 @@ int cfg_view_compose(struct cfg_view_out *out, const struct cfg_view_inputs *in,
     bool ok = add(v.view, "parameters", parameters);
     ok = add(v.view, "pinned", cJSON_Duplicate(in->deployment->pin, true)) && ok;
     ok = add(v.view, "flags", compose_flags(in)) && ok;
-    if (!ok || cfg_closure_release(&v.versions, in->closure, err) != 0 || cfg_digest_json(v.digest, v.view) != 0 || cfg_digest_json(v.pin_digest, in->deployment->pin) != 0) {
+    if (!ok || cfg_closure_release(&v.versions, in->closure, err) != 0 || cfg_digest_json(v.digest, v.view) != 0 ||
+        cfg_digest_json(v.pin_digest, in->deployment->pin) != 0) {
         cfg_view_finish(&v);
         return no_memory(err);
     }

@@ -8,8 +8,8 @@
 struct cfg_arm {
     char name[CFG_LIMIT_NAME + 1]; /* "base" */
     struct cfg_release release;    /* what it holds: its namespace and every base; n 0: it follows the heads */
-    char locked[CFG_DIGEST_TEXT];  /* the view's digest, of an arm that holds a locked view; "": none. Its release may be
-                                      empty, and is told, not composed */
+    char locked[CFG_DIGEST_TEXT]; /* the view's digest, of an arm that holds a locked view; "": none. Its release may be
+                                     empty, and is told, not composed */
 };
 struct cfg_deployment {
     char name[CFG_LIMIT_NAME + 1], config[CFG_LIMIT_NAME + 1];
@@ -29,7 +29,7 @@ CFG_MUST_CHECK int cfg_deployment_read_body(struct cfg_deployment *out, const ch
 void cfg_deployment_finish(struct cfg_deployment *d);                                       /* takes a zeroed struct */
 const struct cfg_arm *cfg_deployment_arm(const struct cfg_deployment *d, const char *name); /* NULL: no such arm */
 bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns);
-bool cfg_arm_follows(const struct cfg_arm *a); /* the heads */
+bool cfg_arm_follows(const struct cfg_arm *a);               /* the heads */
 bool cfg_deployment_follows(const struct cfg_deployment *d); /* has an arm that follows the heads */
 
 struct cfg_view_inputs {
@@ -43,7 +43,7 @@ struct cfg_view_inputs {
 struct cfg_view_out {
     cJSON *view; /* {"parameters","pinned","flags"}, owned */
     char digest[CFG_DIGEST_TEXT], pin_digest[CFG_DIGEST_TEXT];
-    uint64_t revision;       /* greatest mod_revision of the heads it is made of, tombstones and deployment included */
+    uint64_t revision; /* greatest mod_revision of the heads it is made of, tombstones and deployment included */
     struct cfg_release versions; /* of the release */
 };
 /* Parameters are the release's documents merged, with the pin on top, resolved, without the pinned keys; those lie

@@ -70,7 +70,8 @@ const struct cli_command cli_commands[] = {
      "cfgctl deployment create chat-blue --config chat --pin distributed --flags experiment\n"
      "cfgctl deploy create chat-slow --config chat --track hold\n"
      "cfgctl deploy create chat-again --from-lock run.lock.json    # what it ran then, whatever was written since",
-     CLI_WRITES | CLI_BIT(FROM_LOCK) | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK), 1, 1, cmd_deployment_create},
+     CLI_WRITES | CLI_BIT(FROM_LOCK) | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK), 1, 1,
+     cmd_deployment_create},
     {"deployment list", "deploy", "", "list deployments", "cfgctl deployment list -o wide", 0, 0, 0,
      cmd_deployment_list},
     {"deployment get", "deploy", "NAME", "show a deployment and what is frozen in it",

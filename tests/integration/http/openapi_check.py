@@ -51,6 +51,58 @@ def configs(d):
     d.expect(200, "DELETE", "/v1/config/gone")
 
 
+def layers(d):
+    d.expect(201, "PUT", "/v1/config/low", {"a": 1, "b": "${a}", "deep": {"x": 1}}, {"If-None-Match": "*"})
+    d.expect(201, "PUT", "/v1/config/high/extends", ["low"], {"If-None-Match": "*"})
+    d.expect(428, "PUT", "/v1/config/high/extends", [], code="precondition_required")
+    d.expect(404, "PUT", "/v1/config/high/extends", ["lwo"], {"If-Match": '"1"'}, code="not_found", says="lwo, which high extends.*low")
+    d.expect(422, "PUT", "/v1/config/low/extends", ["high"], {"If-Match": '"1"'}, code="bad_value", says="low extends high extends low")
+    d.expect(409, "DELETE", "/v1/config/low", code="in_use", says="extended by high")
+    d.expect(200, "PATCH", "/v1/config/high", {"a": 5, "must": "???"}, MERGE)
+    r = d.expect(200, "GET", "/v1/config/high?resolved=true")
+    assert r.json["document"] == {"a": 5, "b": 5, "deep": {"x": 1}, "must": "???"} and r.json["release"] == {"low": 1, "high": 2}, r
+    assert r.json["unresolved"][0]["path"] == "must" and r.json["extends"] == ["low"], r
+    d.expect(400, "GET", "/v1/config/high?resolved=true&version=1", code="invalid_argument")
+    d.expect(422, "POST", "/v1/deployments", {"name": "layered", "config": "high"}, code="bad_value", says="must is required")
+    d.expect(200, "PATCH", "/v1/config/high", {"must": 1}, MERGE)
+    d.expect(201, "POST", "/v1/deployments", {"name": "layered", "config": "high", "pin": ["deep.x"]})
+    r = d.expect(200, "GET", "/v1/config/high/explain?path=a")
+    assert [(l["layer"], l["value"], l["wins"], l["since"]["version"]) for l in r.json["layers"]] == [("low", 1, False, 1), ("high", 5, True, 2)], r
+    r = d.expect(200, "GET", "/v1/config/high/explain?path=b")
+    assert (r.json["value"], r.json["text"]) == (5, "${a}"), r
+    d.expect(200, "PATCH", "/v1/config/low", {"deep": {"x": 2}}, MERGE)
+    r = d.expect(200, "GET", "/v1/config/high/explain?path=deep.x&deployment=layered")
+    assert r.json["value"] == 1 and [l["kind"] for l in r.json["layers"]][-1] == "pin" and r.json["layers"][-1]["wins"], r
+    d.expect(404, "GET", "/v1/config/high/explain?path=nothing", code="unknown_key")
+    d.expect(400, "GET", "/v1/config/high/explain", code="invalid_argument")
+    d.expect(400, "GET", "/v1/config/low/explain?path=a&deployment=layered", code="invalid_argument", says="runs high")
+    r = d.expect(200, "GET", "/v1/config/low/dependents")
+    assert r.json["dependents"] == [{"namespace": "high", "direct": True, "deployments": ["layered"]}], r
+    r = d.expect(200, "PATCH", "/v1/config/low", {"a": 7, "c": 1}, MERGE)
+    assert r.json["results"][0]["affected"] == [{"deployment": "layered", "namespace": "high", "paths": ["c"]}], r
+    assert r.json["results"][0]["reach"]["deployments"] == ["layered"], r
+    r = d.expect(200, "GET", "/v1/deployments/layered")
+    assert r.json["arms"]["base"]["release"] == {"low": 3, "high": 3}, r
+    lock = d.expect(200, "GET", "/v1/deployments/layered/lock").json
+    assert [i["object"] for i in lock["inputs"]] == ["config/low", "config/high"], lock
+    d.expect(200, "PATCH", "/v1/config/low", {"a": 8, "c": 2}, MERGE)
+    d.expect(201, "POST", "/v1/deployments", {"name": "again", "lock": lock})
+    again, view = (d.expect(200, "GET", f"/v1/deployments/again{x}").json for x in ("", "/view"))
+    assert again["view"]["digest"] == view["digest"] == lock["digest"] and view["versions"] == lock["release"], (again, lock)
+    assert d.expect(200, "GET", f"/v1/deployments/again/view?revision={view['revision']}").json["digest"] == lock["digest"]
+    relocked = d.expect(200, "GET", "/v1/deployments/again/lock").json
+    assert relocked["inputs"] == lock["inputs"] and relocked["view"] == lock["view"], relocked
+    d.expect(422, "GET", "/v1/config/high/explain?path=a&deployment=again", code="unsupported")
+    lock["view"]["parameters"]["a"] = 6
+    d.expect(422, "POST", "/v1/deployments", {"name": "other", "lock": lock}, code="bad_value", says="changed since it was made")
+    r = d.expect(200, "POST", "/v1/config/high/rollback", {"to": 1})
+    r = d.expect(200, "PATCH", "/v1/config/high", {"own": 1}, MERGE)
+    for name in ("again", "layered"):
+        d.expect(200, "DELETE", f"/v1/deployments/{name}")
+    d.expect(200, "POST", "/v1/changes", [{"object": "config/high", "extends": []}, {"object": "config/low", "delete": True}])
+    assert d.expect(200, "GET", "/v1/config/high/diff").json["extends"] == {"from": ["low"], "to": []}
+
+
 def flags(d):
     flag = {"enabled": True, "off_variant": "off",
             "definition": {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}}
@@ -239,7 +291,7 @@ def meta(d):
 def main():
     spec = Spec()
     with Daemon(spec=spec) as d:
-        for part in (configs, flags, ofrep, evaluators, changes, deployments, streams, meta):
+        for part in (configs, layers, flags, ofrep, evaluators, changes, deployments, streams, meta):
             try:
                 part(d)
             except AssertionError as e:

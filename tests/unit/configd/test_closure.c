@@ -181,8 +181,9 @@ Test(closure, bad_releases)
     static const struct {
         const char *text;
         int code;
-    } cases[] = {{"{}", CFG_E_VALUE},           {"[]", CFG_E_VALUE},          {"{\"chat\":0}", CFG_E_VALUE},
-                 {"{\"chat\":1.5}", CFG_E_JSON}, {"{\"chat\":-1}", CFG_E_JSON}, {"{\"Chat\":1}", CFG_E_ADDRESS}};
+    } cases[] = {{"{}", CFG_E_VALUE},           {"[]", CFG_E_VALUE},
+                 {"{\"chat\":0}", CFG_E_VALUE}, {"{\"chat\":1.5}", CFG_E_JSON},
+                 {"{\"chat\":-1}", CFG_E_JSON}, {"{\"Chat\":1}", CFG_E_ADDRESS}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct cfg_release r;
         struct cfg_error err = CFG_ERROR_INIT;
@@ -195,15 +196,16 @@ Test(closure, extends_lists_are_checked)
     static const struct {
         const char *text;
         int code;
-    } cases[] = {{"[]", 0},
-                 {"[\"a\",\"b\"]", 0},
-                 {"{}", CFG_E_VALUE},
-                 {"[1]", CFG_E_VALUE},
-                 {"[\"A\"]", CFG_E_ADDRESS},
-                 {"[\"a\",\"a\"]", CFG_E_VALUE},
-                 {"[\"chat\"]", CFG_E_VALUE},
-                 {"[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\",\"k\",\"l\",\"m\",\"n\",\"o\",\"p\",\"q\"]",
-                  CFG_E_LIMIT}};
+    } cases[] = {
+        {"[]", 0},
+        {"[\"a\",\"b\"]", 0},
+        {"{}", CFG_E_VALUE},
+        {"[1]", CFG_E_VALUE},
+        {"[\"A\"]", CFG_E_ADDRESS},
+        {"[\"a\",\"a\"]", CFG_E_VALUE},
+        {"[\"chat\"]", CFG_E_VALUE},
+        {"[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\",\"k\",\"l\",\"m\",\"n\",\"o\",\"p\",\"q\"]",
+         CFG_E_LIMIT}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cJSON *list = NULL;
         struct cfg_error err = CFG_ERROR_INIT;

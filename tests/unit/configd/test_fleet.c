@@ -320,7 +320,7 @@ static void reach_is(const char *result, double live, double restart, double unr
     cJSON_Delete(results);
 }
 
-#define CHANGE(path)                                                                                    \
+#define CHANGE(path)                                                                                        \
     "{\"kind\":\"config\",\"namespace\":\"base\",\"changes\":[{\"op\":\"replace\",\"path\":\"" path "\"}]," \
     "\"affected\":[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"paths\":[\"" path "\"]}]}"
 
