@@ -93,7 +93,7 @@ static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error
         int rc = cfg_bench_guard_head(r->bench, d, err);
         return item->body || rc != 0 ? rc : cfg_bench_missing(r->bench, d, err);
     }
-    const struct space *s;
+    const struct space *s = NULL;
     int rc = head_of(&s, r->bench, item->ns, err);
     if (rc != 0)
         return rc;
