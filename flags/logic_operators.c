@@ -11,67 +11,72 @@ enum { ANY = UINT16_MAX, SET_AT_LEAST = 8 };
 
 struct rule_operator {
     const char *name;
+    uint8_t len; /* of the name */
     enum logic_op op;
     uint16_t least, most; /* operands that a definition may write */
     bool folds;           /* with literals only it is a literal */
     bool tables_only;     /* json-logic.org's tables use it, flagd does not know it */
 };
 
-/* Sorted by name (strcmp). */
+/* Sorted by length, then by name: while compiling, looking one up is most of what a small rule costs. */
 static const struct rule_operator operators[] = {
-    {"!", OP_NOT, 1, 1, true, false},
-    {"!!", OP_TRUTHY, 1, 1, true, false},
-    {"!=", OP_NE, 2, 2, true, false},
-    {"!==", OP_NOT_SAME, 2, 2, true, false},
-    {"%", OP_MOD, 2, 2, true, false},
-    {"*", OP_MUL, 1, ANY, true, false},
-    {"+", OP_ADD, 1, ANY, true, false},
-    {"-", OP_SUB, 1, 2, true, false},
-    {"/", OP_DIV, 2, 2, true, false},
-    {"<", OP_LT, 2, 3, true, false},
-    {"<=", OP_LE, 2, 3, true, false},
-    {"==", OP_EQ, 2, 2, true, false},
-    {"===", OP_SAME, 2, 2, true, false},
-    {">", OP_GT, 2, 2, true, false},
-    {">=", OP_GE, 2, 2, true, false},
-    {"?:", OP_IF, 1, ANY, true, false},
-    {"all", OP_ALL, 2, 2, false, false},
-    {"and", OP_AND, 1, ANY, true, false},
-    {"cat", OP_CAT, 1, ANY, true, false},
-    {"ends_with", OP_ENDS_WITH, 2, 2, true, false},
-    {"filter", OP_FILTER, 2, 2, false, false},
-    {"fractional", OP_FRACTIONAL, 1, ANY, false, false},
-    {"if", OP_IF, 1, ANY, true, false},
-    {"in", OP_IN, 2, 2, true, false},
-    {"log", OP_LOG, 1, 1, false, false},
-    {"map", OP_MAP, 2, 2, false, false},
-    {"max", OP_MAX, 1, ANY, true, false},
-    {"merge", OP_MERGE, 0, ANY, false, false},
-    {"min", OP_MIN, 1, ANY, true, false},
-    {"missing", OP_MISSING, 0, ANY, false, false},
-    {"missing_some", OP_MISSING_SOME, 2, 2, false, false},
-    {"none", OP_NONE, 2, 2, false, false},
-    {"or", OP_OR, 1, ANY, true, false},
-    {"reduce", OP_REDUCE, 2, 3, false, false},
-    {"sem_ver", OP_SEM_VER, 3, 3, true, false},
-    {"some", OP_SOME, 2, 2, false, false},
-    {"starts_with", OP_STARTS_WITH, 2, 2, true, false},
-    {"substr", OP_SUBSTR, 2, 3, true, false},
-    {"throw", OP_THROW, 1, 1, false, true},
-    {"val", OP_VAL, 0, ANY, false, true},
-    {"var", OP_VAR, 0, 2, false, false},
+    {"!", 1, OP_NOT, 1, 1, true, false},
+    {"%", 1, OP_MOD, 2, 2, true, false},
+    {"*", 1, OP_MUL, 1, ANY, true, false},
+    {"+", 1, OP_ADD, 1, ANY, true, false},
+    {"-", 1, OP_SUB, 1, 2, true, false},
+    {"/", 1, OP_DIV, 2, 2, true, false},
+    {"<", 1, OP_LT, 2, 3, true, false},
+    {">", 1, OP_GT, 2, 2, true, false},
+    {"!!", 2, OP_TRUTHY, 1, 1, true, false},
+    {"!=", 2, OP_NE, 2, 2, true, false},
+    {"<=", 2, OP_LE, 2, 3, true, false},
+    {"==", 2, OP_EQ, 2, 2, true, false},
+    {">=", 2, OP_GE, 2, 2, true, false},
+    {"?:", 2, OP_IF, 1, ANY, true, false},
+    {"if", 2, OP_IF, 1, ANY, true, false},
+    {"in", 2, OP_IN, 2, 2, true, false},
+    {"or", 2, OP_OR, 1, ANY, true, false},
+    {"!==", 3, OP_NOT_SAME, 2, 2, true, false},
+    {"===", 3, OP_SAME, 2, 2, true, false},
+    {"all", 3, OP_ALL, 2, 2, false, false},
+    {"and", 3, OP_AND, 1, ANY, true, false},
+    {"cat", 3, OP_CAT, 1, ANY, true, false},
+    {"log", 3, OP_LOG, 1, 1, false, false},
+    {"map", 3, OP_MAP, 2, 2, false, false},
+    {"max", 3, OP_MAX, 1, ANY, true, false},
+    {"min", 3, OP_MIN, 1, ANY, true, false},
+    {"val", 3, OP_VAL, 0, ANY, false, true},
+    {"var", 3, OP_VAR, 0, 2, false, false},
+    {"none", 4, OP_NONE, 2, 2, false, false},
+    {"some", 4, OP_SOME, 2, 2, false, false},
+    {"merge", 5, OP_MERGE, 0, ANY, false, false},
+    {"throw", 5, OP_THROW, 1, 1, false, true},
+    {"filter", 6, OP_FILTER, 2, 2, false, false},
+    {"reduce", 6, OP_REDUCE, 2, 3, false, false},
+    {"substr", 6, OP_SUBSTR, 2, 3, true, false},
+    {"missing", 7, OP_MISSING, 0, ANY, false, false},
+    {"sem_ver", 7, OP_SEM_VER, 3, 3, true, false},
+    {"ends_with", 9, OP_ENDS_WITH, 2, 2, true, false},
+    {"fractional", 10, OP_FRACTIONAL, 1, ANY, false, false},
+    {"starts_with", 11, OP_STARTS_WITH, 2, 2, true, false},
+    {"missing_some", 12, OP_MISSING_SOME, 2, 2, false, false},
 };
-
-static int by_name(const void *name, const void *entry)
-{
-    return strcmp(name, ((const struct rule_operator *)entry)->name);
-}
 
 static const struct rule_operator *find_operator(const struct logic_compiler *c, const char *name)
 {
-    const struct rule_operator *o =
-        bsearch(name, operators, sizeof operators / sizeof operators[0], sizeof operators[0], by_name);
-    return o && o->tables_only && c->rules != CFG_RULES_JSONLOGIC ? NULL : o;
+    const size_t len = strlen(name);
+    size_t low = 0, high = sizeof operators / sizeof operators[0];
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct rule_operator *o = &operators[middle];
+        int order = len == o->len ? memcmp(name, o->name, len) : len < o->len ? -1 : 1;
+        if (order == 0)
+            return o->tables_only && c->rules != CFG_RULES_JSONLOGIC ? NULL : o;
+        low = order < 0 ? low : middle + 1;
+        high = order < 0 ? middle : high;
+    }
+    return NULL;
 }
 
 static size_t count_operands(const cJSON *args)
