@@ -28,8 +28,7 @@ static void print_warnings(const char *file, const cJSON *warnings)
     const cJSON *w;
     cJSON_ArrayForEach(w, warnings)
     {
-        fprintf(stderr, "warning: %s: line %.0f column %.0f: %s\n", file, cfg_json_get_num(w, "line", 0),
-                cfg_json_get_num(w, "column", 0), cfg_json_get_str(w, "message", ""));
+        fprintf(stderr, "warning: %s: %s\n", file, cfg_json_get_str(w, "message", ""));
     }
 }
 

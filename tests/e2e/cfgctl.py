@@ -122,7 +122,7 @@ class Session(unittest.TestCase):
         base = os.path.join(self.lab.dir, "base.yaml")
         top = os.path.join(self.lab.dir, "top.json")
         with open(base, "w") as f:
-            f.write("lr: 1e-3\nbatch: 8\nworld: ???\ntotal: ${eval: batch * world}\nnote: lr=${lr} ${oc.env:WHO,nobody}\n")
+            f.write("lr: 0.001\nbatch: 8\nworld: ???\ntotal: '${eval: batch * world}'\nnote: lr=${lr} ${oc.env:WHO,nobody}\n")
         with open(top, "w") as f:
             f.write('{"world": 4}')
         nowhere = "http://127.0.0.1:1"
@@ -130,7 +130,7 @@ class Session(unittest.TestCase):
         self.assertEqual(json.loads(out), {"lr": 0.001, "batch": 8, "world": 4, "total": 32, "note": "lr=0.001 me"})
         out = json.loads(self.ok("resolve", base, top, "--set", "batch=2", "--set", "~note", "-o", "json", server=nowhere))
         self.assertEqual(out, {"lr": 0.001, "batch": 2, "world": 4, "total": 8})
-        self.assertIn("total: ${eval", self.ok("resolve", base, "--no-resolve", "-o", "yaml"))
+        self.assertIn("${eval: batch", self.ok("resolve", base, "--no-resolve", "-o", "yaml"))
         why = {e["path"]: e for e in json.loads(self.ok("resolve", base, top, "--set", "batch=2", "--explain", "-o", "json"))}
         self.assertEqual([s["name"] for s in why["world"]["set"]], [base, top])
         self.assertEqual((why["batch"]["layer"], why["total"]["resolved"]), (2, 8))
