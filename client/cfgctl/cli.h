@@ -78,7 +78,10 @@
     X(FORMAT, "format", 0, "FORMAT", "json|yaml|env|dotenv", "how it is written (json)")                             \
     X(EXEC, "exec", 0, "COMMAND", NULL, "a shell command to run whenever the file has changed")                      \
     X(RETRY, "retry", 0, "N", NULL, "how often a failed command is tried again (without end; --once: 0)")            \
-    X(ONCE, "once", 0, NULL, NULL, "do it once and end")
+    X(ONCE, "once", 0, NULL, NULL, "do it once and end")                                                             \
+    X(SCHEMA, "schema", 0, "FILE", NULL, "the JSON Schema (2020-12) to judge by")                                    \
+    X(FORMATS, "format", 0, NULL, NULL, "formats (date-time, uri, …) are assertions, not notes")                     \
+    X(LENIENT, "lenient", 0, NULL, NULL, "ignore keywords that are not known instead of refusing the schema")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,

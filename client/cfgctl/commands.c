@@ -211,6 +211,12 @@ const struct cli_command cli_commands[] = {
      "cfgctl sync chat-blue --out /etc/chat.env --format dotenv --once",
      CLI_BIT(OUT) | CLI_BIT(FORMAT) | CLI_BIT(EXEC) | CLI_BIT(RETRY) | CLI_BIT(ONCE) | CLI_BIT(TIMEOUT), 1, 1,
      cmd_sync},
+    {"validate", NULL, "--schema FILE [DOCUMENT…] | --batch", "judge documents by a schema, without a server",
+     "cfgctl validate --schema chat.schema.json chat.json staging.yaml\n"
+     "cfgctl validate --schema chat.schema.json --format -o json - < chat.json\n"
+     "cfgctl validate --schema chat.schema.json     # the schema itself\n"
+     "cfgctl validate --batch < pairs.ndjson        # {\"schema\",\"document\",\"format\",\"lenient\"} per line",
+     CLI_BIT(SCHEMA) | CLI_BIT(FORMATS) | CLI_BIT(LENIENT) | CLI_BIT(BATCH), 0, ANY, cmd_validate},
     {"backup", NULL, "FILE", "write everything to a file (- is standard output)",
      "cfgctl backup configd.backup\n"
      "cfgctl backup - | zstd > configd.zst",

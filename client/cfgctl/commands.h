@@ -45,6 +45,7 @@ int cmd_flag_rollback(struct cli *c, struct cfg_error *err);
 int cmd_flag_delete(struct cli *c, struct cfg_error *err);
 int cmd_backup(struct cli *c, struct cfg_error *err);
 int cmd_restore(struct cli *c, struct cfg_error *err);
+int cmd_validate(struct cli *c, struct cfg_error *err);
 int cmd_version(struct cli *c, struct cfg_error *err);
 int cmd_token_create(struct cli *c, struct cfg_error *err);
 int cmd_completion(struct cli *c, struct cfg_error *err);
