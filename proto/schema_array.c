@@ -36,12 +36,14 @@ static bool check_items(struct schema_run *r, const struct schema_keyword *k, co
 {
     size_t i = 0;
     bool valid = true;
+    const struct schema_node *n = k->u.items.node;
+    unsigned types = cfg_schema_only_type(n) ? n->types : 0;
     cfg_schema_mark_all(at->marks);
     for (const cJSON *v = at->v->child; v; v = v->next, i++) {
-        if (i < k->u.items.from)
+        if (i < k->u.items.from || (cfg_schema_spend(r, 1) && (cfg_schema_type_of(v) & types)))
             continue;
         struct schema_at item = item_at(at, v, i);
-        if (cfg_schema_eval(r, k->u.items.node, &item))
+        if (cfg_schema_eval(r, n, &item))
             continue;
         valid = false;
         if (r->quiet || r->failed)

@@ -1,7 +1,6 @@
 /* Running a program on a document. */
 #include "proto/schema_internal.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,36 +8,6 @@ enum {
     MAX_DEPTH = 1024,          /* schemas within schemas, refers and documents together */
     MEMORY = 64 * 1024 * 1024, /* of one check */
 };
-
-unsigned cfg_schema_type_of(const cJSON *v)
-{
-    switch (v->type & 0xFF) {
-    case cJSON_False:
-    case cJSON_True:
-        return SCHEMA_BOOLEAN;
-    case cJSON_Number:
-        return v->valuedouble == floor(v->valuedouble) ? SCHEMA_NUMBER | SCHEMA_INTEGER : SCHEMA_NUMBER;
-    case cJSON_String:
-        return SCHEMA_STRING;
-    case cJSON_Array:
-        return SCHEMA_ARRAY;
-    case cJSON_Object:
-        return SCHEMA_OBJECT;
-    default:
-        return SCHEMA_NULL;
-    }
-}
-
-bool cfg_schema_spend(struct schema_run *r, uint64_t steps)
-{
-    if (r->steps >= steps) {
-        r->steps -= steps;
-        return true;
-    }
-    r->steps = 0;
-    r->failed = CFG_E_LIMIT;
-    return false;
-}
 
 /* --- marks --- */
 
@@ -87,7 +56,7 @@ void cfg_schema_marks_merge(struct schema_marks *into, const struct schema_marks
 static bool run_keywords(struct schema_run *r, const struct schema_node *n, const struct schema_at *at)
 {
     bool valid = true;
-    for (size_t i = 0; i < n->n_keywords; i++) {
+    for (size_t i = n->types & at->type ? n->typed : 0; i < n->n_keywords; i++) { /* a type that fits is settled */
         const struct schema_keyword *k = &n->keywords[i];
         if ((k->types & at->type) && !k->check(r, k, at)) {
             valid = false;
@@ -120,6 +89,11 @@ bool cfg_schema_eval(struct schema_run *r, const struct schema_node *n, const st
         return cfg_schema_report(r, at, &what, "nothing is allowed here");
     }
     if (!cfg_schema_spend(r, 1 + n->n_keywords))
+        return false;
+    bool fits = n->types & at->type;
+    if (fits && n->n_keywords == n->typed)
+        return true;
+    if (!fits && r->quiet)
         return false;
     if (++r->depth > MAX_DEPTH)
         r->failed = CFG_E_LIMIT;

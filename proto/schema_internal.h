@@ -65,6 +65,7 @@ struct schema_members {
     const struct schema_pattern *const *patterns;
     struct schema_nodes pattern_nodes;
     const struct schema_node *additional, *property_names;
+    uint64_t *required; /* a bit per name */
     bool any_required, any_dependent;
 };
 
@@ -72,6 +73,7 @@ struct schema_enum {
     const cJSON *const *values;
     const uint64_t *hashes;
     size_t n;
+    bool short_texts; /* a few strings only: comparing them is quicker than hashing */
 };
 
 /* A keyword ready to run. */
@@ -129,8 +131,10 @@ struct schema_dynamic {
 struct schema_node {
     const cJSON *json;
     struct schema_resource *resource;
-    int constant; /* 0, 1: the boolean schemas; -1: an object */
-    bool tracks;  /* holds unevaluated*, so evaluated members and items are recorded */
+    int constant;   /* 0, 1: the boolean schemas; -1: an object */
+    bool tracks;    /* holds unevaluated*, so evaluated members and items are recorded */
+    unsigned types; /* that `type` allows */
+    size_t typed;   /* 1: the first instruction is `type` */
     const struct schema_keyword *keywords;
     size_t n_keywords;
     struct schema_members *members;
@@ -373,12 +377,45 @@ struct schema_run {
     struct cfg_arena arena;
 };
 
+/* A schema that only names types is so common that it needs no call. */
+static inline bool cfg_schema_only_type(const struct schema_node *n)
+{
+    return n->constant < 0 && n->n_keywords == n->typed;
+}
 bool cfg_schema_eval(struct schema_run *r, const struct schema_node *n, const struct schema_at *at);
 /* The same without reporting. */
 bool cfg_schema_eval_quiet(struct schema_run *r, const struct schema_node *n, const struct schema_at *at);
-unsigned cfg_schema_type_of(const cJSON *v);
+/* Its bits of enum schema_type. Beyond 2^53 every double is whole. */
+static inline unsigned cfg_schema_type_of(const cJSON *v)
+{
+    double d = v->valuedouble;
+    switch (v->type & 0xFF) {
+    case cJSON_False:
+    case cJSON_True:
+        return SCHEMA_BOOLEAN;
+    case cJSON_Number:
+        return d > 9e15 || d < -9e15 || d == (double)(int64_t)d ? SCHEMA_NUMBER | SCHEMA_INTEGER : SCHEMA_NUMBER;
+    case cJSON_String:
+        return SCHEMA_STRING;
+    case cJSON_Array:
+        return SCHEMA_ARRAY;
+    case cJSON_Object:
+        return SCHEMA_OBJECT;
+    default:
+        return SCHEMA_NULL;
+    }
+}
 /* Takes steps; false (and r->failed set) when none are left. */
-bool cfg_schema_spend(struct schema_run *r, uint64_t steps);
+static inline bool cfg_schema_spend(struct schema_run *r, uint64_t steps)
+{
+    if (r->steps >= steps) {
+        r->steps -= steps;
+        return true;
+    }
+    r->steps = 0;
+    r->failed = CFG_E_LIMIT;
+    return false;
+}
 /* Marks as wide as the value at `at`, all clear. False when memory is out. */
 bool cfg_schema_marks_init(struct schema_run *r, struct schema_marks *m, const struct schema_at *at);
 void cfg_schema_mark(struct schema_marks *m, size_t i); /* takes NULL */

@@ -65,8 +65,9 @@ bool cfg_schema_is_multiple(double v, double by)
 {
     if (v == 0)
         return true;
-    if (fabs(v) <= CFG_JSON_MAX_INTEGER && by <= CFG_JSON_MAX_INTEGER && v == floor(v) && by == floor(by))
-        return fmod(v, by) == 0;
+    if (fabs(v) <= CFG_JSON_MAX_INTEGER && by <= CFG_JSON_MAX_INTEGER && v == (double)(int64_t)v &&
+        by == (double)(int64_t)by)
+        return (int64_t)v % (int64_t)by == 0;
     struct decimal a = decimal_of(v), b = decimal_of(by);
     int power = a.exponent - b.exponent;
     return power >= 0 ? scaled_up_divides(a.digits, power, b.digits) : scaled_down_divides(a.digits, -power, b.digits);

@@ -14,8 +14,11 @@ static struct schema_at member_at(const struct schema_at *up, const cJSON *v)
     return (struct schema_at){.v = v, .type = cfg_schema_type_of(v), .key = v->string, .up = up};
 }
 
-static const struct schema_name *find_name(const struct schema_members *m, const char *key)
+/* Documents mostly have their members in the schema's order, so the name behind the last one is tried first. */
+static const struct schema_name *find_name(const struct schema_members *m, const char *key, size_t guess)
 {
+    if (guess < m->n_names && strcmp(m->names[guess].key, key) == 0)
+        return &m->names[guess];
     if (m->n_names == 0)
         return NULL;
     uint32_t hash = cfg_schema_hash(key, strlen(key));
@@ -67,7 +70,7 @@ static bool report_missing(struct schema_run *r, const struct schema_members *m,
     char hint[200];
     const char *near = NULL;
     for (const cJSON *v = at->v->child; v && near == NULL; v = v->next)
-        if (find_name(m, v->string) == NULL)
+        if (find_name(m, v->string, 0) == NULL)
             near = cfg_near_miss(key, (const char *const[]){v->string}, 1);
     if (near)
         (void)snprintf(hint, sizeof hint, "there is `%.80s`; did you mean `%.80s`?", near, key);
@@ -108,27 +111,36 @@ static bool check_patterns(struct schema_run *r, const struct schema_members *m,
     return valid && !r->failed;
 }
 
+/* The walk over the members: the names seen so far, the one expected next, whether some keyword described the member.
+ */
+struct walk {
+    uint64_t *seen;
+    size_t next;
+    bool described;
+};
+
 static bool check_member(struct schema_run *r, const struct schema_members *m, const struct schema_at *at,
-                         const cJSON *v, uint64_t *seen, bool *described)
+                         const cJSON *v, struct walk *walk)
 {
     struct schema_at member = member_at(at, v);
-    const struct schema_name *name = find_name(m, v->string);
+    const struct schema_name *name = find_name(m, v->string, walk->next);
     bool valid = true;
     if (name) {
         size_t i = (size_t)(name - m->names);
-        seen[i / 64] |= (uint64_t)1 << (i % 64);
+        walk->seen[i / 64] |= (uint64_t)1 << (i % 64);
+        walk->next = i + 1;
         if (name->node) {
-            *described = true;
+            walk->described = true;
             valid = cfg_schema_eval(r, name->node, &member);
         }
     }
     if (m->pattern_nodes.n && (valid || !r->quiet))
-        valid = check_patterns(r, m, &member, described) && valid;
+        valid = check_patterns(r, m, &member, &walk->described) && valid;
     if (m->property_names && (valid || !r->quiet))
         valid = check_name_of(r, m, at, v) && valid;
-    if (*described || m->additional == NULL || (!valid && r->quiet))
+    if (walk->described || m->additional == NULL || (!valid && r->quiet))
         return valid;
-    *described = true;
+    walk->described = true;
     if (m->additional->constant == 0)
         return report_unknown(r, m, at, v->string, "additionalProperties");
     return cfg_schema_eval(r, m->additional, &member) && valid;
@@ -154,6 +166,14 @@ static bool check_needs(struct schema_run *r, const struct schema_members *m, co
     return valid && !r->failed;
 }
 
+static bool is_missing(const struct schema_members *m, const uint64_t *seen)
+{
+    for (size_t i = 0; m->any_required && i < (m->n_names + 63) / 64; i++)
+        if (m->required[i] & ~seen[i])
+            return true;
+    return false;
+}
+
 static bool check_members(struct schema_run *r, const struct schema_keyword *k, const struct schema_at *at)
 {
     const struct schema_members *m = k->u.members;
@@ -167,17 +187,18 @@ static bool check_members(struct schema_run *r, const struct schema_keyword *k, 
     }
     bool valid = true;
     size_t i = 0;
+    struct walk walk = {.seen = seen};
     for (const cJSON *v = at->v->child; v; v = v->next, i++) {
-        bool described = false;
+        walk.described = false;
         if (!cfg_schema_spend(r, 1))
             return false;
-        valid = check_member(r, m, at, v, seen, &described) && valid;
-        if (described)
+        valid = check_member(r, m, at, v, &walk) && valid;
+        if (walk.described)
             cfg_schema_mark(at->marks, i);
         if (r->failed || (!valid && r->quiet))
             return false;
     }
-    if (m->any_required || m->any_dependent)
+    if (m->any_dependent || is_missing(m, seen))
         valid = check_needs(r, m, at, seen) && valid;
     return valid;
 }
@@ -233,7 +254,8 @@ static struct schema_members *members_of(struct schema_compiler *c, struct schem
     m->names = cfg_schema_take(c, (names + 1) * sizeof *m->names);
     m->table = cfg_schema_take(c, size * sizeof *m->table);
     m->mask = (uint32_t)size - 1;
-    if (m->names == NULL || m->table == NULL)
+    m->required = cfg_schema_take(c, (names / 64 + 1) * sizeof *m->required);
+    if (m->names == NULL || m->table == NULL || m->required == NULL)
         return NULL;
     n->members = m;
     return m;
@@ -291,7 +313,9 @@ static int add_required(struct schema_compiler *c, struct schema_node *n, struct
     if (!is_name_list(k->value))
         return wrong(c, n, k->name, "an array of names");
     for (const cJSON *v = k->value->child; v; v = v->next) {
-        struct schema_name *name = &m->names[add_name(m, v->valuestring)];
+        uint32_t i = add_name(m, v->valuestring);
+        struct schema_name *name = &m->names[i];
+        m->required[i / 64] |= (uint64_t)1 << (i % 64);
         if (name->required)
             return cfg_schema_fail(c, n, k->name, CFG_E_VALUE, "required names \"%.100s\" twice", v->valuestring);
         name->required = true;

@@ -198,5 +198,7 @@ int cfg_schema_compile_node(struct schema_compiler *c, struct schema_node *n)
     }
     qsort(keywords, n->n_keywords, sizeof *keywords, by_order);
     n->keywords = keywords;
+    n->typed = n->n_keywords > 0 && keywords[0].order == 0;
+    n->types = n->typed ? keywords[0].u.mask : SCHEMA_ANY;
     return 0;
 }

@@ -100,13 +100,28 @@ static const char *near_choice(const struct schema_enum *e, const char *text)
     return best;
 }
 
-static bool check_enum(struct schema_run *r, const struct schema_keyword *k, const struct schema_at *at)
+static bool is_among(const struct schema_enum *e, const struct schema_at *at)
 {
-    const struct schema_enum *e = k->u.values;
+    if (e->short_texts && at->type != SCHEMA_STRING)
+        return false;
+    for (size_t i = 0; e->short_texts && i < e->n; i++)
+        if (e->values[i]->valuestring[0] == at->v->valuestring[0] &&
+            strcmp(e->values[i]->valuestring, at->v->valuestring) == 0)
+            return true;
+    if (e->short_texts)
+        return false;
     uint64_t hash = cfg_schema_hash_value(at->v);
     for (size_t i = 0; i < e->n; i++)
         if (e->hashes[i] == hash && cfg_json_equal(e->values[i], at->v))
             return true;
+    return false;
+}
+
+static bool check_enum(struct schema_run *r, const struct schema_keyword *k, const struct schema_at *at)
+{
+    const struct schema_enum *e = k->u.values;
+    if (is_among(e, at))
+        return true;
     if (!cfg_schema_spend(r, e->n / 16) || r->quiet)
         return false;
     struct cfg_buf choices;
@@ -130,11 +145,13 @@ static int make_enum(struct schema_compiler *c, struct schema_keyword *k, const 
     uint64_t *hashes = cfg_schema_take(c, (n + 1) * sizeof *hashes);
     if (e == NULL || values == NULL || hashes == NULL)
         return cfg_schema_nomem(c);
+    bool short_texts = n <= 16;
     for (size_t i = 0; i < n; i++, first = first->next) {
         values[i] = first;
         hashes[i] = cfg_schema_hash_value(first);
+        short_texts = short_texts && cJSON_IsString(first);
     }
-    *e = (struct schema_enum){values, hashes, n};
+    *e = (struct schema_enum){values, hashes, n, short_texts};
     k->u.values = e;
     k->check = check_enum;
     return 0;
@@ -249,7 +266,10 @@ static size_t children(const cJSON *v)
 static bool check_count(struct schema_run *r, const struct schema_keyword *k, const struct schema_at *at)
 {
     bool text = at->type == SCHEMA_STRING, least = k->name[1] == 'i';
-    size_t n = text ? code_points(at->v->valuestring) : children(at->v);
+    size_t n = text ? strlen(at->v->valuestring) : children(at->v);
+    if (text && (least ? n / 4 >= k->u.count : n <= k->u.count))
+        return true; /* whatever the characters are: they have one to four bytes */
+    n = text ? code_points(at->v->valuestring) : n;
     if (least ? n >= k->u.count : n <= k->u.count)
         return true;
     if (r->quiet)

@@ -12,7 +12,7 @@ import sys
 from jsonschema import Draft202012Validator
 
 SEED = int(os.environ.get("CFG_SEED", "20201202"))
-PAIRS = int(os.environ.get("CFG_PAIRS", "4000"))
+PAIRS = int(os.environ.get("CFG_PAIRS", "2400"))
 CFGCTL = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.environ["CFG_BUILD_DIR"], "client/cfgctl/cfgctl")
 KEYS = ["a", "b", "c", "foo", "bar", "x-1", ""]
 TEXTS = ["", "a", "ab", "abc", "foo", "ä", "😀😀", "A1", "a b", "0"]
