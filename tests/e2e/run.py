@@ -87,6 +87,10 @@ class Session(Base):
     def workers(self, role):
         return [w for w in self.json("status", "blue").get("workers", []) if w["worker"].endswith("." + role)]
 
+    def revision(self):
+        """What a refusal must not change. The store's own revision moves with the workers that come and go here."""
+        return {item["namespace"]: item["version"] for item in self.configd.call("GET", "/v1/config")["items"]}
+
     # --- run ---
 
     def test_exit_codes(self):
