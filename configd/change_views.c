@@ -210,21 +210,21 @@ static int resolve_after(struct cfg_composed *c, struct cfg_bench *b, const stru
     return rc;
 }
 
-/* What cannot be told any more is left out. */
+/* What cannot be told any more is left out: that is no failure. */
 static int resolve_before(struct cfg_composed *c, struct cfg_bench *b, const struct cfg_deployment *d,
                           struct cfg_error *err)
 {
     struct cfg_closure closure;
     const struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = true};
     const struct cfg_release_options none = {.incomplete = true};
-    int rc = cfg_spaces_closure(&closure, b, d->config, false, err);
+    int rc = cfg_spaces_closure(&closure, b, d->config, false, NULL);
     if (rc == 0) {
-        rc = cfg_release_resolve(&c->before, NULL, &closure, &o, err);
+        rc = cfg_release_resolve(&c->before, NULL, &closure, &o, NULL);
         if (rc == 0 && d->pin_keys->child)
-            rc = cfg_release_resolve(&c->free_before, NULL, &closure, &none, err);
+            rc = cfg_release_resolve(&c->free_before, NULL, &closure, &none, NULL);
         cfg_closure_finish(&closure);
     }
-    return rc == CFG_E_NOMEM ? rc : 0;
+    return rc == CFG_E_NOMEM ? no_memory(err) : 0;
 }
 
 static const struct cfg_concern *same_view(const struct cfg_views *v, size_t i)
@@ -252,14 +252,19 @@ static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool stri
     if (c->composed == NULL)
         return no_memory(err);
     c->composed->refs = 1;
-    int rc = resolve_after(c->composed, b, &c->deployment, strict, err);
+    struct cfg_error why = CFG_ERROR_INIT;
+    int rc = resolve_after(c->composed, b, &c->deployment, strict, &why);
     if (rc != 0 && rc != CFG_E_NOMEM && !c->follows) { /* it holds another release: nothing to tell */
         composed_unref(c->composed);
         c->composed = NULL;
         return 0;
     }
-    if (rc != 0)
-        return cfg_error_wrap(err, "deployment %s", c->deployment.name);
+    if (rc != 0) {
+        (void)cfg_error_wrap(&why, "deployment %s", c->deployment.name);
+        if (err)
+            *err = why;
+        return rc;
+    }
     return resolve_before(c->composed, b, &c->deployment, err);
 }
 

@@ -1,5 +1,6 @@
 /* The hub against its rules: shared frames, slow and leaving subscribers, A → B → A, resuming, staleness, epochs,
  * holds, views of the past; and a random walk whose every patch is applied and checked by digest. */
+#include "configd/hub_topic.h"
 #include "hub_fixture.h"
 
 #include "proto/patch.h"
@@ -110,6 +111,90 @@ Test(hub, a_b_a_is_told_though_the_digest_returns)
     cr_assert_str_eq(sub_str(&s, 2, "digest"), sub_str(&s, 0, "digest"));
     cr_assert_eq(cfg_topic_since(blue()).revision, f.revision);
     sub_finish(&s);
+}
+
+/* chat v2 over base: a base's write is a change of blue's view, one of a stranger is not. */
+static void put_base(uint64_t version, const char *document)
+{
+    char body[256];
+    (void)snprintf(body, sizeof body, "{\"document\":%s,\"extends\":[]}", document);
+    (void)fixture_put(&f, CFG_KIND_CONFIG, "base", "", version, body);
+}
+
+static void extend_chat(void)
+{
+    put_base(1, "{\"b\":1}");
+    (void)fixture_put(&f, CFG_KIND_CONFIG, "chat", "", 2, "{\"document\":{\"a\":1,\"tp\":4},\"extends\":[\"base\"]}");
+}
+
+Test(hub, a_bases_write_is_told_with_the_whole_releases_versions)
+{
+    struct sub s;
+    extend_chat();
+    join(&s, nothing, NULL);
+    const cJSON *versions = cfg_json_get(s.got[0].data, "versions");
+    cr_assert(cfg_json_get_num(versions, "chat", 0) == 2 && cfg_json_get_num(versions, "base", 0) == 1);
+    uint64_t views = blue()->stats.views;
+    (void)fixture_put(&f, CFG_KIND_CONFIG, "other", "", 1, "{\"document\":{},\"extends\":[\"base\"]}");
+    cr_assert_eq(s.n, 1);
+    put_base(2, "{\"b\":2}");
+    cr_assert_eq(s.n, 2);
+    cr_assert_str_eq(s.got[1].event, "patch");
+    cr_assert_eq(cfg_topic_rev(blue()).revision, f.revision);
+    cr_assert_eq(blue()->stats.views, views + 1);
+    sub_finish(&s);
+}
+
+Test(hub, a_b_a_of_a_base_is_told_though_the_digest_returns)
+{
+    struct sub s;
+    extend_chat();
+    join(&s, nothing, NULL);
+    char a[CFG_DIGEST_TEXT];
+    (void)snprintf(a, sizeof a, "%s", cfg_topic_digest(blue()));
+    put_base(2, "{\"b\":2}");
+    put_base(3, "{\"b\":1}");
+    cr_assert_eq(s.n, 3);
+    cr_assert_str_eq(cfg_topic_digest(blue()), a);
+    cr_assert_eq(cfg_topic_since(blue()).revision, f.revision);
+    sub_finish(&s);
+}
+
+Test(hub, a_base_that_vanishes_leaves_the_view_and_its_return_is_told)
+{
+    struct sub s;
+    extend_chat();
+    join(&s, nothing, NULL);
+    (void)fixture_put(&f, CFG_KIND_CONFIG, "base", "", 2, NULL);
+    cr_assert_eq(s.n, 1);
+    put_base(3, "{\"b\":3}");
+    cr_assert_eq(s.n, 2);
+    cr_assert_eq(cfg_topic_rev(blue()).revision, f.revision);
+    sub_finish(&s);
+}
+
+static void see_view(void *arg, struct cfg_slice view_json, const struct cfg_error *err)
+{
+    cJSON **out = arg;
+    cr_assert_null(err, "%s", err ? err->text : "");
+    cr_assert_eq(cfg_json_parse(out, view_json, 200, NULL), 0);
+}
+
+Test(hub, views_of_the_past_have_the_bases_of_then)
+{
+    cJSON *view = NULL;
+    extend_chat();
+    struct cfg_rev then = {1, f.revision};
+    put_base(2, "{\"b\":2}");
+    (void)fixture_put(&f, CFG_KIND_CONFIG, "chat", "", 3, "{\"document\":{\"a\":9,\"tp\":4},\"extends\":[]}");
+    cfg_hub_view_at(f.hub, "blue", "base", then, see_view, &view);
+    for (int i = 0; i < 200 && view == NULL; i++)
+        fixture_turn(&f, 10);
+    cr_assert_not_null(view);
+    const cJSON *parameters = cfg_json_get(cfg_json_get(view, "view"), "parameters");
+    cr_assert(cfg_json_get_num(parameters, "a", 0) == 1 && cfg_json_get_num(parameters, "b", 0) == 1);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(view, "versions"), "base", 0), 1);
+    cJSON_Delete(view);
 }
 
 Test(hub, a_b_a_while_away_ends_in_an_empty_patch)

@@ -79,6 +79,7 @@ int world_decide(struct world *w, const char *entries)
     c.force = w->force;
     fill_sources(w, &c);
     rc = cfg_decide(&w->decision, &c, &w->heads, &w->err);
+    cr_assert_eq(rc, w->err.code, "%s: %s", entries, w->err.text); /* nothing but a failure fills it */
     cfg_change_finish(&c);
     return rc;
 }
