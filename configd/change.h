@@ -35,7 +35,7 @@ struct cfg_change {
     struct cfg_change_entry *entries; /* owned */
     size_t n;
     char *message, *author, *time, *request_id; /* owned; NULL counts as "" */
-    bool dry_run, force, plan; /* plan, of a dry run: tell what would happen to whom */
+    bool dry_run, force, plan;                  /* plan, of a dry run: tell what would happen to whom */
 };
 /* Reads the entries of POST /v1/changes' array, which is borrowed; message, author, time and request_id are the
  * caller's to add. CFG_E_INVALID, CFG_E_ADDRESS, CFG_E_LIMIT, CFG_E_NOMEM; the text names the entry. */

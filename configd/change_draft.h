@@ -26,7 +26,7 @@ struct cfg_bench {
     struct cfg_guard *guards;
     size_t n_guards, cap_guards;
     char graph[CFG_LIMIT_NAME + 1]; /* the namespace whose prerequisites were checked last, all of them */
-    struct cfg_spaces *spaces; /* of change_spaces.h; owned by whoever owns the bench */
+    struct cfg_spaces *spaces;      /* of change_spaces.h; owned by whoever owns the bench */
 };
 
 void cfg_bench_finish(struct cfg_bench *b);

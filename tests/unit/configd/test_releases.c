@@ -179,15 +179,17 @@ static const char *view_of(const char *deployment)
 Test(releases, views_are_merged_resolved_and_know_the_pin)
 {
     world_ok(&w, BASE("{\"seed\":5,\"distributed\":{\"tp\":8,\"pp\":2}}"));
-    cr_assert_str_eq(view_of("blue"), "{\"distributed\":{\"pp\":2},\"list\":[1],\"sampling\":{\"temperature\":0.2,\"top_"
-                                      "p\":1},\"seed\":5,\"twice\":10,\"ways\":4} {\"distributed\":{\"tp\":4}}");
+    cr_assert_str_eq(view_of("blue"),
+                     "{\"distributed\":{\"pp\":2},\"list\":[1],\"sampling\":{\"temperature\":0.2,\"top_"
+                     "p\":1},\"seed\":5,\"twice\":10,\"ways\":4} {\"distributed\":{\"tp\":4}}");
 }
 
 Test(releases, a_pin_holds_results_and_stays_them)
 {
     world_ok(&w, BASE("{\"plain\":\"\\\\${not.resolved}\",\"ref\":\"${seed}\"}"));
-    world_ok(&w, "[{\"object\":\"deployment/green\",\"put\":{\"config\":\"chat\",\"pin\":[\"plain\",\"ref\",\"twice\"]}}"
-                 "]");
+    world_ok(&w,
+             "[{\"object\":\"deployment/green\",\"put\":{\"config\":\"chat\",\"pin\":[\"plain\",\"ref\",\"twice\"]}}"
+             "]");
     cr_assert_str_eq(world_head(&w, "deployment/green", "pin"),
                      "{\"plain\":\"${not.resolved}\",\"ref\":1,\"twice\":2}");
     world_ok(&w, CHAT("{\"again\":\"${plain}\",\"from_pin\":\"${twice}\"}"));
@@ -253,8 +255,7 @@ Test(releases, a_bases_write_tells_who_follows_holds_and_keeps)
     world_ok(&w, BASE("{\"seed\":2,\"sampling\":{\"temperature\":0.9},\"distributed\":{\"tp\":8}}"));
     cr_assert_str_eq(world_result(&w, "r[0].affected"),
                      "[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"paths\":[\"seed\",\"twice\"]}]");
-    cr_assert_str_eq(world_result(&w, "r[0].held"),
-                     "[{\"deployment\":\"red\",\"namespace\":\"chat\",\"version\":1}]");
+    cr_assert_str_eq(world_result(&w, "r[0].held"), "[{\"deployment\":\"red\",\"namespace\":\"chat\",\"version\":1}]");
     cr_assert_str_eq(world_result(&w, "r[0].kept"),
                      "[{\"path\":\"distributed.tp\",\"value\":4,\"deployment\":\"blue\"}]");
 }
@@ -344,7 +345,8 @@ static cJSON *make_lock(const char *inputs, const char *release)
     cr_assert_eq(cfg_json_parse(&lock, cfg_slice_str(text), 0, NULL), 0, "%s", text);
     cr_assert_eq(cfg_digest_json(digest, cfg_json_get(lock, "view")), 0);
     cr_assert_eq(cfg_digest_json(pin_digest, cfg_json_get(cfg_json_get(lock, "view"), "pinned")), 0);
-    cr_assert(cJSON_AddStringToObject(lock, "digest", digest) && cJSON_AddStringToObject(lock, "pin_digest", pin_digest));
+    cr_assert(cJSON_AddStringToObject(lock, "digest", digest) &&
+              cJSON_AddStringToObject(lock, "pin_digest", pin_digest));
     cr_assert_eq(cfg_lock_seal(lock, NULL), 0);
     return lock;
 }
@@ -364,10 +366,11 @@ static const char *creation(const char *name, const cJSON *lock)
 static cJSON *lock_of_chat(void)
 {
     char inputs[400];
-    (void)snprintf(inputs, sizeof inputs,
-                   "[{\"object\":\"config/base\",\"version\":1,\"digest\":\"%s\"},{\"object\":\"config/chat\",\"version\":"
-                   "1,\"digest\":\"%s\"}]",
-                   world_version(&w, "config/base", 1)->digest, world_version(&w, "config/chat", 1)->digest);
+    (void)snprintf(
+        inputs, sizeof inputs,
+        "[{\"object\":\"config/base\",\"version\":1,\"digest\":\"%s\"},{\"object\":\"config/chat\",\"version\":"
+        "1,\"digest\":\"%s\"}]",
+        world_version(&w, "config/base", 1)->digest, world_version(&w, "config/chat", 1)->digest);
     return make_lock(inputs, "{\"base\":1,\"chat\":1}");
 }
 
@@ -446,7 +449,8 @@ Test(releases, a_locked_deployment_moves_only_when_told)
 {
     cJSON *lock = lock_of_chat();
     world_ok(&w, creation("again", lock));
-    world_ok(&w, "[{\"object\":\"deployment/again\",\"patch\":{\"adopt_store\":\"00112233445566778899aabbccddeeff\"}}]");
+    world_ok(&w,
+             "[{\"object\":\"deployment/again\",\"patch\":{\"adopt_store\":\"00112233445566778899aabbccddeeff\"}}]");
     cr_assert_str_eq(locked_digest("again"), cfg_json_get_str(lock, "digest", "?"));
     world_fails(&w, "[{\"object\":\"deployment/again\",\"patch\":{\"flags\":[]}}]", CFG_E_CONFLICT, "locked");
     world_ok(&w, "[{\"object\":\"deployment/again\",\"patch\":{\"release\":{\"chat\":1}}}]");
