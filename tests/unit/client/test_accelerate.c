@@ -146,7 +146,7 @@ Test(accelerate, flags_for_what_files_cannot_carry)
 
 static char *slurp(const char *folder, const char *name)
 {
-    char path[4096];
+    char path[8192];
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "r");
     cr_assert_not_null(f, "%s", path);
