@@ -1,5 +1,5 @@
 /* `set`: one name is a parameter or a flag, and the server knows which (design §6). */
-#include "configd/change_draft.h"
+#include "configd/change_spaces.h"
 #include "flags/flag.h"
 
 #include <stdio.h>
@@ -128,6 +128,12 @@ static cJSON *value_for(const struct item *item, const cJSON *is)
     return cJSON_CreateBool(item->on_off);
 }
 
+/* "???" and interpolations stand for values of any type. */
+static bool is_open(const cJSON *v)
+{
+    return cJSON_IsString(v) && (strstr(v->valuestring, "${") || strcmp(v->valuestring, "???") == 0);
+}
+
 static int replace_parameter(struct cfg_draft *config, const struct item *item, const cJSON *is, struct cfg_error *err)
 {
     if (item->mode == MODE_ADD)
@@ -138,7 +144,7 @@ static int replace_parameter(struct cfg_draft *config, const struct item *item, 
     if (value == NULL)
         return no_memory(err);
     const char *has = cfg_json_type(is), *gets = cfg_json_type(value);
-    if (!item->change_type && strcmp(has, gets) != 0) {
+    if (!item->change_type && strcmp(has, gets) != 0 && !is_open(is) && !is_open(value)) {
         cJSON_Delete(value);
         (void)cfg_fail(err, CFG_E_TYPE_CHANGE, "%s/%s holds a value of type %s; the new one is of type %s",
                        config->id.ns, item->name, has, gets);
@@ -223,6 +229,33 @@ static int new_parameter(const struct cfg_bench *b, struct cfg_draft *config, co
     return 0;
 }
 
+/* What the namespace gets from those it extends: the topmost that says something. *out is borrowed from the bench;
+ * NULL: nothing. */
+static int find_inherited(const cJSON **out, struct cfg_bench *b, const struct cfg_draft *config, const char *name,
+                          struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    const cJSON *found = NULL;
+    int rc = 0;
+    if (cJSON_GetArraySize(cfg_json_get(config->after, "extends")) > 0) {
+        rc = cfg_spaces_closure(&closure, b, config->id.ns, true, err);
+        for (size_t i = rc == 0 ? closure.n - 1 : 0; i > 0 && found == NULL; i--)
+            found = cfg_path_get(cfg_json_get(closure.items[i - 1].body, "document"), name);
+        if (rc == 0)
+            cfg_closure_finish(&closure);
+    }
+    *out = found;
+    return rc;
+}
+
+static int unset_inherited(const struct cfg_draft *config, const char *name, struct cfg_error *err)
+{
+    (void)cfg_fail(err, CFG_E_UNKNOWN_KEY, "%s does not set %s itself: it extends what does", config->id.ns, name);
+    cfg_error_set_path(err, "%s", name);
+    cfg_error_set_hint(err, "cfgctl explain %s/%s says where", config->id.ns, name);
+    return CFG_E_UNKNOWN_KEY;
+}
+
 static int apply_item(struct cfg_bench *b, size_t entry, const struct item *item, struct cfg_error *err)
 {
     const struct cfg_object_id *id = &b->change->entries[entry].id;
@@ -235,6 +268,12 @@ static int apply_item(struct cfg_bench *b, size_t entry, const struct item *item
     const cJSON *is = cfg_path_get(document_of(config), item->name);
     if (flag && flag->after)
         return set_flag(b, flag, entry, item, err);
+    bool own = is != NULL;
+    rc = own ? 0 : find_inherited(&is, b, config, item->name, err);
+    if (rc != 0)
+        return rc;
+    if (is && !own && item->mode == MODE_DELETE)
+        return unset_inherited(config, item->name, err);
     if (is == NULL && item->mode == MODE_DELETE)
         return unknown_parameter(b, config, item->name, err);
     if (is == NULL && item->on_off >= 0)

@@ -127,6 +127,23 @@ Test(releases, a_chain_above_is_bounded_from_below_too)
     world_fails(&w, "[{\"object\":\"config/base\",\"extends\":[\"root\"]}]", CFG_E_LIMIT, "n16 extends root");
 }
 
+Test(releases, set_lays_a_value_over_one_that_is_inherited)
+{
+    world_ok(&w, "[{\"namespace\":\"search\",\"set\":[{\"name\":\"seed\",\"value\":7}]}]");
+    cr_assert_str_eq(world_head(&w, "config/search", "document"), "{\"seed\":7}");
+    world_fails(&w, "[{\"namespace\":\"search\",\"set\":[{\"name\":\"sampling.top_p\",\"value\":\"x\"}]}]",
+                CFG_E_TYPE_CHANGE, "number");
+    world_ok(&w, "[{\"namespace\":\"search\",\"set\":[{\"name\":\"sampling.top_p\",\"value\":\"${seed}\"}]}]");
+    world_fails(&w, "[{\"namespace\":\"search\",\"set\":[{\"name\":\"list\",\"mode\":\"add\",\"value\":[]}]}]",
+                CFG_E_EXISTS, "exists");
+    world_fails(&w, "[{\"namespace\":\"search\",\"set\":[{\"name\":\"list\",\"mode\":\"delete\"}]}]", CFG_E_UNKNOWN_KEY,
+                "extends what does");
+    /* on and off are a boolean over a boolean, not a flag beside it. */
+    world_ok(&w, BASE("{\"fast\":true}"));
+    world_ok(&w, "[{\"namespace\":\"search\",\"set\":[{\"name\":\"fast\",\"on_off\":\"off\"}]}]");
+    cr_assert_str_eq(world_head(&w, "config/search", "document.fast"), "false");
+}
+
 /* --- views --- */
 
 struct tree_reader {
