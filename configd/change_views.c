@@ -1,5 +1,6 @@
 #include "configd/change_views.h"
 #include "configd/release.h"
+#include "proto/patch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,8 @@ static void composed_unref(struct cfg_composed *c)
 {
     if (c == NULL || --c->refs > 0)
         return;
-    cJSON_Delete(c->before);
-    cJSON_Delete(c->after);
-    cJSON_Delete(c->free_before);
-    cJSON_Delete(c->free_after);
     cJSON_Delete(c->paths);
+    cJSON_Delete(c->kept);
     free(c);
 }
 
@@ -194,24 +192,29 @@ static int gather_deployments(struct search *s)
 
 /* --- their views --- */
 
-static int resolve_after(struct cfg_composed *c, struct cfg_bench *b, const struct cfg_deployment *d, bool strict,
+struct documents {
+    cJSON *before, *after;           /* before NULL: there was none. What did not resolve then keeps its text */
+    cJSON *free_before, *free_after; /* the same without the pin; NULL without pinned keys */
+};
+
+static int resolve_after(struct documents *x, struct cfg_bench *b, const struct cfg_deployment *d, bool strict,
                          struct cfg_error *err)
 {
     struct cfg_closure closure;
-    struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = !strict};
+    const struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = !strict};
     const struct cfg_release_options none = {.incomplete = true};
     int rc = cfg_spaces_closure(&closure, b, d->config, true, err);
     if (rc != 0)
         return rc;
-    rc = cfg_release_resolve(&c->after, NULL, &closure, &o, err);
+    rc = cfg_release_resolve(&x->after, NULL, &closure, &o, err);
     if (rc == 0 && d->pin_keys->child)
-        rc = cfg_release_resolve(&c->free_after, NULL, &closure, &none, err);
+        rc = cfg_release_resolve(&x->free_after, NULL, &closure, &none, err);
     cfg_closure_finish(&closure);
     return rc;
 }
 
 /* What cannot be told any more is left out: that is no failure. */
-static int resolve_before(struct cfg_composed *c, struct cfg_bench *b, const struct cfg_deployment *d,
+static int resolve_before(struct documents *x, struct cfg_bench *b, const struct cfg_deployment *d,
                           struct cfg_error *err)
 {
     struct cfg_closure closure;
@@ -219,12 +222,37 @@ static int resolve_before(struct cfg_composed *c, struct cfg_bench *b, const str
     const struct cfg_release_options none = {.incomplete = true};
     int rc = cfg_spaces_closure(&closure, b, d->config, false, NULL);
     if (rc == 0) {
-        rc = cfg_release_resolve(&c->before, NULL, &closure, &o, NULL);
+        rc = cfg_release_resolve(&x->before, NULL, &closure, &o, NULL);
         if (rc == 0 && d->pin_keys->child)
-            rc = cfg_release_resolve(&c->free_before, NULL, &closure, &none, NULL);
+            rc = cfg_release_resolve(&x->free_before, NULL, &closure, &none, NULL);
         cfg_closure_finish(&closure);
     }
     return rc == CFG_E_NOMEM ? no_memory(err) : 0;
+}
+
+static void documents_finish(struct documents *x)
+{
+    cJSON_Delete(x->before);
+    cJSON_Delete(x->after);
+    cJSON_Delete(x->free_before);
+    cJSON_Delete(x->free_after);
+}
+
+static int compare(struct cfg_composed *c, const struct documents *x, const struct cfg_deployment *d,
+                   struct cfg_error *err)
+{
+    static const cJSON none = {.type = cJSON_Object};
+    cJSON *changes = cfg_patch_describe(x->before ? x->before : &none, x->after);
+    c->paths = cJSON_CreateArray();
+    bool ok = changes && c->paths;
+    for (const cJSON *e = ok ? changes->child : NULL; e && ok; e = e->next)
+        ok = cJSON_AddItemToArray(c->paths, cJSON_CreateString(cfg_json_get_str(e, "path", "")));
+    cJSON_Delete(changes);
+    if (ok && x->free_after) {
+        c->kept = cfg_pin_kept(d, x->free_before ? x->free_before : &none, x->free_after);
+        ok = c->kept != NULL;
+    }
+    return ok ? 0 : no_memory(err);
 }
 
 static const struct cfg_concern *same_view(const struct cfg_views *v, size_t i)
@@ -253,7 +281,13 @@ static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool stri
         return no_memory(err);
     c->composed->refs = 1;
     struct cfg_error why = CFG_ERROR_INIT;
-    int rc = resolve_after(c->composed, b, &c->deployment, strict, &why);
+    struct documents x = {NULL, NULL, NULL, NULL};
+    int rc = resolve_after(&x, b, &c->deployment, strict, &why);
+    if (rc == 0)
+        rc = resolve_before(&x, b, &c->deployment, &why);
+    if (rc == 0)
+        rc = compare(c->composed, &x, &c->deployment, &why);
+    documents_finish(&x);
     if (rc != 0 && rc != CFG_E_NOMEM && !c->follows) { /* it holds another release: nothing to tell */
         composed_unref(c->composed);
         c->composed = NULL;
@@ -263,9 +297,8 @@ static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool stri
         (void)cfg_error_wrap(&why, "deployment %s", c->deployment.name);
         if (err)
             *err = why;
-        return rc;
     }
-    return resolve_before(c->composed, b, &c->deployment, err);
+    return rc;
 }
 
 /* Deleted by force: those who run it keep what they have. */

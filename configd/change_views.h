@@ -6,13 +6,12 @@
 #include "configd/change_spaces.h"
 #include "configd/view.h"
 
-/* What a deployment is told, from the heads: its namespace's release with the pin on top, resolved. */
+/* What the change means for a deployment: told from its namespace's release with the pin on top, resolved, before and
+ * after. The documents themselves are not kept: a base may lie under a thousand of them. */
 struct cfg_composed {
     uint32_t refs; /* deployments that run the same with the same pin share one */
-    cJSON *before; /* NULL: there was none. What did not resolve then keeps its text */
-    cJSON *after;
-    cJSON *free_before, *free_after; /* the same without the pin, to tell what it keeps; NULL without pinned keys */
-    cJSON *paths;                    /* array of what differs between before and after */
+    cJSON *paths;  /* array of what differs */
+    cJSON *kept;   /* as cfg_pin_kept; NULL without pinned keys */
 };
 /* One deployment that runs a touched namespace or one above it. */
 struct cfg_concern {

@@ -1,7 +1,6 @@
 /* What a namespace's write means for the deployments that run it, told in its result. */
 #include "configd/change_views.h"
 #include "configd/release.h"
-#include "proto/patch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,48 +41,28 @@ static int add_held(cJSON *held, const struct cfg_deployment *d, const char *ns,
     return rc;
 }
 
+/* Deployments that share a view are told one by one. */
 static int add_kept(cJSON *kept, const struct cfg_concern *c, struct cfg_error *err)
 {
-    static const cJSON none = {.type = cJSON_Object};
-    const struct cfg_composed *x = c->composed;
-    if (x->free_after == NULL)
-        return 0;
-    cJSON *list = cfg_pin_kept(&c->deployment, x->free_before ? x->free_before : &none, x->free_after);
-    int rc = list ? 0 : no_memory(err);
-    while (rc == 0 && list->child) {
-        cJSON *entry = cJSON_DetachItemViaPointer(list, list->child);
-        if (cJSON_AddStringToObject(entry, "deployment", c->deployment.name) == NULL)
+    const cJSON *item;
+    int rc = 0;
+    cJSON_ArrayForEach(item, c->composed->kept)
+    {
+        cJSON *entry = rc == 0 ? cJSON_Duplicate(item, true) : NULL;
+        if (entry && cJSON_AddStringToObject(entry, "deployment", c->deployment.name) == NULL)
             rc = no_memory(err);
-        int pushed = push(kept, entry, err);
-        rc = rc ? rc : pushed;
+        if (rc == 0)
+            rc = push(kept, entry, err);
+        else
+            cJSON_Delete(entry);
     }
-    cJSON_Delete(list);
     return rc;
-}
-
-/* Array of the paths that differ; kept with the composed views, which several deployments may share. */
-static const cJSON *changed_paths(struct cfg_composed *c)
-{
-    static const cJSON none = {.type = cJSON_Object};
-    if (c->paths)
-        return c->paths;
-    cJSON *changes = cfg_patch_describe(c->before ? c->before : &none, c->after), *paths = cJSON_CreateArray();
-    bool ok = changes && paths;
-    for (const cJSON *e = ok ? changes->child : NULL; e && ok; e = e->next)
-        ok = cJSON_AddItemToArray(paths, cJSON_CreateString(cfg_json_get_str(e, "path", "")));
-    cJSON_Delete(changes);
-    if (!ok) {
-        cJSON_Delete(paths);
-        return NULL;
-    }
-    c->paths = paths;
-    return paths;
 }
 
 static int add_affected(cJSON *affected, const struct cfg_concern *c, struct cfg_error *err)
 {
-    const cJSON *paths = changed_paths(c->composed), *path = paths ? paths->child : NULL;
-    cJSON *entry = paths ? cJSON_CreateObject() : NULL;
+    const cJSON *paths = c->composed->paths, *path = paths->child;
+    cJSON *entry = cJSON_CreateObject();
     if (entry == NULL || cJSON_AddStringToObject(entry, "deployment", c->deployment.name) == NULL ||
         cJSON_AddStringToObject(entry, "namespace", c->deployment.config) == NULL) {
         cJSON_Delete(entry);
