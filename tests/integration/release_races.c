@@ -124,10 +124,10 @@ Test(release_races, no_deployment_on_what_has_become_incomplete)
         "[{\"object\":\"deployment/d#\",\"put\":{\"config\":\"high#\"}}]", "x is required");
 }
 
-static double now_ms(void)
+static double now_ms(clockid_t clock)
 {
     struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
@@ -168,10 +168,11 @@ Test(release_races, a_base_under_a_thousand_namespaces)
     (void)cfg_node_write(&nodes[0], text.data);
     cfg_buf_finish(&text);
     build_many();
-    double before = now_ms();
+    double before = now_ms(CLOCK_MONOTONIC), cpu = now_ms(CLOCK_PROCESS_CPUTIME_ID);
     cfg_node_begin(&nodes[0], &answer, "[{\"object\":\"config/base\",\"patch\":{\"base\":{\"k3\":7}}}]", NULL);
     cfg_node_await(&nodes[0], &answer);
-    (void)printf("a write under %d deployed namespaces: %.0f ms\n", MANY, now_ms() - before);
+    (void)printf("a write under %d deployed namespaces: %.0f ms, %.0f ms of this process\n", MANY,
+                 now_ms(CLOCK_MONOTONIC) - before, now_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu);
     cr_assert_eq(answer.err.code, 0, "%s", answer.err.text);
     const cJSON *result = cJSON_GetArrayItem(cfg_json_get(answer.body, "results"), 0);
     const cJSON *affected = cfg_json_get(result, "affected"), *entry;
