@@ -81,7 +81,8 @@
     X(ONCE, "once", 0, NULL, NULL, "do it once and end")                                                             \
     X(SCHEMA, "schema", 0, "FILE", NULL, "the JSON Schema (2020-12) to judge by")                                    \
     X(FORMATS, "format", 0, NULL, NULL, "formats (date-time, uri, …) are assertions, not notes")                     \
-    X(LENIENT, "lenient", 0, NULL, NULL, "ignore keywords that are not known instead of refusing the schema")
+    X(LENIENT, "lenient", 0, NULL, NULL, "ignore keywords that are not known instead of refusing the schema")        \
+    X(EXCEPT, "except", 0, "KEY[,KEY]", NULL, "not these, nor what is below them (repeatable)")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,
@@ -160,6 +161,9 @@ CFG_MUST_CHECK int cli_client(struct cli *c, unsigned timeout_ms, struct cfg_cli
 /* A write: adds message, dry run and precondition, sends, shows what it did and reaches, waits when asked to. */
 CFG_MUST_CHECK int cli_write(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
                              struct cfg_error *err);
+/* The same under another message than --message; NULL: none. */
+CFG_MUST_CHECK int cli_write_saying(struct cli *c, const char *method, const char *path, const cJSON *body,
+                                    const char *type, const char *message, struct cfg_error *err);
 CFG_MUST_CHECK int cli_no_memory(struct cfg_error *err); /* CFG_E_NOMEM */
 
 /* --- results --- */

@@ -159,16 +159,6 @@ static int put_document(const struct cli *c, cJSON *changes, struct cfg_error *e
     return rc != 0 ? rc : add_object(changes, c->args[0], "put", document, err);
 }
 
-static int send(struct cli *c, cJSON *changes, int rc, struct cfg_error *err)
-{
-    if (rc == 0)
-        rc = add_precondition(c, changes, err);
-    if (rc == 0)
-        rc = cli_write(c, "POST", "/v1/changes", changes, NULL, err);
-    cJSON_Delete(changes);
-    return rc;
-}
-
 /* The namespace that stands before Hydra's words: `set train optimizer.lr=1e-4`. NULL when there is none. */
 static const char *leading_namespace(const struct cli *c)
 {
@@ -176,13 +166,10 @@ static const char *leading_namespace(const struct cli *c)
     return leads && cfg_check_name("namespace", cfg_slice_str(c->args[0]), NULL) == 0 ? c->args[0] : NULL;
 }
 
-int cmd_set(struct cli *c, struct cfg_error *err)
+static int read_changes(const struct cli *c, cJSON *changes, struct cfg_error *err)
 {
-    cJSON *changes = cJSON_CreateArray();
-    if (changes == NULL)
-        return cli_no_memory(err);
     if (cli_has(c, OPT_FILE))
-        return send(c, changes, put_document(c, changes, err), err);
+        return put_document(c, changes, err);
     const char *ns = leading_namespace(c);
     int rc = 0;
     for (int i = ns != NULL; rc == 0 && i < c->n_args; i++)
@@ -194,7 +181,34 @@ int cmd_set(struct cli *c, struct cfg_error *err)
         rc = cfg_fail(err, CFG_E_INVALID, "nothing to set");
         cfg_error_set_hint(err, "cfgctl set chat/sampling.temperature=0.2");
     }
-    return send(c, changes, rc, err);
+    return rc;
+}
+
+int set_changes(cJSON **out, const struct cli *c, struct cfg_error *err)
+{
+    cJSON *changes = cJSON_CreateArray();
+    int rc = changes ? read_changes(c, changes, err) : cli_no_memory(err);
+    if (rc == 0)
+        rc = add_precondition(c, changes, err);
+    if (rc == 0)
+        *out = changes;
+    else
+        cJSON_Delete(changes);
+    return rc;
+}
+
+static int send(struct cli *c, cJSON *changes, struct cfg_error *err)
+{
+    int rc = cli_write(c, "POST", "/v1/changes", changes, NULL, err);
+    cJSON_Delete(changes);
+    return rc;
+}
+
+int cmd_set(struct cli *c, struct cfg_error *err)
+{
+    cJSON *changes = NULL;
+    int rc = set_changes(&changes, c, err);
+    return rc == 0 ? send(c, changes, err) : rc;
 }
 
 static int add_removal(const struct cli *c, cJSON *changes, const char *text, struct cfg_error *err)
@@ -217,5 +231,10 @@ int cmd_unset(struct cli *c, struct cfg_error *err)
     int rc = changes ? 0 : cli_no_memory(err);
     for (int i = 0; rc == 0 && i < c->n_args; i++)
         rc = add_removal(c, changes, c->args[i], err);
-    return send(c, changes, rc, err);
+    if (rc == 0)
+        rc = add_precondition(c, changes, err);
+    if (rc == 0)
+        return send(c, changes, err);
+    cJSON_Delete(changes);
+    return rc;
 }

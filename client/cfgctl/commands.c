@@ -17,6 +17,18 @@ const struct cli_command cli_commands[] = {
      "cfgctl unset chat/sampling.top_k\n"
      "cfgctl unset chat --force",
      CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE), 1, ANY, cmd_unset},
+    {"plan", NULL, "NS/KEY=VALUE… | NS KEY=VALUE… | NS --file FILE",
+     "what a set would change, for whom and when; ends with 5 when something blocks it",
+     "cfgctl plan chat/sampling.temperature=0.2 chat/distributed.tp=8\n"
+     "cfgctl plan train optimizer.lr=1e-4 ~model.dropout\n"
+     "cfgctl plan chat --file chat.yaml -o json | jq '.results[].plan'",
+     CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE), 0, ANY, cmd_plan},
+    {"promote", NULL, "SRC-NS DST-NS [KEY…]", "move values from one namespace to another, with a plan first",
+     "cfgctl promote chat-staging chat-prod sampling inference.batch_size\n"
+     "cfgctl promote chat-staging chat-prod --except endpoints,log --dry-run   # everything else\n"
+     "cfgctl promote chat-staging chat-prod --version 41 --yes -m 'proved since Monday' --wait",
+     CLI_EDITS | CLI_BIT(EXCEPT) | CLI_BIT(PRUNE) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(VERSION) | CLI_BIT(YES), 2, ANY,
+     cmd_promote},
     {"resolve", NULL, "FILE…", "merge files as layers and resolve their interpolations, without a server",
      "cfgctl resolve base.yaml chat.yaml\n"
      "cfgctl resolve base.yaml chat.yaml --set optimizer.lr=1e-4 --set ~model.dropout -o yaml\n"

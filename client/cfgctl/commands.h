@@ -5,6 +5,8 @@
 #include "client/cfgctl/cli.h"
 
 int cmd_set(struct cli *c, struct cfg_error *err);
+int cmd_plan(struct cli *c, struct cfg_error *err);
+int cmd_promote(struct cli *c, struct cfg_error *err);
 int cmd_resolve(struct cli *c, struct cfg_error *err);
 int cmd_unset(struct cli *c, struct cfg_error *err);
 int cmd_get(struct cli *c, struct cfg_error *err);
@@ -71,6 +73,9 @@ CFG_MUST_CHECK int read_file(struct cfg_buf *out, const char *name, struct cfg_e
 /* What a document has under `accelerate`, borrowed from it. CFG_E_NOT_FOUND with a hint how it gets there. */
 CFG_MUST_CHECK int accelerate_of(const cJSON **out, const cJSON *document, const char *deployment,
                                  struct cfg_error *err);
+
+/* What the words and options of `set` say, as POST /v1/changes takes it: *out is returned-owned. */
+CFG_MUST_CHECK int set_changes(cJSON **out, const struct cli *c, struct cfg_error *err);
 
 /* Where an object of the API lives. */
 struct object_path {

@@ -57,11 +57,17 @@ static int wait_and_show(struct cli *c, cJSON *reply, int64_t sent_us, struct cf
 int cli_write(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
               struct cfg_error *err)
 {
+    return cli_write_saying(c, method, path, body, type, cli_value(c, OPT_MESSAGE), err);
+}
+
+int cli_write_saying(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
+                     const char *message, struct cfg_error *err)
+{
     struct cfg_buf full;
     cfg_buf_init(&full, PATH_ROOM);
     cfg_buf_puts(&full, path);
-    if (cli_has(c, OPT_MESSAGE))
-        cfg_url_query(&full, "message", cli_value(c, OPT_MESSAGE));
+    if (message)
+        cfg_url_query(&full, "message", message);
     if (cli_has(c, OPT_DRY_RUN))
         cfg_url_query(&full, "dry_run", "true");
     if (cfg_buf_status(&full) != 0) {
