@@ -3,6 +3,7 @@
  * but guards, a name is never both parameter and flag, a namespace's flags compile as one set, and every deployment has
  * a view with its pin in it. */
 #include "configd/change.h"
+#include "configd/closure.h"
 #include "configd/store.h"
 #include "configd/view.h"
 #include "flags/set.h"
@@ -71,21 +72,45 @@ static bool check_flag(struct cfg_object *o, void *arg)
     return true;
 }
 
+/* Namespaces as they are now; their trees live until the view has been made of them. */
+struct spaces {
+    const struct cfg_store *store;
+    cJSON *trees[CFG_LIMIT_LAYERS];
+    size_t n;
+};
+
+static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
+{
+    struct spaces *s = arg;
+    const struct cfg_object *o = cfg_store_find(s->store, CFG_KIND_CONFIG, item->ns, NULL);
+    if (o == NULL || o->deleted)
+        return cfg_fail(err, CFG_E_NOT_FOUND, "namespace %s is not there", item->ns);
+    must(s->n < CFG_LIMIT_LAYERS);
+    s->trees[s->n] = cfg_object_tree(o);
+    item->body = s->trees[s->n++];
+    item->version = o->version;
+    item->mod_revision = o->mod_revision;
+    return 0;
+}
+
 static bool check_deployment(struct cfg_object *o, void *arg)
 {
-    const struct cfg_store *s = arg;
     struct cfg_deployment d;
     struct cfg_view_out v;
+    struct cfg_closure closure;
+    struct spaces spaces = {.store = arg};
     if (o->deleted)
         return true;
     must(cfg_deployment_read(&d, o, NULL) == 0);
-    struct cfg_object *config = cfg_store_find(s, CFG_KIND_CONFIG, d.config, NULL);
-    must(config && !config->deleted);
-    const struct cfg_view_inputs in = {.deployment = &d, .deployment_object = o, .config = config};
+    must(cfg_closure_walk(&closure, d.config, &(struct cfg_closure_reader){read_space, &spaces}, NULL) == 0);
+    const struct cfg_view_inputs in = {.deployment = &d, .deployment_object = o, .closure = &closure};
     must(cfg_view_compose(&v, &in, NULL) == 0);
     must(cfg_json_equal(cfg_json_get(v.view, "pinned"), d.pin));
     must(v.revision >= o->mod_revision);
     cfg_view_finish(&v);
+    cfg_closure_finish(&closure);
+    for (size_t i = 0; i < spaces.n; i++)
+        cJSON_Delete(spaces.trees[i]);
     cfg_deployment_finish(&d);
     return true;
 }
