@@ -260,8 +260,9 @@ void cfg_value_print(struct cfg_buf *out, enum cfg_type type, const union cfg_va
 bool cfg_value_same(enum cfg_type type, const union cfg_value *a, const union cfg_value *b)
 {
     switch (type) {
+    case CFG_FLAG: /* the stepper may be telling the view another time */
+        return __atomic_load_n(&a->b, __ATOMIC_RELAXED) == __atomic_load_n(&b->b, __ATOMIC_RELAXED);
     case CFG_BOOL:
-    case CFG_FLAG:
         return a->b == b->b;
     case CFG_I64:
         return a->i64 == b->i64;

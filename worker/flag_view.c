@@ -229,7 +229,8 @@ int cfg_flag_view_new(struct cfg_view_flags **out, cJSON *flags, const struct cf
     atomic_store_explicit(&f->now_s, now_s, memory_order_relaxed);
     f->timed = flags != NULL && mentions_time(flags);
     f->spaces = take(f, (size_t)cJSON_GetArraySize(flags), sizeof *f->spaces);
-    int rc = f->spaces != NULL ? 0 : no_memory(err);
+    f->switches = take(f, f->timed ? c->n : 0, sizeof *f->switches);
+    int rc = f->spaces != NULL && f->switches != NULL ? 0 : no_memory(err);
     for (cJSON *ns = flags != NULL ? flags->child : NULL; rc == 0 && ns != NULL; ns = ns->next) {
         rc = compile_space(f, ns, c, err);
     }
@@ -282,21 +283,52 @@ void cfg_flag_view_count(struct cfg_view_flags *f, struct cfg_exposures *x)
     }
 }
 
-int cfg_flag_view_switch(bool *out, const struct cfg_view_flags *f, const char *address, struct cfg_error *err)
+/* --- switches --- */
+
+static struct cfg_flag_result ask_nobody(const struct flag_unit *u, int64_t now_s)
+{
+    const struct cfg_flag_context nobody = {.timestamp = now_s};
+    return cfg_flag_eval_with(u->program, CFG_FLAG_BOOL, &nobody);
+}
+
+int cfg_flag_view_switch(struct cfg_view_flags *f, union cfg_value *value, const char *address, bool follow,
+                         struct cfg_error *err)
 {
     const struct flag_unit *u = cfg_flag_view_find(f, address, strlen(address));
     if (u == NULL) {
         return 0;
     }
-    const struct cfg_flag_context nobody = {.timestamp = atomic_load_explicit(&f->now_s, memory_order_relaxed)};
-    struct cfg_flag_result r = cfg_flag_eval_with(u->program, CFG_FLAG_BOOL, &nobody);
+    struct cfg_flag_result r = ask_nobody(u, atomic_load_explicit(&f->now_s, memory_order_relaxed));
     if (r.reason == CFG_REASON_ERROR) {
         (void)cfg_fail(err, CFG_E_VALUE, "%s: expected an on/off flag (%s)", address, r.error);
         cfg_error_set_path(err, "%s", address);
         return CFG_E_VALUE;
     }
+    if (follow && f->timed) {
+        f->switches[f->n_switches++] = (struct flag_switch){u, value, value->b};
+    }
     if (r.value != NULL) {
-        *out = cJSON_IsTrue(r.value) != 0;
+        value->b = cJSON_IsTrue(r.value) != 0;
     }
     return 0;
+}
+
+/* The library's thread may be comparing the view with a newer one; it loads the same way (cfg_value_same). */
+static void put_switch(const struct flag_switch *s, bool on)
+{
+    __atomic_store_n(&s->value->b, on, __ATOMIC_RELAXED);
+}
+
+void cfg_flag_view_tell_time(struct cfg_view_flags *f, int64_t now_s)
+{
+    if (atomic_load_explicit(&f->now_s, memory_order_relaxed) == now_s) {
+        return;
+    }
+    atomic_store_explicit(&f->now_s, now_s, memory_order_relaxed);
+    for (uint32_t i = 0; i < f->n_switches; i++) {
+        struct cfg_flag_result r = ask_nobody(f->switches[i].unit, now_s);
+        if (r.reason != CFG_REASON_ERROR) { /* else it stays what it was */
+            put_switch(&f->switches[i], r.value != NULL ? cJSON_IsTrue(r.value) != 0 : f->switches[i].def);
+        }
+    }
 }

@@ -1,8 +1,8 @@
 /* The flags of a view, ready to be asked: one compiled set per namespace, the declared ones found already, and what
  * their variants override, checked against the worker's contract.
  *
- * Built with the view, immutable from then on but for the step's time, which the stepper writes between two steps.
- * Pure: no I/O, no clock. */
+ * Built with the view, immutable from then on but for the step's time and the switches that rules about time decide,
+ * which the stepper writes between two steps. Pure: no I/O, no clock. */
 #ifndef CFG_WORKER_FLAG_VIEW_H
 #define CFG_WORKER_FLAG_VIEW_H
 
@@ -39,6 +39,13 @@ struct flag_space {
     struct flag_unit *units; /* by the set's index */
 };
 
+/* A declared on/off flag, as a parameter of the view. */
+struct flag_switch {
+    const struct flag_unit *unit;
+    union cfg_value *value; /* the view's */
+    bool def;               /* what holds when the flag leaves the decision to its caller */
+};
+
 struct flag_handle {
     const struct flag_unit *unit; /* NULL: no such flag */
     bool forced, on;              /* by a local override, for everybody */
@@ -50,6 +57,8 @@ struct cfg_view_flags {
     bool timed;                  /* some rule asks for it */
     struct flag_handle *handles; /* by cfg_flag.index */
     uint32_t n_handles;
+    struct flag_switch *switches; /* with `timed`: those to decide again when the time is another */
+    uint32_t n_switches;
     struct flag_space *spaces;
     size_t n_spaces;
     const struct flag_unit **overriding; /* sorted by address */
@@ -79,10 +88,14 @@ void cfg_flag_view_count(struct cfg_view_flags *f, struct cfg_exposures *x);
 /* The flag at an address, or NULL. Any thread. */
 const struct flag_unit *cfg_flag_view_find(const struct cfg_view_flags *f, const char *address, size_t len);
 
-/* What a declared on/off flag gives the empty context: into *out, which stays for a flag that leaves the decision to
- * its caller or does not exist. CFG_E_VALUE for a flag of another type. */
-CFG_MUST_CHECK int cfg_flag_view_switch(bool *out, const struct cfg_view_flags *f, const char *address,
-                                        struct cfg_error *err);
+/* What a declared on/off flag gives the empty context: into *value, which holds the default and keeps it for a flag
+ * that leaves the decision to its caller or does not exist. CFG_E_VALUE for a flag of another type. follow: *value,
+ * which must live as long as the view, goes on following the flag's rules about time. */
+CFG_MUST_CHECK int cfg_flag_view_switch(struct cfg_view_flags *f, union cfg_value *value, const char *address,
+                                        bool follow, struct cfg_error *err);
+
+/* The stepper's, between two steps: the time that rules see from here on, and what the switches are at that time. */
+void cfg_flag_view_tell_time(struct cfg_view_flags *f, int64_t now_s);
 
 /* Keeps p until the view goes; frees it at once, and gives false, without memory (also for p NULL). */
 bool cfg_flag_view_own(struct cfg_view_flags *f, void *p);

@@ -79,10 +79,12 @@ static int resolve(struct cfg_box *b, uint32_t i, const struct cfg_contract *c, 
     union cfg_value value = d->def;
     const cJSON *v = d->type == CFG_FLAG ? NULL : find_parameter(&b->from_pin[i], p, d);
     if (d->type == CFG_FLAG) {
-        int rc = cfg_flag_view_switch(&value.b, b->pub.flags, d->path, err);
+        b->values[i] = value;
+        int rc = cfg_flag_view_switch(b->pub.flags, &b->values[i], d->path, !l->set[i], err);
         if (rc != 0) {
             return rc;
         }
+        value = b->values[i];
     } else if (v != NULL) {
         int rc = cfg_extract(&value, d, v, err);
         if (rc != 0) {

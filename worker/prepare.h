@@ -25,7 +25,7 @@ struct cfg_view_input {
 };
 
 /* A view ready for adoption. Immutable once prepared, except for the adoption record, which the stepper writes before
- * it publishes the box as applied. */
+ * it publishes the box as applied, and for on/off flags with a rule about time (flag_view.h). */
 struct cfg_box {
     struct cfg_view pub; /* first: what the program sees */
     struct cfg_box *next;

@@ -27,6 +27,9 @@ static bool take(struct cfg_worker *w, uint64_t step)
     }
     b->adopted_step = step;
     b->adopted_at_us = cfg_wall_us();
+    if (b->pub.flags != NULL && b->pub.flags->timed) { /* hooks see what the step will */
+        cfg_flag_view_tell_time(b->pub.flags, cfg_wall_s());
+    }
     for (size_t i = 0; i < w->n_hooks; i++) {
         if ((b->hooks >> i & 1U) != 0 && w->hooks[i].fn.commit != NULL) {
             w->hooks[i].fn.commit(w->hooks[i].fn.arg, &b->pub);
@@ -57,7 +60,7 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
         cfg_event_signal(w->wake_fd); /* to report it, and to free the one before */
     }
     if (w->timed) { /* rules about time see one time throughout a step */
-        atomic_store_explicit(&w->current->flags->now_s, cfg_wall_s(), memory_order_relaxed);
+        cfg_flag_view_tell_time(w->current->flags, cfg_wall_s());
     }
     return w->current;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ' stands for ". */
 #define SPLIT                                                                                                \
@@ -242,6 +243,49 @@ Test(flags, rules_see_the_time_of_the_step)
     atomic_store(&v->flags->now_s, 1739999999);
     cr_assert_not(cfg_flag_bool(v, f, NULL, true), "a step's time stays");
     cr_assert(cfg_flag_bool(rig_step(&r), f, NULL, false), "the next step has its own");
+    rig_close(&r);
+}
+
+/* A switch says in each step what the same flag says to a request of nobody's: before the flip and after it, though no
+ * view comes. */
+Test(flags, a_switch_flips_between_two_steps)
+{
+    struct rig r;
+    char flags[512];
+    rig_open(&r, NULL, false);
+    cfg_param on = cfg_param_flag(r.w, "exp/soon", false);
+    cfg_flag asked = cfg_flag_declare(r.w, "exp/soon");
+    long long at = (long long)time(NULL) + 2;
+    (void)snprintf(flags, sizeof flags,
+                   "{'exp':{'soon':{'definition':{'state':'ENABLED','variants':{'v':true,'w':false},"
+                   "'defaultVariant':'w','targeting':{'if':[{'>=':[{'var':'$flagd.timestamp'},%lld]},'v']}}}}}",
+                   at);
+    begin(&r, "{}", flags);
+    const struct cfg_view *v = NULL;
+    bool is = false;
+    while (!is) {
+        v = rig_step(&r);
+        is = cfg_flag_bool(v, asked, NULL, false);
+        cr_assert_eq(cfg_get_bool(v, on), is, "at %lld", (long long)v->flags->now_s);
+        cr_assert_eq(is, v->flags->now_s >= at);
+    }
+    cr_assert_str_eq(v->revision, "1-1", "nobody has told of it");
+    rig_close(&r);
+}
+
+Test(flags, a_switch_that_leaves_the_decision_goes_back_to_its_default)
+{
+    struct rig r;
+    rig_open(&r, NULL, false);
+    cfg_param on = cfg_param_flag(r.w, "exp/until", true);
+    begin(&r, "{}",
+          "{'exp':{'until':{'definition':{'state':'ENABLED','variants':{'v':true,'w':false},"
+          "'targeting':{'if':[{'<':[{'var':'$flagd.timestamp'},1740000000]},'w']}}}}}");
+    const struct cfg_view *v = rig_step(&r);
+    cr_assert(cfg_get_bool(v, on));
+    cfg_flag_view_tell_time(v->flags, 1739999999);
+    cr_assert_not(cfg_get_bool(v, on));
+    cr_assert(cfg_get_bool(rig_step(&r), on), "the next step has its own time");
     rig_close(&r);
 }
 

@@ -91,8 +91,9 @@ CFG_API cfg_param cfg_param_f64(struct cfg_worker *w, const char *path, enum cfg
                                 double def);
 CFG_API cfg_param cfg_param_string(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def);
 CFG_API cfg_param cfg_param_json(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def);
-/* An on/off flag by address ("experiment/ab.flag") for the program as a whole: decided once per view, for nobody in
- * particular; def holds while nobody has created it. Read with cfg_get_bool. Per request: <cfg/flags.h>. */
+/* An on/off flag by address ("experiment/ab.flag") for the program as a whole: decided for nobody in particular, with
+ * each view and, where its rules ask for the time, with the step's; def holds while nobody has created it. Read with
+ * cfg_get_bool. Per request: <cfg/flags.h>. */
 CFG_API cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def);
 
 /* For values that need work before they can hold. prepare runs on the library's thread (in process() with
