@@ -49,6 +49,8 @@ static int check_one(const cJSON *e, int i, struct cfg_error *err)
         return invalid(err, i, "variant", "a variant's name of at most 255 bytes");
     if (cfg_json_need_u64(e, "count", &count, NULL) != 0)
         return invalid(err, i, "count", "an integer of 0 or more");
+    if (cfg_json_get(e, "since") && cfg_json_need_u64(e, "since", &count, NULL) != 0)
+        return invalid(err, i, "since", "an integer of 0 or more");
     if (units && (!cJSON_IsString(units) || !cfg_hll_unite(registers, units->valuestring)))
         return invalid(err, i, "units", "base64 of 1024 registers of six bits");
     return 0;
@@ -169,12 +171,14 @@ void fleet_exposures_take(struct fleet_exposures *x, struct fleet_told *told, co
     const cJSON *e;
     cJSON_ArrayForEach(e, exposures)
     {
-        uint64_t count = 0;
+        uint64_t count = 0, since = 0;
         struct fleet_exposure *pair =
             pair_at(x, cfg_json_get_str(e, "flag", ""), cfg_json_get_str(e, "variant", ""), arm);
         uint64_t *before = pair ? told_at(told, pair) : NULL;
         if (before == NULL || cfg_json_need_u64(e, "count", &count, NULL) != 0)
             continue;
+        if (cfg_json_get(e, "since") && cfg_json_need_u64(e, "since", &since, NULL) == 0 && since > *before)
+            *before = since; /* counted here before this worker was forgotten, by another replica, or for another arm */
         if (count > *before) { /* less comes only from a report that was overtaken */
             pair->count += count - *before;
             *before = count;

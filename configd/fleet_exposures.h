@@ -1,7 +1,9 @@
 /* What flags have served to a deployment's workers: per flag, variant and arm how often, and to about how many units.
  *
  * In memory, since this replica started. A worker reports totals of its process, so a report that comes twice, or after
- * one that was lost, counts once; a new incarnation begins anew and adds to what its predecessors told. */
+ * one that was lost, counts once; a new incarnation begins anew and adds to what its predecessors told. With each total
+ * comes how much of it some configd has taken already: a worker that moves between replicas, or back to one that has
+ * forgotten it, is counted where it was when it served. */
 #ifndef CFG_CONFIGD_FLEET_EXPOSURES_H
 #define CFG_CONFIGD_FLEET_EXPOSURES_H
 

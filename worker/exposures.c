@@ -119,7 +119,7 @@ static void print_one(struct cfg_buf *out, struct cfg_exposure *e, uint64_t n, b
     cfg_json_put_string(out, cfg_slice_str(e->flag));
     cfg_buf_puts(out, ",\"variant\":");
     cfg_json_put_string(out, cfg_slice_str(e->variant));
-    cfg_buf_printf(out, ",\"count\":%llu", (unsigned long long)n);
+    cfg_buf_printf(out, ",\"count\":%llu,\"since\":%llu", (unsigned long long)n, (unsigned long long)e->arrived);
     if (e->offered_sum != e->arrived_sum) {
         cfg_hll_print(text, registers);
         cfg_buf_printf(out, ",\"units\":\"%s\"", text);
@@ -160,7 +160,7 @@ void cfg_exposures_arrived(struct cfg_exposures *x)
 void cfg_exposures_forget(struct cfg_exposures *x)
 {
     for (uint32_t i = 0; i < x->n; i++) {
-        x->items[i]->offered = x->items[i]->arrived = 0;
+        x->items[i]->offered = x->items[i]->arrived;
         x->items[i]->offered_sum = x->items[i]->arrived_sum = 0;
     }
 }

@@ -56,10 +56,13 @@ static inline void cfg_exposure_add(struct cfg_exposure *e, uint64_t unit)
     }
 }
 
-/* Appends `,"exposures":[…]` with the pairs that have changed since they last arrived, totals and all; nothing when
- * there are none. What it prints counts as offered. The library's thread. */
+/* Appends `,"exposures":[…]` with the pairs that have changed since they last arrived: the total as "count", and how
+ * much of it has arrived as "since"; nothing when there are none. What it prints counts as offered. The library's
+ * thread. */
 void cfg_exposures_print(struct cfg_buf *out, struct cfg_exposures *x);
 void cfg_exposures_arrived(struct cfg_exposures *x); /* what was offered last has arrived */
-void cfg_exposures_forget(struct cfg_exposures *x);  /* whoever listens now knows nothing yet */
+/* Perhaps another configd listens now. It is told only what none has taken, since each adds up what comes in there, but
+ * with whole sketches, which can be united however often they come. */
+void cfg_exposures_forget(struct cfg_exposures *x);
 
 #endif

@@ -68,6 +68,35 @@ Test(exposures, totals_count_once_however_often_they_come)
     fleet_exposures_finish(&x);
 }
 
+static cJSON *counted(unsigned count, unsigned since)
+{
+    cJSON *v = exposures("on", count, 0, 0);
+    cr_assert(cJSON_AddNumberToObject(v->child, "since", since));
+    return v;
+}
+
+/* Two replicas, of which one forgets the worker in between: what both count adds up to what was served. */
+Test(exposures, a_worker_that_moves_between_replicas_is_counted_once)
+{
+    struct fleet_exposures a = {0}, b = {0};
+    struct fleet_told at_a = {0}, at_b = {0};
+    take(&a, &at_a, "base", counted(100, 0));
+    take(&b, &at_b, "base", counted(130, 100));
+    take(&b, &at_b, "base", counted(150, 100)); /* the reply to the last one was lost */
+    fleet_told_finish(&at_a);                   /* long gone from here */
+    take(&a, &at_a, "base", counted(160, 150));
+    is(&a, 0, "on", "base", 110, 0);
+    is(&b, 0, "on", "base", 50, 0);
+    take(&a, &at_a, "canary", counted(161, 160)); /* another arm serves it from now on */
+    is(&a, 1, "on", "canary", 1, 0);
+    take(&a, &at_a, "base", counted(0, 170)); /* nonsense counts nothing */
+    is(&a, 0, "on", "base", 110, 0);
+    fleet_told_finish(&at_a);
+    fleet_told_finish(&at_b);
+    fleet_exposures_finish(&a);
+    fleet_exposures_finish(&b);
+}
+
 Test(exposures, many_pairs_stay_apart)
 {
     struct fleet_exposures x = {0};

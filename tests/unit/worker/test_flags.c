@@ -409,7 +409,7 @@ Test(flags, exposures_are_counted_and_told_until_they_arrive)
     struct cfg_overlay o;
     cfg_overlay_begin(&o, v, &c);
     cfg_context_finish(&c);
-    report = rig_report_with(&r, "\"flag\":\"exp/ab\",\"variant\":\"on\",\"count\":100,\"units\":\"");
+    report = rig_report_with(&r, "\"flag\":\"exp/ab\",\"variant\":\"on\",\"count\":100,\"since\":0,\"units\":\"");
     cr_assert_null(strstr(report, "\"off\""), "only what was served: %s", report);
     cr_assert(strstr(report, "\"flag\":\"exp/t\",\"variant\":\"cold\",\"count\":1,"), "%s", report);
     uint8_t registers[CFG_HLL_REGISTERS] = {0};
@@ -421,7 +421,7 @@ Test(flags, exposures_are_counted_and_told_until_they_arrive)
     /* Not acknowledged: told again, with the sketch. Acknowledged: silence, then the count alone. */
     unsigned n = cfg_memory_reports(r.source) + 1;
     report = cfg_memory_wait_report(r.source, &n);
-    cr_assert(strstr(report, "\"count\":100,\"units\""), "%s", report);
+    cr_assert(strstr(report, "\"count\":100,\"since\":0,\"units\""), "%s", report);
     free(report);
     do {
         cfg_memory_push_reported(r.source);
@@ -437,11 +437,12 @@ Test(flags, exposures_are_counted_and_told_until_they_arrive)
     cfg_context_string(&c, "plan", "gold");
     (void)cfg_flag_bool(v, ab, &c, false);
     report = rig_report_with(&r, "\"count\":101");
-    cr_assert(strstr(report, "\"exposures\":[{\"flag\":\"exp/ab\",\"variant\":\"on\",\"count\":101}]"), "%s", report);
+    cr_assert(strstr(report, "\"exposures\":[{\"flag\":\"exp/ab\",\"variant\":\"on\",\"count\":101,\"since\":100}]"),
+              "%s", report);
     free(report);
-    cfg_memory_push_registered(r.source, 50); /* another configd */
-    report = rig_report_with(&r, "\"count\":101,\"units\"");
-    cr_assert(strstr(report, "\"count\":1,\"units\""), "%s", report);
+    cfg_memory_push_registered(r.source, 50); /* another configd: only what none has taken, with the sketch */
+    report = rig_report_with(&r, "\"count\":101,\"since\":100,\"units\"");
+    cr_assert_null(strstr(report, "exp/t"), "%s", report);
     free(report);
     rig_close(&r);
 }
