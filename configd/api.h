@@ -40,6 +40,8 @@ CFG_MUST_CHECK int cfg_api_head(struct cfg_object **out, struct cfg_app *app, co
 /* "E-R" of something written at `revision`. */
 const char *cfg_api_rev(const struct cfg_app *app, uint64_t revision, char out[CFG_REV_TEXT]);
 
+int64_t cfg_api_now_s(const struct cfg_app *app); /* wall clock, seconds since 1970: what flags are evaluated at */
+
 /* One version as the API shows it, returned-owned; NULL without memory. brief: without its content. */
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief);
 /* {"version","digest","author","message","time","parent","deleted","revision"}. */

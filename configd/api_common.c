@@ -216,9 +216,15 @@ void cfg_api_reply(struct cfg_call *c, int status, cJSON *body)
     cfg_call_fail(c, &err, NULL);
 }
 
-static cJSON *value_of(const struct cfg_flag_program *p)
+int64_t cfg_api_now_s(const struct cfg_app *app)
 {
-    struct cfg_flag_result r = cfg_flag_eval(p, cfg_flag_type_of(p));
+    return (int64_t)(app->clock->wall_ns(app->clock->arg) / 1000000000u);
+}
+
+static cJSON *value_of(const struct cfg_app *app, const struct cfg_flag_program *p)
+{
+    const struct cfg_flag_context nobody = {.timestamp = cfg_api_now_s(app)};
+    struct cfg_flag_result r = cfg_flag_eval_with(p, cfg_flag_type_of(p), &nobody);
     return r.value ? cJSON_Duplicate(r.value, true) : cJSON_CreateNull();
 }
 
@@ -228,7 +234,7 @@ static cJSON *flag_value(const struct cfg_app *app, const struct cfg_object *o, 
     const struct cfg_flag_space *space = cfg_flag_spaces_get(app->flags, o->id.ns);
     const struct cfg_flag_entry *e = cfg_flag_space_find(space, o->id.name, strlen(o->id.name));
     if (e && e->object == o)
-        return e->program ? value_of(e->program) : cJSON_CreateNull();
+        return e->program ? value_of(app, e->program) : cJSON_CreateNull();
     struct cfg_flag_program *p = NULL;
     const struct cfg_object *shared = cfg_store_find(app->store, CFG_KIND_EVALUATORS, o->id.ns, NULL);
     cJSON *body = o->facts && o->facts->n_refs > 0 && shared && !shared->deleted ? cfg_object_body(shared) : NULL;
@@ -236,7 +242,7 @@ static cJSON *flag_value(const struct cfg_app *app, const struct cfg_object *o, 
     cJSON_Delete(body);
     if (rc != 0)
         return cJSON_CreateNull();
-    cJSON *value = value_of(p);
+    cJSON *value = value_of(app, p);
     cfg_flag_free(p);
     return value;
 }

@@ -56,11 +56,6 @@ static const char *namespace_of(struct cfg_app *app, struct cfg_call *c)
     return NULL;
 }
 
-static int64_t now_s(const struct cfg_app *app)
-{
-    return (int64_t)(app->clock->wall_ns(app->clock->arg) / 1000000000u);
-}
-
 void cfg_api_ofrep_flag(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err = CFG_ERROR_INIT;
@@ -69,7 +64,7 @@ void cfg_api_ofrep_flag(struct cfg_app *app, struct cfg_call *c)
     const char *ns = cfg_api_at(app, c) ? namespace_of(app, c) : NULL;
     if (ns == NULL)
         return;
-    const char *code = cfg_ofrep_request_read(&r, cfg_call_body(c), now_s(app), &err);
+    const char *code = cfg_ofrep_request_read(&r, cfg_call_body(c), cfg_api_now_s(app), &err);
     if (code) {
         refuse(c, code, &err);
         return;
@@ -108,7 +103,7 @@ static void answer_bulk(struct cfg_app *app, struct cfg_call *c, const char *ns)
     struct cfg_ofrep_request r = {0};
     struct cfg_buf body;
     char etag[CFG_OFREP_ETAG];
-    const char *code = cfg_ofrep_request_read(&r, cfg_call_body(c), now_s(app), &err);
+    const char *code = cfg_ofrep_request_read(&r, cfg_call_body(c), cfg_api_now_s(app), &err);
     if (code) {
         refuse(c, code, &err);
         return;

@@ -12,13 +12,20 @@ enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 200 };
 
 /* --- one object --- */
 
+/* Is the reply made of that version alone? Of flags, evaluators and deployments it also says what others make of them
+ * now: a flag's value, who requires it, the workers. Their tags are for writes. */
+static bool is_of_version(const struct cfg_object *o)
+{
+    return o->id.kind != CFG_KIND_FLAG && o->id.kind != CFG_KIND_EVALUATORS && o->id.kind != CFG_KIND_DEPLOYMENT;
+}
+
 static void reply_object(struct cfg_call *c, const struct cfg_object *o)
 {
     char etag[24];
     const char *have = cfg_call_header(c, "If-None-Match");
     (void)snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)o->version);
     cfg_call_set_header(c, "ETag", etag);
-    if (have && (strcmp(have, etag) == 0 || strcmp(have, "*") == 0))
+    if (have && is_of_version(o) && (strcmp(have, etag) == 0 || strcmp(have, "*") == 0))
         cfg_call_reply(c, 304, NULL);
     else
         cfg_api_reply(c, 200, cfg_api_object(cfg_call_app(c), o, false));

@@ -182,6 +182,24 @@ def flips(d):
     equal(d, (r.status, r.status == 200 and r.json["flags"][0]["value"]), (200, True), "after the flip")
 
 
+def heads(d):
+    """What a flag's own page says of now: no tag of a version keeps it."""
+    def get(name, have=None):
+        return d.expect(200, "GET", f"/v1/flags/heads/{name}", None, {"If-None-Match": have} if have else {})
+
+    put(d, "base", {**ON_OFF, "defaultVariant": "on"}, ns="heads")
+    put(d, "upper", {**ON_OFF, "defaultVariant": "on"}, ns="heads", prerequisites={"base": "on"}, off_variant="off")
+    put(d, "past", {**ON_OFF, "defaultVariant": "off", "targeting": {"if": [{">=": [{"var": "$flagd.timestamp"}, 1000000000]}, "on"]}}, ns="heads")
+    upper, base = get("upper"), get("base")
+    equal(d, (upper.json["value"], base.json["required_by"]), (True, ["upper"]), "with its prerequisite")
+    equal(d, get("past").json["value"], True, "the time is now, not 1970")
+    d.expect(200, "PATCH", "/v1/flags/heads/base", {"definition": {"defaultVariant": "off"}}, MERGE)
+    equal(d, get("upper", upper.headers["ETag"]).json["value"], False, "its prerequisite has changed, it has not")
+    base = get("base")
+    d.expect(200, "DELETE", "/v1/flags/heads/upper")
+    equal(d, get("base", base.headers["ETag"]).json["required_by"], [], "who required it has gone")
+
+
 class Events:
     """An event stream; next() waits for the next event and returns its fields."""
 
@@ -334,7 +352,7 @@ def main():
     spec = Spec()
     failures = rights(spec)
     with Daemon("--default-namespace", "experiment", spec=spec) as d:
-        for part in (answers, refusals, bulk, tags, flips, events, waiting, foreign_hand):
+        for part in (answers, refusals, bulk, tags, flips, heads, events, waiting, foreign_hand):
             try:
                 part(d)
             except (AssertionError, OSError, KeyError, IndexError) as e:
