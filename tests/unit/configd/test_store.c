@@ -130,7 +130,7 @@ Test(store, batches_are_shown_whole_and_told_once)
     struct fixture f;
     open_store(&f);
     identity(&f, 1);
-    SNAPSHOT(&f, 9, "live/config/chat=1@4", "live/config/a-b=2@5", "live/flag/a/x.y=1@7", "live/lock/z=1@8");
+    SNAPSHOT(&f, 9, "live/config/chat=1@4", "live/config/a-b=2@5", "live/flag/a/x.y=1@7", "live/other/z=1@8");
     expect_log(&f, "full 1-7: +a-b +chat +a/x.y; ");
     BATCH(&f, 12, "live/config/chat=2", "live/flag/chat/f=1", "!live/flag/a/x.y=0");
     expect_log(&f, "1-12: ~chat +chat/f -a/x.y; ");
