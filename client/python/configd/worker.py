@@ -82,6 +82,15 @@ class Context:
         self._finalizer = weakref.finalize(self, native.lib().cfg_context_finish, self._native)
 
 
+def _context(context):
+    """A Context of what evaluate() and the like were given; None for nobody."""
+    if context is None or isinstance(context, Context):
+        return context
+    if not isinstance(context, dict):
+        raise TypeError(f"a context is a Context or a dict of attributes, not {context!r}")
+    return Context(attributes=context)
+
+
 class Request:
     """What one request runs on: the step's view, with what its variants override laid over it. `r[param]` reads it;
     `variants` names them by flag. As readable as the view."""
@@ -125,7 +134,7 @@ class View:
             raise RuntimeError("this view belongs to a step that is over")
         if not isinstance(flag, Flag):
             raise TypeError(f"a flag is asked with what flag() returned, not with {flag!r}")
-        context = Context(attributes=context) if isinstance(context, dict) else context
+        context = _context(context)
         default = flag.default if default is _UNSET else default
         kind = _flag_type(default)
         fallback = native.Value(b=default) if kind == 0 else native.Value()
@@ -145,7 +154,7 @@ class View:
         """Decides the parameters of one request: a Request."""
         if self._view is None:
             raise RuntimeError("this view belongs to a step that is over")
-        context = Context(attributes=context) if isinstance(context, dict) else context
+        context = _context(context)
         overlay = native.Overlay()
         native.lib().cfg_overlay_begin(ctypes.byref(overlay), ctypes.byref(self._view),
                                        ctypes.byref(context._native) if context else None)

@@ -155,6 +155,8 @@ class PythonWorker(unittest.TestCase):
                 configd.Context(targetingKey=7)
             with self.assertRaises(TypeError):
                 v.flag("experiment/ab.flag")
+            with self.assertRaisesRegex(TypeError, "a dict of attributes"):
+                v.flag(ab, ["plan", "gold"])
         w.close()
         with self.assertRaises(RuntimeError):
             v.flag(ab)
