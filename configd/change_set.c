@@ -80,7 +80,9 @@ static int set_flag(struct cfg_bench *b, struct cfg_draft *flag, size_t entry, c
     }
     if (item->on_off < 0) {
         (void)cfg_fail(err, CFG_E_CONFLICT, "%s/%s is a flag: it takes on or off, not a value", ns, name);
-        cfg_error_set_hint(err, "%s/%s=on switches it; its variants are changed with a flag definition", ns, name);
+        cfg_error_set_hint(
+            err, "%s/%s=on switches it; `cfgctl flag split %s/%s VARIANT=100` serves a variant to all no rule catches",
+            ns, name, ns, name);
         return CFG_E_CONFLICT;
     }
     rc = cfg_json_set(flag->after, "enabled", cJSON_CreateBool(item->on_off));

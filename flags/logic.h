@@ -14,6 +14,7 @@
 
 #include "flags/arena.h"
 #include "flags/murmur3.h"
+#include "flags/semver.h"
 #include "flags/value.h"
 
 #include <string.h>
@@ -337,11 +338,5 @@ struct cfg_flag_value cfg_logic_sem_ver(struct logic_run *r, const struct logic_
 
 /* The hash of a value's deterministic CBOR (RFC 8949, section 4.2) for `fractional` version 3. */
 bool cfg_cbor_hash(uint32_t *out, struct logic_run *r, const struct cfg_flag_value *v);
-
-/* Compares two semantic versions, flagd's way: "v" in front and missing parts are allowed, build metadata is ignored.
- * op is "=", "!=", "<", "<=", ">", ">=", "~" (same major and minor) or "^" (same major). False when anything of it is
- * not valid. */
-bool cfg_semver_compare(bool *out, struct cfg_slice a, struct cfg_slice op, struct cfg_slice b);
-bool cfg_semver_operator_known(struct cfg_slice op);
 
 #endif

@@ -248,7 +248,8 @@ static int compile_ref(struct logic_node *out, struct logic_compiler *c, const c
     char why[160];
     if (i == c->n_evaluators) {
         (void)snprintf(why, sizeof why, "there is no evaluator \"%.80s\"", name->valuestring);
-        return cfg_logic_refuse(c, CFG_E_VALUE, why, "define it under $evaluators, or correct the $ref");
+        return cfg_logic_refuse(c, CFG_E_VALUE, why,
+                                "define it (`cfgctl flag segment set`, $evaluators in a file), or correct the $ref");
     }
     struct logic_evaluator *e = &c->evaluators[i];
     if (e->state == EVALUATOR_OPEN) {

@@ -4,6 +4,7 @@
 #include "client/url.h"
 #include "proto/path.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int flag_path(const struct cli *c, struct object_path *out, struct cfg_error *err)
@@ -77,8 +78,10 @@ int cmd_flag_get(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
-static void table_of(const struct cli *c, const cJSON *reply)
+/* Whether there were any. */
+static bool table_of(const struct cli *c, const cJSON *reply)
 {
+    bool any = false;
     struct table t;
     const cJSON *flag;
     table_init(&t, "FLAG|STATE|VALUE|VERSION|AUTHOR|MESSAGE");
@@ -88,6 +91,7 @@ static void table_of(const struct cli *c, const cJSON *reply)
         struct cfg_buf text;
         if (c->n_args == 1 && strcmp(ns, c->args[0]) != 0)
             continue;
+        any = true;
         cfg_buf_init(&text, (size_t)1 << 20);
         cfg_buf_printf(&text, "%s/%s", ns, cfg_json_get_str(flag, "name", "?"));
         table_add(&t, text.data ? text.data : "?");
@@ -105,6 +109,7 @@ static void table_of(const struct cli *c, const cJSON *reply)
     table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
     cli_print(&out);
     table_finish(&t);
+    return any;
 }
 
 /* With a namespace and -o json, what flagd reads. */
@@ -122,8 +127,9 @@ int cmd_flag_list(struct cli *c, struct cfg_error *err)
     if (rc == 0)
         rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
     cfg_buf_finish(&path);
-    if (rc == 0 && !cli_show_tree(c, reply))
-        table_of(c, reply);
+    if (rc == 0 && !cli_show_tree(c, reply) && !table_of(c, reply) && c->n_args == 1)
+        (void)fprintf(stderr, "cfgctl: %s has no flags; `cfgctl flag list` shows those of all namespaces\n",
+                      c->args[0]);
     cJSON_Delete(reply);
     return rc;
 }

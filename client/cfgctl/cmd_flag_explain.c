@@ -34,7 +34,7 @@ static int explain(const struct cli *c, const struct flag_loaded *l, struct cfg_
     const struct flag_answer a = flag_loaded_ask(l, &to);
     const cJSON *evaluators = cfg_json_get(l->document, "$evaluators");
     cJSON *steps = flag_explain_steps(&notes, l->name, flag_members(l->document),
-                                      evaluators ? evaluators : cfg_json_get(l->document, "evaluators"));
+                                      evaluators ? evaluators : cfg_json_get(l->document, "evaluators"), l->context);
     cJSON *tree = steps ? flag_answer_tree(&a) : NULL;
     flag_notes_finish(&notes);
     if (tree == NULL || !cJSON_AddItemToObject(tree, "steps", steps)) {

@@ -67,10 +67,12 @@ static int hold_out(struct flag_job *job, void *arg, struct cfg_error *err)
     int rc = gone ? flag_unhold(job->envelope, gone, err) : 0;
     for (int i = 1; rc == 0 && i < job->c->n_args; i++)
         rc = flag_hold_out(job->envelope, job->c->args[i], cli_value(job->c, OPT_BY), err);
+    if (rc == 0)
+        flag_compare_holdouts(&job->notes, job->envelope, job->address.name, job->flags);
     return rc;
 }
 
 int cmd_flag_holdout(struct cli *c, struct cfg_error *err)
 {
-    return change(c, "q4=5%", false, hold_out, "holdouts", err);
+    return change(c, "q4=5%", true, hold_out, "holdouts", err);
 }

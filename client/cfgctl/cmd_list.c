@@ -75,6 +75,21 @@ static bool add_leaf(const char *path, const cJSON *value, void *arg)
     return true;
 }
 
+/* What it serves: the flag as flagd would have it, so a killed one has no rules and is its off variant. */
+static void add_flag_value(struct table *t, const cJSON *flag)
+{
+    const cJSON *targeting = cfg_json_get(flag, "targeting");
+    struct cfg_buf text;
+    cfg_buf_init(&text, 1024);
+    if (strcmp(cfg_json_get_str(flag, "state", "ENABLED"), "ENABLED") != 0)
+        cfg_buf_puts(&text, "the caller's default");
+    else
+        cfg_buf_printf(&text, "%s%s", targeting && targeting->child ? "by its rules, else " : "",
+                       cfg_json_get_str(flag, "defaultVariant", "the caller's default"));
+    table_add(t, text.data ? text.data : "");
+    cfg_buf_finish(&text);
+}
+
 static int list_all(struct cli *c, cJSON **configs, cJSON **flags, struct cfg_error *err)
 {
     int rc = cli_get(c, "/v1/config", configs, err);
@@ -115,9 +130,8 @@ static int list_one(struct cli *c, cJSON **config, cJSON **flags, struct cfg_err
         (void)cfg_path_each_leaf(cfg_json_get(*config, "document"), add_leaf, &t); /* add_leaf never stops it */
     cJSON_ArrayForEach(flag, cfg_json_get(*flags, "flags"))
     {
-        const char *variant = cfg_json_get_str(flag, "defaultVariant", "?");
         table_add(&t, flag->string);
-        table_add(&t, variant);
+        add_flag_value(&t, flag);
     }
     print_table(c, &t);
     return 0;

@@ -45,12 +45,14 @@ struct flag_split {
     } entries[FLAG_SPLIT_MAX];
     size_t n;
     double total;
+    bool percent; /* a weight was given with %, so all of them are shares of 100 */
 };
 
 /* Adds "on=10", "on=12.5%". */
 CFG_MUST_CHECK int flag_split_add(struct flag_split *s, const char *text, struct cfg_error *err);
-/* Checks the variants, gives a lone weight's rest to the other of two variants, makes weights whole, and keeps the
- * order of `present` (the outcome that is to be replaced, or NULL): whoever stays in front is not moved. */
+/* Checks the variants, gives a lone weight's rest to the other of two variants, refuses percentages that do not make
+ * 100 (CFG_E_INVALID), makes weights whole, and keeps the order of `present` (the outcome that is to be replaced, or
+ * NULL): whoever stays in front is not moved. */
 CFG_MUST_CHECK int flag_split_complete(struct flag_split *s, const cJSON *envelope, const cJSON *present,
                                        struct cfg_error *err);
 /* by: the attribute that names the unit, "targetingKey" or NULL for what `present` has; seed: shared between flags,
@@ -58,6 +60,9 @@ CFG_MUST_CHECK int flag_split_complete(struct flag_split *s, const cJSON *envelo
 cJSON *flag_split_outcome(const struct flag_split *s, const cJSON *present, const char *by, const char *seed);
 /* Reads a `fractional` of literal weights; false for anything else. */
 bool flag_split_read(struct flag_split *out, const cJSON *outcome);
+/* The attribute that a split hashes beside its name or seed, borrowed; NULL: the targeting key itself, or no such
+ * split. */
+const char *flag_split_unit(const cJSON *outcome);
 /* Who moves when `old` (an outcome, or NULL: nothing but `standard`) becomes `new`: lines for people. */
 void flag_split_describe_moves(struct cfg_buf *out, const cJSON *old, const cJSON *new, const char *standard);
 
@@ -72,6 +77,9 @@ CFG_MUST_CHECK int flag_join_group(cJSON *envelope, const char *self, const char
                                    const cJSON *flags, struct cfg_error *err);
 /* "q4=5%". */
 CFG_MUST_CHECK int flag_hold_out(cJSON *envelope, const char *text, const char *by, struct cfg_error *err);
+/* Lines about holdouts that `flags` but `self` have by the same name with another share or unit: they then do not hold
+ * the same units out. */
+void flag_compare_holdouts(struct cfg_buf *out, const cJSON *envelope, const char *self, const cJSON *flags);
 CFG_MUST_CHECK int flag_unhold(cJSON *envelope, const char *name, struct cfg_error *err);
 /* "sampling.temperature=0.9" for one variant. */
 CFG_MUST_CHECK int flag_override(cJSON *envelope, const char *variant, const char *text, struct cfg_error *err);

@@ -3,6 +3,7 @@
 #include "client/cfgctl/cli.h"
 #include "client/cfgctl/flag_edit.h"
 #include "client/cfgctl/flag_expr.h"
+#include "proto/path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ void flag_notes_finish(struct flag_notes *notes)
 struct reader {
     const struct flag_notes *notes;
     size_t at;
-    const cJSON *flags, *evaluators;
+    const cJSON *flags, *evaluators, *context;
     struct cfg_buf text;
     bool good;
 };
@@ -210,6 +211,10 @@ static void read_bucket(struct reader *r, cJSON *steps, const struct cfg_flag_no
     cfg_buf_printf(&r->text, "split: bucket %llu of %llu", (unsigned long long)n->bucket, (unsigned long long)n->total);
     if (flag_split_read(&s, outcome) && n->index < s.n)
         cfg_buf_printf(&r->text, " is %s", s.entries[n->index].variant);
+    const char *unit = flag_split_unit(outcome);
+    const cJSON *value = unit ? cfg_path_get(r->context, unit) : NULL;
+    if (unit && (value == NULL || cJSON_IsNull(value)))
+        cfg_buf_printf(&r->text, "; the context has no %s, and all without one share this bucket", unit);
     add_bucket(r, add_step(r, steps, "split"), n);
 }
 
@@ -237,7 +242,9 @@ static void read_rules(struct reader *r, cJSON *steps, const cJSON *flag)
         } else if (n->kind == CFG_NOTE_BUCKET) {
             read_bucket(r, steps, n, outcome);
         } else if (n->kind == CFG_NOTE_UNNAMED) {
-            cfg_buf_printf(&r->text, "split: the context has no %s to hash", n->name.ptr);
+            bool standard = strcmp(n->name.ptr, "targetingKey") == 0;
+            cfg_buf_printf(&r->text, "split: the context has no %s to hash%s", n->name.ptr,
+                           standard ? " (TARGETING_KEY_MISSING over OFREP and in workers)" : "");
             (void)add_step(r, steps, "split");
         } else if (n->kind == CFG_NOTE_VARIANT) {
             cfg_buf_printf(&r->text, "targeting names %s%s", n->name.ptr, n->holds ? "" : ", which is no variant");
@@ -268,10 +275,12 @@ static void read_flag(struct reader *r, cJSON *steps, const char *name, unsigned
         read_rules(r, steps, flag);
 }
 
-cJSON *flag_explain_steps(const struct flag_notes *notes, const char *flag, const cJSON *flags, const cJSON *evaluators)
+cJSON *flag_explain_steps(const struct flag_notes *notes, const char *flag, const cJSON *flags, const cJSON *evaluators,
+                          const cJSON *context)
 {
     cJSON *steps = cJSON_CreateArray();
-    struct reader r = {.notes = notes, .flags = flags, .evaluators = evaluators, .good = steps && !notes->failed};
+    struct reader r = {
+        .notes = notes, .flags = flags, .evaluators = evaluators, .context = context, .good = steps && !notes->failed};
     cfg_buf_init(&r.text, TEXT_MAX);
     read_flag(&r, steps, flag, 0);
     cfg_buf_finish(&r.text);

@@ -15,9 +15,9 @@ void flag_notes_take(void *user, const struct cfg_flag_note *note);
 void flag_notes_finish(struct flag_notes *notes);
 
 /* The steps as a tree, [{"step","text","holds"?,…,"steps"?:[…]}, …]: `flags` are the set's envelopes (or definitions)
- * by name, `evaluators` its shared rules or NULL. Returned-owned; NULL without memory. */
-cJSON *flag_explain_steps(const struct flag_notes *notes, const char *flag, const cJSON *flags,
-                          const cJSON *evaluators);
+ * by name, `evaluators` its shared rules or NULL, `context` who asked or NULL. Returned-owned; NULL without memory. */
+cJSON *flag_explain_steps(const struct flag_notes *notes, const char *flag, const cJSON *flags, const cJSON *evaluators,
+                          const cJSON *context);
 /* The same drawn as a tree. */
 void flag_explain_draw(struct cfg_buf *out, const cJSON *steps);
 

@@ -1,6 +1,7 @@
 #include "client/cfgctl/flag_expr.h"
 
 #include "client/cfgctl/wait.h"
+#include "flags/semver.h"
 #include "proto/path.h"
 #include "proto/utf8.h"
 
@@ -135,7 +136,7 @@ static cJSON *quoted(struct parser *p)
     return v ? v : no_memory(p);
 }
 
-static cJSON *parse_value(struct parser *p, bool time)
+static cJSON *parse_value(struct parser *p)
 {
     char word[WORD];
     cJSON *v = NULL;
@@ -145,11 +146,27 @@ static cJSON *parse_value(struct parser *p, bool time)
         return quoted(p);
     if (!take_word(p, word))
         return fail(p, at, *at ? "a value is expected here" : "a value is missing at the end");
-    int64_t us = time ? wait_parse_time(word) : -1;
-    if (us >= 0)
-        v = cJSON_CreateNumber((double)(us / 1000000));
-    else if (cfg_json_parse(&v, cfg_slice_str(word), 0, NULL) != 0)
+    if (cfg_json_parse(&v, cfg_slice_str(word), 0, NULL) != 0)
         v = cJSON_CreateString(word);
+    return v ? v : no_memory(p);
+}
+
+/* Seconds since 1970, written so or as a date. Anything else would be compared with the time and never hold. */
+static cJSON *parse_time(struct parser *p)
+{
+    skip_blank(p);
+    const char *at = p->p;
+    cJSON *v = parse_value(p);
+    int64_t us = cJSON_IsString(v) ? wait_parse_time(v->valuestring) : -1;
+    if (v == NULL || cJSON_IsNumber(v))
+        return v;
+    cJSON_Delete(v);
+    if (us < 0) {
+        (void)fail(p, at, "this is no time");
+        cfg_error_set_hint(p->err, "now >= 2026-12-01T00:00:00Z (UTC), or seconds since 1970");
+        return NULL;
+    }
+    v = cJSON_CreateNumber((double)(us / 1000000));
     return v ? v : no_memory(p);
 }
 
@@ -159,8 +176,7 @@ static cJSON *parse_list(struct parser *p)
         return fail(p, p->p, "`in` takes a list: [a, b]");
     cJSON *list = cJSON_CreateArray();
     while (!take(p, "]")) {
-        cJSON *v =
-            list && (list->child == NULL || take(p, ",")) ? parse_value(p, false) : fail(p, p->p, "expected , or ]");
+        cJSON *v = list && (list->child == NULL || take(p, ",")) ? parse_value(p) : fail(p, p->p, "expected , or ]");
         if (v == NULL || !cJSON_AddItemToArray(list, v)) {
             cJSON_Delete(list);
             return NULL;
@@ -199,8 +215,16 @@ static cJSON *versions(struct parser *p, const char *path)
         if (strncmp(p->p, ops[i], n) != 0)
             continue;
         p->p += n;
+        skip_blank(p);
+        const char *at = p->p;
         if (!take_word(p, word))
-            return fail(p, p->p, "a version is missing");
+            return fail(p, at, "a version is missing");
+        bool same;
+        if (!cfg_semver_compare(&same, cfg_slice_str(word), cfg_slice_str("="), cfg_slice_str(word))) {
+            (void)fail(p, at, "this is no version");
+            cfg_error_set_hint(p->err, "such as 2.1 or 1.4.0-rc.1");
+            return NULL;
+        }
         cJSON *out = operation("sem_ver", var(path), cJSON_CreateString(ops[i]));
         cJSON *version = cJSON_CreateString(word);
         if (out && version && cJSON_AddItemToArray(out->child, version))
@@ -227,11 +251,11 @@ static cJSON *word_test(struct parser *p, const char *path, bool *none)
     if (take(p, "in"))
         return binary(p, "in", path, parse_list(p), false);
     if (take(p, "contains"))
-        return binary(p, "in", path, parse_value(p, false), true);
+        return binary(p, "in", path, parse_value(p), true);
     if (take(p, "starts_with"))
-        return binary(p, "starts_with", path, parse_value(p, false), false);
+        return binary(p, "starts_with", path, parse_value(p), false);
     if (take(p, "ends_with"))
-        return binary(p, "ends_with", path, parse_value(p, false), false);
+        return binary(p, "ends_with", path, parse_value(p), false);
     if (take(p, "exists"))
         return binary(p, "!=", path, cJSON_CreateNull(), false);
     *none = true;
@@ -258,7 +282,8 @@ static cJSON *parse_test(struct parser *p, const char *path)
     bool none, time = strcmp(path, "now") == 0 || strcmp(path, "$flagd.timestamp") == 0;
     for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++)
         if (take(p, symbols[i]))
-            return binary(p, strcmp(symbols[i], "=") == 0 ? "==" : symbols[i], path, parse_value(p, time), false);
+            return binary(p, strcmp(symbols[i], "=") == 0 ? "==" : symbols[i], path,
+                          time ? parse_time(p) : parse_value(p), false);
     if (take(p, "sem_ver"))
         return versions(p, path);
     bool no = take(p, "not");

@@ -164,6 +164,35 @@ int flag_hold_out(cJSON *envelope, const char *text, const char *by, struct cfg_
     return good ? 0 : cli_no_memory(err);
 }
 
+static void compare_holdout(struct cfg_buf *out, const cJSON *own, const char *flag, const cJSON *other)
+{
+    const char *by = cfg_json_get_str(own, "by", "targetingKey"),
+               *theirs = cfg_json_get_str(other, "by", "targetingKey");
+    double to = cfg_json_get_num(own, "to", 0), their = cfg_json_get_num(other, "to", 0);
+    if (to == their && strcmp(by, theirs) == 0)
+        return;
+    cfg_buf_printf(out, "note: %s holds out %g %% by ", flag, their / 100);
+    cli_put_text(out, theirs);
+    cfg_buf_puts(out, " for ");
+    cli_put_text(out, cfg_json_get_str(own, "name", "?"));
+    cfg_buf_puts(out, ", so not the same units\n");
+}
+
+void flag_compare_holdouts(struct cfg_buf *out, const cJSON *envelope, const char *self, const cJSON *flags)
+{
+    const cJSON *flag, *own;
+    cJSON_ArrayForEach(own, cfg_json_get(envelope, "holdouts"))
+    {
+        cJSON_ArrayForEach(flag, flags)
+        {
+            const cJSON *others = cfg_json_get(flag, "holdouts");
+            int at = index_of(others, cfg_json_get_str(own, "name", ""));
+            if (at >= 0 && strcmp(flag->string, self) != 0)
+                compare_holdout(out, own, flag->string, cJSON_GetArrayItem(others, at));
+        }
+    }
+}
+
 int flag_unhold(cJSON *envelope, const char *name, struct cfg_error *err)
 {
     cJSON *list = cfg_json_get(envelope, "holdouts");

@@ -35,6 +35,7 @@ int flag_split_add(struct flag_split *s, const char *text, struct cfg_error *err
     (void)snprintf(s->entries[s->n].variant, sizeof s->entries[0].variant, "%.*s", (int)len, text);
     s->entries[s->n++].weight = weight;
     s->total += weight;
+    s->percent = s->percent || *end == '%';
     return 0;
 }
 
@@ -42,7 +43,7 @@ int flag_split_add(struct flag_split *s, const char *text, struct cfg_error *err
 static int give_rest(struct flag_split *s, const cJSON *variants, struct cfg_error *err)
 {
     const cJSON *v, *other = NULL;
-    if (s->n != 1 || s->entries[0].weight == 100)
+    if (s->n != 1 || s->entries[0].weight == 100 || (s->percent && s->entries[0].weight > 100))
         return 0;
     cJSON_ArrayForEach(v, variants)
     {
@@ -57,7 +58,18 @@ static int give_rest(struct flag_split *s, const cJSON *variants, struct cfg_err
     (void)snprintf(s->entries[1].variant, sizeof s->entries[1].variant, "%s", other->string);
     s->entries[1].weight = 100 - s->entries[0].weight;
     s->n = 2;
+    s->total = 100;
     return 0;
+}
+
+/* Weights are relative, so 60 and 60 are halves. With a % they are meant as what they say. */
+static int check_percent(const struct flag_split *s, struct cfg_error *err)
+{
+    if (!s->percent || fabs(s->total - 100) < 1e-6)
+        return 0;
+    (void)cfg_fail(err, CFG_E_INVALID, "the percentages add up to %.6g %%, not 100 %%", s->total);
+    cfg_error_set_hint(err, "such as on=10%% off=90%%; weights without %% are relative: on=1 off=2");
+    return CFG_E_INVALID;
 }
 
 /* Fractions of up to three digits become whole by a common factor. */
@@ -109,6 +121,8 @@ int flag_split_complete(struct flag_split *s, const cJSON *envelope, const cJSON
         rc = flag_check_variant(envelope, s->entries[i].variant, err);
     if (rc == 0)
         rc = give_rest(s, cfg_json_get(cfg_json_get(envelope, "definition"), "variants"), err);
+    if (rc == 0)
+        rc = check_percent(s, err);
     if (rc == 0)
         rc = make_whole(s, err);
     if (rc == 0 && flag_split_read(&before, present))

@@ -41,6 +41,13 @@ static const char *unit_of(const cJSON *hashed, const char **seed)
     return cfg_json_get_str(unit, "var", NULL);
 }
 
+const char *flag_split_unit(const cJSON *outcome)
+{
+    const char *seed = NULL;
+    const cJSON *entries = cfg_json_get(outcome, "fractional");
+    return entries ? unit_of(entries->child, &seed) : NULL;
+}
+
 void flag_outcome_print(struct cfg_buf *out, const cJSON *outcome)
 {
     struct flag_split s;

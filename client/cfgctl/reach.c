@@ -241,21 +241,32 @@ static void put_kept(struct cfg_buf *out, const cJSON *result)
     }
 }
 
-static void put_nobody(struct cfg_buf *warnings, const cJSON *result)
+static void put_nobody(struct cfg_buf *out, const cJSON *result)
 {
     const char *ns = cfg_json_get_str(result, "namespace", "?");
     const char *kind = cfg_json_get_str(result, "kind", "");
     bool one = strcmp(kind, "flag") == 0, flag = one || strcmp(kind, "evaluators") == 0;
     if (cJSON_GetArraySize(cfg_json_get(cfg_json_get(result, "reach"), "deployments")) > 0)
-        cfg_buf_printf(warnings, "warning: no worker reads %s now\n",
+        cfg_buf_printf(out, "warning: no worker reads %s now\n",
                        one ? cfg_json_get_str(result, "name", "?") : "what was changed");
     else if (flag)
-        cfg_buf_printf(warnings,
+        cfg_buf_printf(out,
                        "warning: no deployment sees the flags of %s; next: cfgctl deployment update NAME --flags %s\n",
                        ns, ns);
     else
-        cfg_buf_printf(warnings, "warning: no deployment runs %s; next: cfgctl deployment create NAME --config %s\n",
-                       ns, ns);
+        cfg_buf_printf(out, "warning: no deployment runs %s; next: cfgctl deployment create NAME --config %s\n", ns,
+                       ns);
+}
+
+/* Many objects of one namespace have the same to say: once is enough. */
+static void warn_of_nobody(struct cfg_buf *warnings, const cJSON *result)
+{
+    struct cfg_buf line;
+    cfg_buf_init(&line, 4096);
+    put_nobody(&line, result);
+    if (line.len > 0 && (warnings->data == NULL || strstr(warnings->data, line.data) == NULL))
+        cfg_buf_puts(warnings, line.data);
+    cfg_buf_finish(&line);
 }
 
 static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSON *result, bool dry_run)
@@ -273,7 +284,7 @@ static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSO
     put_kept(out, result);
     const char *hint = cfg_json_get_str(result, "hint", "");
     if (!reached && !held && !kept)
-        put_nobody(warnings, result);
+        warn_of_nobody(warnings, result);
     if (hint[0]) {
         cfg_buf_puts(warnings, "hint: ");
         cli_put_text(warnings, hint);

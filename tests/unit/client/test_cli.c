@@ -254,6 +254,25 @@ Test(reach, a_pinned_key_is_kept)
                  "");
 }
 
+Test(reach, what_many_objects_have_to_say_is_said_once)
+{
+#define FLAG(name)                                                                           \
+    "{\"object\":\"flag/e/" name "\",\"kind\":\"flag\",\"namespace\":\"e\",\"name\":\"" name \
+    "\",\"version\":1,\"created\":true,\"changes\":[],\"reach\":{\"live\":0,\"deployments\":[]}}"
+    struct cfg_buf out, warnings;
+    cfg_buf_init(&out, 65536);
+    cfg_buf_init(&warnings, 65536);
+    cJSON *v = tree(REPLY(FLAG("a") "," FLAG("b")));
+    reach_describe(&out, &warnings, v);
+    cr_expect_str_eq(warnings.data,
+                     "warning: no deployment sees the flags of e; next: cfgctl deployment update NAME --flags e\n");
+    cr_expect(strstr(out.data, "flag a") && strstr(out.data, "flag b"));
+    cJSON_Delete(v);
+    cfg_buf_finish(&out);
+    cfg_buf_finish(&warnings);
+#undef FLAG
+}
+
 Test(reach, nobody_is_a_warning_with_the_near_miss)
 {
     expect_reach(REPLY("{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":\"chat\",\"version\":2,"

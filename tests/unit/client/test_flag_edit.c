@@ -76,6 +76,8 @@ Test(flag_expr, conditions)
     means("ok == true and none == null", "{'and':[{'==':[{'var':'ok'},true]},{'==':[{'var':'none'},null]}]}",
           "ok == true and none not exists");
     means("now >= 2026-12-01T00:00:00Z", "{'>=':[{'var':'$flagd.timestamp'},1796083200]}", NULL);
+    means("now >= \"2026-12-01T00:00:00Z\"", "{'>=':[{'var':'$flagd.timestamp'},1796083200]}",
+          "now >= 2026-12-01T00:00:00Z");
     means("a = 1 or b = 2 and c = 3 or d = 4",
           "{'or':[{'==':[{'var':'a'},1]},{'and':[{'==':[{'var':'b'},2]},{'==':[{'var':'c'},3]}]},{'==':[{'var':'d'},4]}"
           "]}",
@@ -123,6 +125,11 @@ Test(flag_expr, refusals_say_where_and_what_is_near)
         {"a in b", "takes a list", ""},
         {"a in [b c]", "expected , or ]", ""},
         {"app sem_ver 2.0", "sem_ver takes", ""},
+        {"app sem_ver >= abc", "column 16: this is no version", "2.1"},
+        {"now >= tomorrow", "column 8: this is no time", "2026-12-01T00:00:00Z"},
+        {"now >= 2026-13-01T00:00:00Z", "no time", "UTC"},
+        {"now < '2026-12-01'", "no time", "UTC"},
+        {"now == true", "no time", "UTC"},
         {"segment", "which segment", ""},
         {"and", "operator", ""},
     };
@@ -257,6 +264,12 @@ Test(flag_split, refusals)
                  {"on=1 on=2", CFG_E_INVALID},
                  {"onn=10 off=90", CFG_E_VALUE},
                  {"on=101", CFG_E_INVALID},
+                 {"on=110%", CFG_E_INVALID},
+                 {"on=60% off=60%", CFG_E_INVALID},
+                 {"on=10 off=80%", CFG_E_INVALID},
+                 {"on=33.3% off=66.7%", 0},
+                 {"on=60 off=60", 0},
+                 {"on=100%", 0},
                  {"on=0 off=0", CFG_E_VALUE},
                  {"on=1.2345 off=1", CFG_E_INVALID},
                  {"on=2147483647 off=1", CFG_E_VALUE},

@@ -17,6 +17,12 @@
     "{\"if\":[{\"var\":\"x\"},\"b\",{\"fractional\":[{\"var\":\"who\"},[\"a\",0],[\"b\",1]]}]}}},"                     \
     "\"killed\":{\"prerequisites\":{\"leaf\":\"on\"},\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1},"    \
     "\"defaultVariant\":\"a\"}},"                                                                                      \
+    "\"byuser\":{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true},\"defaultVariant\":\"on\","          \
+    "\"targeting\":"                                                                                                   \
+    "{\"fractional\":[{\"cat\":[{\"var\":\"$flagd.flagKey\"},{\"var\":\"user.id\"}]},[\"on\",1]]}}},"                  \
+    "\"keyed\":{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true},\"defaultVariant\":\"on\","           \
+    "\"targeting\":"                                                                                                   \
+    "{\"fractional\":[[\"on\",1]]}}},"                                                                                 \
     "\"nested\":{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1,\"b\":2},\"defaultVariant\":\"a\","       \
     "\"targeting\":"                                                                                                   \
     "{\"if\":[{\"if\":[{\"var\":\"x\"},true,false]},\"a\",\"b\"]}}}"                                                   \
@@ -35,7 +41,7 @@ static void explains(const char *flag, const char *context, const char *wanted)
     const struct cfg_flag_explain to = {flag_notes_take, &notes};
     const struct flag_question q = {flag, CFG_FLAG_ANY, NULL, attributes, 0, &to};
     (void)flag_ask(set, &q);
-    cJSON *steps = flag_explain_steps(&notes, flag, cfg_json_get(document, "flags"), NULL);
+    cJSON *steps = flag_explain_steps(&notes, flag, cfg_json_get(document, "flags"), NULL, attributes);
     cr_assert_not_null(steps);
     struct cfg_buf out;
     cfg_buf_init(&out, 1 << 16);
@@ -75,4 +81,15 @@ Test(flag_explain, switches_and_branches_inside_conditions)
              "└─ prerequisite leaf: serves nothing, \"on\" is required: does not hold\n"
              "   └─ it is switched off\n");
     explains("nested", "{\"x\":1}", "├─ branch 1 of an if\n├─ branch 1 of an if\n└─ targeting names a\n");
+}
+
+Test(flag_explain, a_split_says_when_there_is_nobody_to_hash)
+{
+    explains("byuser", "{\"user\":{\"id\":\"ann\"}}", "├─ split: bucket 0 of 1 is on\n└─ targeting names on\n");
+    explains("byuser", "{\"targetingKey\":\"ann\"}",
+             "├─ split: bucket 0 of 1 is on; the context has no user.id, and all without one share this bucket\n"
+             "└─ targeting names on\n");
+    explains("keyed", "{\"targetingKey\":\"ann\"}", "├─ split: bucket 0 of 1 is on\n└─ targeting names on\n");
+    explains("keyed", "{}",
+             "└─ split: the context has no targetingKey to hash (TARGETING_KEY_MISSING over OFREP and in workers)\n");
 }
