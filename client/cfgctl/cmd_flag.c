@@ -70,8 +70,15 @@ int cmd_flag_get(struct cli *c, struct cfg_error *err)
     struct object_path path;
     cJSON *flag = NULL;
     int rc = flag_path(c, &path, err);
+    struct cfg_buf url;
+    cfg_buf_init(&url, 2048);
     if (rc == 0)
-        rc = cli_get(c, path.base, &flag, err);
+        cfg_buf_puts(&url, path.base);
+    if (rc == 0 && cli_has(c, OPT_VERSION))
+        cfg_url_query(&url, "version", cli_value(c, OPT_VERSION));
+    if (rc == 0)
+        rc = cfg_buf_status(&url) == 0 ? cli_get(c, url.data, &flag, err) : cli_no_memory(err);
+    cfg_buf_finish(&url);
     if (rc == 0)
         show_flag(c, flag);
     cJSON_Delete(flag);

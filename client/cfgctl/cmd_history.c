@@ -1,5 +1,6 @@
 /* history, diff, rollback: versions of one object. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/flag_edit.h"
 #include "client/cfgctl/reach.h"
 #include "client/cfgctl/table.h"
 #include "client/url.h"
@@ -116,6 +117,84 @@ static int check_version(const char *text, struct cfg_error *err)
     return cfg_fail(err, CFG_E_INVALID, "'%s' is no version", text);
 }
 
+/* --- of a flag: both versions in words --- */
+
+/* version NULL: the newest. "0", before there was one, is an empty object. */
+static int read_version(struct cli *c, const char *base, const char *version, cJSON **out, struct cfg_error *err)
+{
+    struct cfg_buf path;
+    if (version && strspn(version, "0") == strlen(version)) {
+        *out = cJSON_CreateObject();
+        return *out ? 0 : cli_no_memory(err);
+    }
+    cfg_buf_init(&path, 2048);
+    cfg_buf_puts(&path, base);
+    if (version)
+        cfg_url_query(&path, "version", version);
+    int rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, out, err) : cli_no_memory(err);
+    cfg_buf_finish(&path);
+    return rc;
+}
+
+static void print_flag_diff(const struct cli *c, const cJSON *from, const cJSON *to)
+{
+    struct cfg_buf before, after, out;
+    cfg_buf_init(&before, (size_t)1 << 24);
+    cfg_buf_init(&after, (size_t)1 << 24);
+    cfg_buf_init(&out, (size_t)1 << 26);
+    if (from->child)
+        flag_describe(&before, from, false);
+    if (to->child)
+        flag_describe(&after, to, false);
+    cfg_buf_printf(&out, "%s v%.0f → v%.0f\n", c->args[0], cfg_json_get_num(from, "version", 0),
+                   cfg_json_get_num(to, "version", 0));
+    size_t head = out.len;
+    flag_diff(&out, before.data ? before.data : "", after.data ? after.data : "", c->color);
+    if (out.len == head)
+        cfg_buf_puts(&out, "no difference\n");
+    cli_print(&out);
+    cfg_buf_finish(&before);
+    cfg_buf_finish(&after);
+}
+
+/* {"from": VERSION, "to": VERSION, "before": as read, "after": as read}; both are consumed. */
+static cJSON *both_versions(cJSON *from, cJSON *to)
+{
+    cJSON *out = cJSON_CreateObject();
+    bool good = cJSON_AddNumberToObject(out, "from", cfg_json_get_num(from, "version", 0)) &&
+                cJSON_AddNumberToObject(out, "to", cfg_json_get_num(to, "version", 0));
+    good = cfg_json_set(out, "before", from) == 0 && good;
+    good = cfg_json_set(out, "after", to) == 0 && good;
+    if (good)
+        return out;
+    cJSON_Delete(out);
+    return NULL;
+}
+
+static int diff_flag(struct cli *c, const struct object_path *o, struct cfg_error *err)
+{
+    cJSON *from = NULL, *to = NULL;
+    char before[32];
+    int rc = read_version(c, o->base, c->n_args > 2 ? c->args[2] : NULL, &to, err);
+    double newest = cfg_json_get_num(to, "version", 0);
+    (void)snprintf(before, sizeof before, "%.0f", newest > 1 ? newest - 1 : 0);
+    if (rc == 0)
+        rc = read_version(c, o->base, c->n_args > 1 ? c->args[1] : before, &from, err);
+    if (rc == 0 && c->output != OUTPUT_JSON && c->output != OUTPUT_YAML) {
+        print_flag_diff(c, from, to);
+    } else if (rc == 0) {
+        cJSON *tree = both_versions(from, to);
+        from = to = NULL;
+        rc = tree ? 0 : cli_no_memory(err);
+        if (tree)
+            (void)cli_show_tree(c, tree); /* json or yaml: it is shown */
+        cJSON_Delete(tree);
+    }
+    cJSON_Delete(from);
+    cJSON_Delete(to);
+    return rc;
+}
+
 int cmd_diff(struct cli *c, struct cfg_error *err)
 {
     struct object_path o;
@@ -124,8 +203,11 @@ int cmd_diff(struct cli *c, struct cfg_error *err)
         rc = check_version(c->args[i], err);
     if (rc != 0)
         return rc;
+    if (strncmp(o.object, "flag/", 5) == 0)
+        return diff_flag(c, &o, err);
     if (strncmp(o.object, "config/", 7) != 0)
-        return cfg_fail(err, CFG_E_INVALID, "diff compares versions of a namespace, and %s is none", c->args[0]);
+        return cfg_fail(err, CFG_E_INVALID, "diff compares versions of a namespace or a flag, and %s is neither",
+                        c->args[0]);
     struct cfg_buf path;
     cfg_buf_init(&path, 2048);
     cfg_buf_printf(&path, "%s/diff", o.base);

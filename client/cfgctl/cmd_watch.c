@@ -29,6 +29,15 @@ static void put_time(struct cfg_buf *out, const char *text)
         cfg_buf_printf(out, "%.4s", rest);
 }
 
+/* What is none of a namespace's own versions, though it has no name beside it either. */
+static void put_kind(struct cfg_buf *out, const cJSON *change)
+{
+    if (strcmp(cfg_json_get_str(change, "kind", ""), "evaluators") == 0)
+        cfg_buf_puts(out, " segments");
+    else if (strcmp(cfg_json_get_str(change, "kind", ""), "flip") == 0)
+        cfg_buf_puts(out, " flip");
+}
+
 static void show_change(const struct cli *c, const cJSON *change)
 {
     struct cfg_buf out;
@@ -40,6 +49,7 @@ static void show_change(const struct cli *c, const cJSON *change)
     cfg_buf_puts(&out, ns[0] && name[0] ? "/" : "");
     cli_put_text(&out, name);
     cfg_buf_puts(&out, c->color ? "\033[0m" : "");
+    put_kind(&out, change);
     cfg_buf_printf(&out, " v%.0f: ", cfg_json_get_num(change, "version", 0));
     if (cfg_json_get_bool(change, "deleted", false))
         cfg_buf_puts(&out, "deleted");

@@ -65,10 +65,11 @@ const struct cli_command cli_commands[] = {
      "cfgctl history deployment/chat-blue\n"
      "cfgctl history                                # of everything",
      CLI_BIT(LIMIT), 0, 1, cmd_history},
-    {"diff", NULL, "NS [FROM [TO]]", "what changed between two versions of a namespace",
+    {"diff", NULL, "NS | NS/FLAG [FROM [TO]]", "what changed between two versions of a namespace or a flag",
      "cfgctl diff chat          # the newest version and the one before\n"
      "cfgctl diff chat 41       # from 41 to the newest\n"
-     "cfgctl diff chat 41 43",
+     "cfgctl diff chat 41 43\n"
+     "cfgctl diff experiment/ab.flag 4 5",
      0, 1, 3, cmd_diff},
     {"rollback", NULL, "NS | NS/FLAG | deployment/NAME", "make an earlier version the newest again",
      "cfgctl rollback chat --to 41 -m 'worse answers'", CLI_WRITES | CLI_BIT(TO) | CLI_BIT(IF_VERSION), 1, 1,
@@ -108,7 +109,10 @@ const struct cli_command cli_commands[] = {
     {"flag off", NULL, "NS/FLAG", "switch a flag off; its rules stay",
      "cfgctl flag off experiment/ab.flag -m 'errors in eu-west'", CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_off},
     {"flag list", NULL, "[NS]", "list flags", "cfgctl flag list experiment", 0, 0, 1, cmd_flag_list},
-    {"flag get", NULL, "NS/FLAG", "show a flag", "cfgctl flag get experiment/ab.flag -o json", 0, 1, 1, cmd_flag_get},
+    {"flag get", NULL, "NS/FLAG", "show a flag; -o wide: its rules and all else, in words",
+     "cfgctl flag get experiment/ab.flag -o wide\n"
+     "cfgctl flag get experiment/ab.flag --version 4 -o json",
+     CLI_BIT(VERSION), 1, 1, cmd_flag_get},
     {"flag create", NULL, "NS/NAME [--variants K=VALUE…]",
      "make a flag; it is off unless --default says what it serves",
      "cfgctl flag create experiment/ab.flag --description 'the new sampler'   # on=true off=false\n"

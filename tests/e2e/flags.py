@@ -101,6 +101,20 @@ class Flags(Session):
         self.refused(3, "staff", "flag", "segment", "get", "experiment/staf")
         self.ok("flag", "segment", "delete", "experiment/staff")
 
+    def test_versions_compared(self):
+        self.ok("flag", "create", "experiment/versions", "--default", "off")
+        self.ok("flag", "split", "experiment/versions", "on=10")
+        self.ok("flag", "off", "experiment/versions")
+        self.assertEqual(self.ok("diff", "experiment/versions"), "experiment/versions v2 → v3\n- on\n+ off\n")
+        self.assertEqual(self.ok("diff", "experiment/versions", "1", "2"),
+                         "experiment/versions v1 → v2\n+ serve on 10 %, off 90 % by targetingKey\n")
+        self.assertIn("no difference", self.ok("diff", "experiment/versions", "3"))
+        self.assertIn("+ variant on: true\n", self.ok("diff", "experiment/versions", "0", "1"))
+        tree = self.json("diff", "experiment/versions", "2")
+        self.assertEqual((tree["from"], tree["to"], tree["before"]["enabled"], tree["after"]["enabled"]), (2, 3, True, False))
+        self.refused(3, "no version 9", "diff", "experiment/versions", "9")
+        self.assertTrue(self.json("flag", "get", "experiment/versions", "--version", "2")["enabled"])
+
     def test_around_the_definition(self):
         for name in ("a", "b", "c"):
             self.ok("flag", "create", f"experiment/{name}", "--default", "on")
@@ -113,6 +127,9 @@ class Flags(Session):
         groups = [(g["from"], g["to"], g["by"]) for g in (self.flag(n)["group"] for n in "ab")]
         self.assertEqual(groups, [(0, 2500, "user.id"), (2500, 7500, "user.id")])
         self.ok("flag", "holdout", "experiment/a", "q4=5%", "--by", "user.id")
+        self.assertNotIn("note:", self.ok("flag", "holdout", "experiment/b", "q4=5%", "--by", "user.id", "--dry-run"))
+        self.assertIn("note: a holds out 5 % by user.id for q4", self.ok("flag", "holdout", "experiment/b", "q4=5%"))
+        self.assertIn("by its rules, else on", self.ok("list", "experiment"))
         self.ok("flag", "override", "experiment/a", "on", "sampling.temperature=0.9")
         self.assertEqual(self.flag("a")["overrides"], {"on": {"sampling.temperature": 0.9}})
         self.refused(5, "variant", "flag", "override", "experiment/a", "onn", "sampling.temperature=0.9")
