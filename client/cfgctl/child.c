@@ -5,10 +5,44 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CANNOT_EXECUTE = 126 };
+enum { CANNOT_EXECUTE = 126, FIRST_FILE = 3 };
+
+/* --- before the first program --- */
+
+void child_note_files(struct child_setup *out)
+{
+    *out = (struct child_setup){.foreground = false};
+    for (int fd = FIRST_FILE; fd < CHILD_FILES; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            out->files[fd / 64] |= (uint64_t)1 << fd % 64;
+}
+
+int child_take_signals(int *fd, struct child_setup *setup, const int *signals, size_t n, struct cfg_error *err)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    for (size_t i = 0; i < n; i++)
+        (void)sigaddset(&set, signals[i]);
+    if (sigprocmask(SIG_BLOCK, &set, &setup->before) != 0 || signal(SIGCHLD, SIG_DFL) == SIG_ERR ||
+        (*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+        return cfg_fail(err, CFG_E_IO, "no descriptors: %s", strerrordesc_np(errno));
+    return 0;
+}
+
+/* What was opened since (libcurl's sockets among it) is ours. */
+static void keep_files(const struct child_setup *setup)
+{
+    for (int fd = FIRST_FILE; fd < CHILD_FILES; fd++)
+        if (!(setup->files[fd / 64] >> fd % 64 & 1))
+            (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* fails where nothing is open */
+}
+
+/* --- starting --- */
 
 /* Giving the terminal away from the background would stop us: SIGTTOU must be blocked for that. */
 static void set_foreground(pid_t group)
@@ -58,16 +92,18 @@ static int why_not(int report, pid_t pid, const char *name, struct cfg_error *er
     return cfg_fail(err, code, "cannot run %s: %s", name, strerrordesc_np(why));
 }
 
-int child_start(struct child *out, char *const argv[], char *const envp[], const sigset_t *mask, struct cfg_error *err)
+int child_start(struct child *out, char *const argv[], char *const envp[], const struct child_setup *setup,
+                struct cfg_error *err)
 {
     int report[2];
-    bool terminal = have_terminal();
+    bool terminal = setup->foreground && have_terminal();
     pid_t parent = getpid();
     if (pipe2(report, O_CLOEXEC) != 0)
         return cfg_fail(err, CFG_E_IO, "cannot make a pipe: %s", strerrordesc_np(errno));
+    keep_files(setup);
     pid_t pid = fork();
     if (pid == 0)
-        become(argv, envp, mask, terminal, parent, report[1]);
+        become(argv, envp, &setup->before, terminal, parent, report[1]);
     int saved = errno;
     close(report[1]);
     if (pid < 0) {
@@ -91,14 +127,15 @@ enum child_event child_look(struct child *c, int *code)
     if (c->pid == 0 || waitid(P_PID, (id_t)c->pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) != 0 ||
         info.si_pid == 0)
         return CHILD_NOTHING;
-    bool stopped = info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED;
-    if (!stopped)
-        (void)kill(-c->pid, SIGKILL); /* what it left behind; usually nothing */
+    if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED) {
+        /* Only the stop is taken: it may have ended since, which the next call sees. */
+        return waitid(P_PID, (id_t)c->pid, &info, WSTOPPED | WNOHANG) == 0 && info.si_pid != 0 ? CHILD_STOPPED
+                                                                                               : CHILD_NOTHING;
+    }
+    (void)kill(-c->pid, SIGKILL); /* what it left behind; usually nothing */
     int status = 0;
-    if (waitpid(c->pid, &status, WNOHANG | WUNTRACED) != c->pid)
+    if (waitpid(c->pid, &status, WNOHANG) != c->pid)
         return CHILD_NOTHING;
-    if (stopped)
-        return CHILD_STOPPED;
     *code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     child_take_terminal(c);
     c->pid = 0;

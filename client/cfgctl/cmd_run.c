@@ -43,7 +43,7 @@ struct run {
     struct cfg_schema *schema; /* says which values reach a running program; NULL: none does */
     struct child child;
     enum phase phase;
-    sigset_t before; /* the mask that the child gets */
+    struct child_setup setup;
     int signal_fd, timer_fd;
     uint64_t grace_s, jitter_s, starts;
     unsigned asked; /* how often we were told to end */
@@ -143,7 +143,7 @@ static int start(struct run *r, struct cfg_error *err)
 {
     struct run_launch next = {.document = NULL};
     int rc = run_launch_make(&next, r->c, r->ns, r->now, err);
-    if (rc == 0 && (rc = child_start(&r->child, next.argv, next.envp, &r->before, err)) != 0)
+    if (rc == 0 && (rc = child_start(&r->child, next.argv, next.envp, &r->setup, err)) != 0)
         r->code = rc == CFG_E_NOT_FOUND ? NO_PROGRAM : NOT_EXECUTABLE; /* as a shell would end */
     if (rc != 0) {
         run_launch_finish(&next);
@@ -264,17 +264,11 @@ static int loop(struct run *r, struct cfg_error *err)
 
 static int open_descriptors(struct run *r, struct cfg_error *err)
 {
-    static const int taken[] = {SIGCHLD, SIGTERM, SIGINT,   SIGQUIT, SIGHUP,
-                                SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
-    sigset_t set;
-    (void)sigemptyset(&set);
-    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
-        (void)sigaddset(&set, taken[i]);
-    if (sigprocmask(SIG_BLOCK, &set, &r->before) != 0 ||
-        (r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0 ||
-        (r->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0)
-        return cfg_fail(err, CFG_E_IO, "no descriptors: %s", strerrordesc_np(errno));
-    return 0;
+    static const int taken[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
+    int rc = child_take_signals(&r->signal_fd, &r->setup, taken, sizeof taken / sizeof taken[0], err);
+    if (rc == 0 && (r->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0)
+        rc = cfg_fail(err, CFG_E_IO, "no descriptors: %s", strerrordesc_np(errno));
+    return rc;
 }
 
 static int first_view(struct run *r, struct cfg_error *err)
@@ -334,6 +328,8 @@ int cmd_run(struct cli *c, struct cfg_error *err)
                     .grace_s = GRACE_S,
                     .failed = CFG_ERROR_INIT,
                     .restart_on_change = cli_has(c, OPT_RESTART_ON_CHANGE)};
+    child_note_files(&r.setup);
+    r.setup.foreground = true;
     int rc = run_all(&r, err);
     agent_free(r.agent);
     run_launch_finish(&r.launch);

@@ -45,7 +45,7 @@ struct sync {
     bool bounded; /* by retries */
     unsigned attempts;
     struct child child;
-    sigset_t before;
+    struct child_setup setup; /* the terminal stays ours: ^C ends us, and the command with us */
     int signal_fd, timer_fd, code;
     bool stopping, ended;
 };
@@ -138,7 +138,7 @@ static int start_command(struct sync *s, struct cfg_error *err)
                  ? run_environment(&envp, environ, variables, err)
                  : cli_no_memory(err);
     if (rc == 0)
-        rc = child_start(&s->child, argv, envp, &s->before, err);
+        rc = child_start(&s->child, argv, envp, &s->setup, err);
     if (rc == 0)
         arm(s, s->limit_s * 1000);
     cJSON_Delete(variables);
@@ -299,17 +299,11 @@ static int read_options(struct sync *s, struct cfg_error *err)
 
 static int open_descriptors(struct sync *s, struct cfg_error *err)
 {
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGCHLD);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &set, &s->before) != 0 ||
-        (s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0 ||
-        (s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0)
-        return cfg_fail(err, CFG_E_IO, "no descriptors: %s", strerrordesc_np(errno));
-    return 0;
+    static const int taken[] = {SIGTERM, SIGINT, SIGHUP};
+    int rc = child_take_signals(&s->signal_fd, &s->setup, taken, sizeof taken / sizeof taken[0], err);
+    if (rc == 0 && (s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0)
+        rc = cfg_fail(err, CFG_E_IO, "no descriptors: %s", strerrordesc_np(errno));
+    return rc;
 }
 
 static int begin_once(struct sync *s, struct cfg_error *err)
@@ -344,6 +338,7 @@ static int sync_all(struct sync *s, struct cfg_error *err)
 int cmd_sync(struct cli *c, struct cfg_error *err)
 {
     struct sync s = {.c = c, .signal_fd = -1, .timer_fd = -1};
+    child_note_files(&s.setup);
     int rc = sync_all(&s, err);
     agent_free(s.agent);
     cfg_buf_finish(&s.next.text);

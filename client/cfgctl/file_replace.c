@@ -53,8 +53,13 @@ int file_replace(const char *name, struct cfg_slice text, mode_t mode, struct cf
 {
     struct stat st;
     char *temporary = NULL;
-    if (stat(name, &st) == 0)
+    if (stat(name, &st) == 0) {
         mode = st.st_mode & 07777;
+    } else {
+        mode_t hidden = umask(0); /* there is no other way to ask */
+        (void)umask(hidden);
+        mode &= ~hidden;
+    }
     if (asprintf(&temporary, "%s.XXXXXX", name) < 0)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     int fd = mkostemp(temporary, O_CLOEXEC);

@@ -204,6 +204,28 @@ class Session(Base):
         p.signal(signal.SIGTERM)
         self.assertEqual(p.end(), 3)
 
+    def test_no_descriptor_reaches_the_program(self):
+        """Not on the first start, nor once a session is open."""
+        name = self.write("list.sh", f"ls -l /proc/$$/fd > {self.path('fds')}.new; mv {self.path('fds')}.new {self.path('fds')}; sleep 1000 & wait\n")
+        p = Program(self.lab, "run", ["run", "blue", "--restart-on-change", "--", "sh", name], self.configd.url).start()
+        self.wait("the first start", lambda: self.read("fds"))
+        first = self.read("fds")
+        self.wait("the fleet", lambda: self.json("status", "blue")["converged"] == 1)
+        os.unlink(self.path("fds"))
+        self.ok("set", "chat/sampling.temperature=0.9")
+        self.wait("the second", lambda: self.read("fds"))
+        for listing in (first, self.read("fds")):
+            self.assertNotIn("socket:", listing)
+            self.assertNotIn("anon_inode:", listing)
+        p.signal(signal.SIGTERM)
+        self.assertEqual(p.end(), 143)
+
+    def test_ignored_child_signals(self):
+        """Started by somebody who ignores SIGCHLD, as some init programs do."""
+        done = subprocess.run([laboratory.CFGCTL, "run", "blue", "-s", self.configd.url, "--", "sh", "-c", "exit 7"], timeout=20,
+                              preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual(done.returncode, 7)
+
     def test_terminal(self):
         """^C on a terminal reaches the program, which is in the foreground; its end is ours."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
@@ -216,6 +238,20 @@ class Session(Base):
             seen += os.read(master, 1000)
         os.write(master, b"\x03")
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5)
+        os.close(master)
+
+    def test_terminal_of_sync(self):
+        """^C ends sync, not only the command that it runs."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execve(laboratory.CFGCTL, [laboratory.CFGCTL, "sync", "blue", "-s", self.configd.url, "--out", self.path("view.json"),
+                                          "--exec", "echo ready; while :; do sleep 0.1; done"], environment)
+        seen = b""
+        while b"ready" not in seen:
+            seen += os.read(master, 1000)
+        os.write(master, b"\x03")
+        self.wait("its end", lambda: os.waitpid(pid, os.WNOHANG)[0] == pid)
         os.close(master)
 
     # --- accelerate ---
@@ -333,7 +369,12 @@ same_network: true
         self.assertEqual(p.end(), 0)
 
     def test_sync_once(self):
-        self.ok("sync", "blue", "--out", self.path("chat.env"), "--format", "dotenv", "--once")
+        hidden = os.umask(0o077)
+        try:
+            self.ok("sync", "blue", "--out", self.path("chat.env"), "--format", "dotenv", "--once")
+        finally:
+            os.umask(hidden)
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("chat.env")).st_mode), 0o600, "the umask holds")
         self.assertIn("CHAT_SAMPLING_TEMPERATURE=0.7\n", self.read("chat.env"))
         done = self.run_cfgctl("sync", "blue", "--out", self.path("v"), "--exec", f"echo x >> {self.path('tries')}; exit 9", "--once", "--retry", "2")
         self.assertEqual(done.returncode, 9, done.stderr)
