@@ -22,6 +22,11 @@ static void tell_losses(const char *name, const cJSON *envelope)
         (void)fprintf(stderr, "warning: %s: %s\n", name, loss->valuestring);
     }
     cJSON_Delete(losses);
+    /* The same answers, but no longer the same flag: somebody may mean to import the file where it came from. */
+    if (!cfg_json_get_bool(envelope, "enabled", true))
+        (void)fprintf(stderr, "note: %s: it is off, so the file has what it serves now, not its rules\n", name);
+    else if (cfg_json_get(envelope, "group") || cfg_json_get(envelope, "holdouts"))
+        (void)fprintf(stderr, "note: %s: its group and holdouts are written as rules\n", name);
 }
 
 /* Copies a member unless it is empty. */

@@ -135,6 +135,7 @@ class Flags(Session):
         self.refused(5, "variant", "flag", "override", "experiment/a", "onn", "sampling.temperature=0.9")
         out = self.run_cfgctl("flag", "export", "experiment")
         self.assertIn("a: prerequisites: flagd has none", out.stderr)
+        self.assertIn("note: b: its group and holdouts are written as rules", out.stderr)
         self.assertEqual(set(json.loads(out.stdout)["flags"]), {"a", "b", "c"})
         for what in (("require", "--remove", "b"), ("group", "--clear"), ("holdout", "--remove", "q4"), ("override", "--clear")):
             self.ok("flag", what[0], "experiment/a", *what[1:])
@@ -190,6 +191,7 @@ class Flags(Session):
             self.assertEqual({k: v for k, v in exported.items() if k != "$schema"}, json.load(f))
         self.assertIn("0 new, 0 changed, 0 gone, 2 as they are", self.ok("flag", "import", name, "experiment"))
         self.ok("flag", "off", "experiment/two")
+        self.assertIn("note: two: it is off", self.run_cfgctl("flag", "export", "experiment").stderr)
         with open(name.replace(".json", ".yaml"), "w") as f:
             f.write(self.ok("flag", "export", "experiment", "-o", "yaml").replace("  two:", "  three:", 1))
         out = self.refused(2, "delete 1 flags", "flag", "import", name.replace(".json", ".yaml"), "experiment", "--prune").stdout
