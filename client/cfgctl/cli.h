@@ -23,7 +23,7 @@
     X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30), or a command of sync may take")           \
     X(CHANGE_TYPE, "change-type", 0, NULL, NULL, "allow a value of another JSON type than the present one")          \
     X(STRING, "string", 0, "NS/KEY=TEXT", NULL, "set a string, taken as it stands (repeatable)")                     \
-    X(FILE, "file", 'f', "FILE", NULL, "a whole document, JSON or YAML; - is standard input")                        \
+    X(FILE, "file", 'f', "FILE", NULL, "a whole document, JSON or YAML (- is standard input), or a folder of them")  \
     X(FORCE, "force", 0, NULL, NULL, "do it in spite of what would be lost")                                         \
     X(VERSION, "version", 0, "N", NULL, "that version instead of the newest")                                        \
     X(TO, "to", 0, "N", NULL, "the version to go to; of a base: NS=N (repeatable)")                                  \
@@ -82,7 +82,9 @@
     X(SCHEMA, "schema", 0, "FILE", NULL, "the JSON Schema (2020-12) to judge by")                                    \
     X(FORMATS, "format", 0, NULL, NULL, "formats (date-time, uri, …) are assertions, not notes")                     \
     X(LENIENT, "lenient", 0, NULL, NULL, "ignore keywords that are not known instead of refusing the schema")        \
-    X(EXCEPT, "except", 0, "KEY[,KEY]", NULL, "not these, nor what is below them (repeatable)")
+    X(EXCEPT, "except", 0, "KEY[,KEY]", NULL, "not these, nor what is below them (repeatable)")                      \
+    X(TAKE, "take", 0, NULL, NULL, "overwrite what was changed outside the files")                                   \
+    X(SOURCE, "source", 0, "NAME", NULL, "what the files are called (the name in .cfgctl.yaml, or the folder's)")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,

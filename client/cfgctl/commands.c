@@ -17,12 +17,21 @@ const struct cli_command cli_commands[] = {
      "cfgctl unset chat/sampling.top_k\n"
      "cfgctl unset chat --force",
      CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE), 1, ANY, cmd_unset},
-    {"plan", NULL, "NS/KEY=VALUE… | NS KEY=VALUE… | NS --file FILE",
-     "what a set would change, for whom and when; ends with 5 when something blocks it",
+    {"plan", NULL, "NS/KEY=VALUE… | NS KEY=VALUE… | NS -f FILE | -f DIR",
+     "what a set or an apply would change, for whom and when; ends with 5 when something blocks it",
      "cfgctl plan chat/sampling.temperature=0.2 chat/distributed.tp=8\n"
      "cfgctl plan train optimizer.lr=1e-4 ~model.dropout\n"
-     "cfgctl plan chat --file chat.yaml -o json | jq '.results[].plan'",
-     CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE), 0, ANY, cmd_plan},
+     "cfgctl plan chat -f chat.yaml -o json | jq '.results[].plan'\n"
+     "cfgctl plan -f configs/ --prune                # what `apply` would do",
+     CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE) | CLI_BIT(PRUNE) | CLI_BIT(TAKE) |
+         CLI_BIT(SOURCE),
+     0, ANY, cmd_plan},
+    {"apply", NULL, "-f DIR", "make namespaces, schemas and flags what the files of a folder say, plan first",
+     "cfgctl apply -f configs/ --dry-run\n"
+     "cfgctl apply -f configs/ --prune --yes -m \"$(git log -1 --format='%h %s')\" --wait\n"
+     "cfgctl apply -f configs/ --take               # over what was changed by hand",
+     CLI_WRITES | CLI_BIT(FILE) | CLI_BIT(PRUNE) | CLI_BIT(TAKE) | CLI_BIT(YES) | CLI_BIT(NON_ATOMIC) | CLI_BIT(SOURCE),
+     0, 0, cmd_apply},
     {"promote", NULL, "SRC-NS DST-NS [KEY…]", "move values from one namespace to another, with a plan first",
      "cfgctl promote chat-staging chat-prod sampling inference.batch_size\n"
      "cfgctl promote chat-staging chat-prod --except endpoints,log --dry-run   # everything else\n"
@@ -216,6 +225,10 @@ const struct cli_command cli_commands[] = {
      "cfgctl export json chat-blue | jq .sampling", 0, 1, 1, cmd_export_view},
     {"export yaml", NULL, "DEPLOYMENT", "the same as YAML that 1.1 and 1.2 readers read alike",
      "cfgctl export yaml chat-blue > chat.yaml", 0, 1, 1, cmd_export_view},
+    {"export", NULL, "-f DIR [NS…]", "write namespaces, schemas and flags to files, for git and `apply`",
+     "cfgctl export -f configs/                      # everything\n"
+     "cfgctl export -f configs/ chat experiment",
+     CLI_BIT(FILE) | CLI_BIT(SOURCE) | CLI_BIT(FORMAT), 0, ANY, cmd_export_files},
     {"run", NULL, "DEPLOYMENT [options] -- COMMAND…", "run a program on a deployment's values, supervised",
      "cfgctl run llama -- accelerate launch train.py          # with its launch file and flags\n"
      "cfgctl run llama --machine-rank 1 -- accelerate launch train.py --epochs 3\n"

@@ -6,6 +6,8 @@
 
 int cmd_set(struct cli *c, struct cfg_error *err);
 int cmd_plan(struct cli *c, struct cfg_error *err);
+int cmd_apply(struct cli *c, struct cfg_error *err);
+int cmd_export_files(struct cli *c, struct cfg_error *err);
 int cmd_promote(struct cli *c, struct cfg_error *err);
 int cmd_resolve(struct cli *c, struct cfg_error *err);
 int cmd_unset(struct cli *c, struct cfg_error *err);
@@ -76,6 +78,9 @@ CFG_MUST_CHECK int accelerate_of(const cJSON **out, const cJSON *document, const
 
 /* What the words and options of `set` say, as POST /v1/changes takes it: *out is returned-owned. */
 CFG_MUST_CHECK int set_changes(cJSON **out, const struct cli *c, struct cfg_error *err);
+
+/* The folder of --file, reconciled with what is served; plan: only shown. */
+CFG_MUST_CHECK int apply_folder(struct cli *c, bool plan, struct cfg_error *err);
 
 /* Where an object of the API lives. */
 struct object_path {

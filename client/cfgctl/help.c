@@ -32,6 +32,18 @@ static void print_examples(FILE *f, const char *lines)
     }
 }
 
+/* Commands of two words whose first one is a command itself. */
+static void print_longer(FILE *f, const struct cli_command *cmd)
+{
+    size_t n = strlen(cmd->name);
+    const char *lead = "\nsee also:\n";
+    for (size_t i = 0; i < cli_n_commands; i++)
+        if (strncmp(cli_commands[i].name, cmd->name, n) == 0 && cli_commands[i].name[n] == ' ') {
+            (void)fprintf(f, "%s  %-26s %s\n", lead, cli_commands[i].name, cli_commands[i].summary);
+            lead = "";
+        }
+}
+
 static void print_command(FILE *f, const struct cli_command *cmd)
 {
     (void)fprintf(f, "cfgctl %s: %s\n\nusage: cfgctl %s %s\n", cmd->name, cmd->summary, cmd->name, cmd->synopsis);
@@ -43,6 +55,7 @@ static void print_command(FILE *f, const struct cli_command *cmd)
     print_options(f, CLI_GENERAL);
     (void)fputs("\nexamples:\n", f);
     print_examples(f, cmd->examples);
+    print_longer(f, cmd);
 }
 
 static bool belongs(const struct cli_command *cmd, const char *topic)

@@ -84,6 +84,23 @@ static int find_command(struct parser *p, const char *word, struct cfg_error *er
     return 0;
 }
 
+/* A word right behind a command of one word may make it one of two: `export` and `export yaml`. */
+static bool extend_command(struct parser *p, const char *word)
+{
+    struct cli *c = p->c;
+    size_t n = strlen(c->command->name);
+    for (size_t i = 0; i < cli_n_commands; i++) {
+        const struct cli_command *cmd = &cli_commands[i];
+        if (strncmp(cmd->name, c->command->name, n) == 0 && cmd->name[n] == ' ' &&
+            strcmp(cmd->name + n + 1, word) == 0) {
+            c->command = cmd;
+            p->allowed = CLI_GENERAL | cmd->options;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- options --- */
 
 static int unknown_option(const struct parser *p, const char *text, struct cfg_error *err)
@@ -207,7 +224,7 @@ static int take_words(struct parser *p, struct cfg_error *err)
             rc = short_options(p, text, err);
         else if (p->c->command == NULL)
             rc = find_command(p, text, err);
-        else
+        else if (only_words || p->at != 2 || !extend_command(p, text))
             p->c->args[p->c->n_args++] = text;
         if (rc != 0)
             return rc;

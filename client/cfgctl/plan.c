@@ -143,5 +143,5 @@ int plan_check(const cJSON *reply, struct cfg_error *err)
     unsigned n = plan_blocks(reply);
     if (n == 0)
         return 0;
-    return cfg_fail(err, CFG_E_VALUE, "blocked: %u violation%s, named above", n, n == 1 ? "" : "s");
+    return cfg_fail(err, CFG_E_VALUE, "blocked by %u violation%s, named above", n, n == 1 ? "" : "s");
 }

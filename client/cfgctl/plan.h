@@ -21,6 +21,8 @@ void plan_describe(struct cfg_buf *out, const cJSON *reply, bool quiet, bool col
 unsigned plan_blocks(const cJSON *reply);
 /* Does any result change something? */
 bool plan_changes(const cJSON *reply);
+/* One of {"op","path","from","to"} as lines "  - path = from", "  + path = to", under this path. */
+void plan_put_change(struct cfg_buf *out, const cJSON *change, const char *path, bool color);
 /* "chat", "experiment/ab.flag", "schema of chat", "segments of experiment": what a result or an object "kind/ns/name"
  * is called. Appended. */
 void plan_put_object(struct cfg_buf *out, const char *object);

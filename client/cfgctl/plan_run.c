@@ -9,7 +9,8 @@ int plan_show(const struct cli *c, cJSON *reply, bool quiet, bool ahead, struct 
     bool tree = c->output == OUTPUT_JSON || c->output == OUTPUT_YAML;
     struct cfg_buf out;
     if (tree && !ahead) {
-        if (cfg_json_set(reply, "blocked", cJSON_CreateBool(plan_blocks(reply) > 0)) != 0)
+        bool blocked = plan_blocks(reply) > 0 || cfg_json_get_num(reply, "conflicts", 0) > 0;
+        if (cfg_json_set(reply, "blocked", cJSON_CreateBool(blocked)) != 0)
             return cli_no_memory(err);
         (void)cli_show_tree(c, reply); /* a tree is wanted */
         return 0;

@@ -68,6 +68,16 @@ static void put_line(struct cfg_buf *out, char sign, const char *path, const cJS
     cfg_buf_puts(out, color ? "\033[0m\n" : "\n");
 }
 
+void plan_put_change(struct cfg_buf *out, const cJSON *change, const char *path, bool color)
+{
+    const char *op = cfg_json_get_str(change, "op", "");
+    path = path[0] ? path : "(all)";
+    if (strcmp(op, "add") != 0)
+        put_line(out, '-', path, cfg_json_get(change, "from"), color);
+    if (strcmp(op, "remove") != 0)
+        put_line(out, '+', path, cfg_json_get(change, "to"), color);
+}
+
 static void put_changes(struct cfg_buf *out, const cJSON *result, bool color)
 {
     const cJSON *change, *extends = cfg_json_get(result, "extends");
@@ -78,16 +88,11 @@ static void put_changes(struct cfg_buf *out, const cJSON *result, bool color)
     }
     cJSON_ArrayForEach(change, cfg_json_get(result, "changes"))
     {
-        const char *path = cfg_json_get_str(change, "path", "?"), *op = cfg_json_get_str(change, "op", "");
         if (n++ == SHOWN_LINES) {
             cfg_buf_printf(out, "  … and %d more; -o json has all\n", total - SHOWN_LINES);
             return;
         }
-        path = path[0] ? path : "(all)";
-        if (strcmp(op, "add") != 0)
-            put_line(out, '-', path, cfg_json_get(change, "from"), color);
-        if (strcmp(op, "remove") != 0)
-            put_line(out, '+', path, cfg_json_get(change, "to"), color);
+        plan_put_change(out, change, cfg_json_get_str(change, "path", "?"), color);
     }
 }
 
