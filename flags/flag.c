@@ -47,7 +47,7 @@ static bool requirement_holds(const struct flag_requirement *q, struct logic_run
 /* Which of the share's buckets the unit is in; −1 when the context does not name it (nothing, "", 0, false). */
 static int64_t bucket_of(const struct flag_share *s, struct logic_run *r)
 {
-    const struct cfg_flag_value *unit = cfg_logic_find(&r->scope->data, s->by);
+    const struct cfg_flag_value *unit = cfg_logic_find(r, &r->scope->data, s->by);
     if (unit == NULL || unit->kind >= CFG_VALUE_ARRAY || !cfg_logic_truthy(unit))
         return -1;
     struct cfg_slice text = cfg_logic_text(r, unit);

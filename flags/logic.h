@@ -307,13 +307,16 @@ static inline bool cfg_logic_charge(struct logic_run *r, size_t amount)
     r->work -= (uint32_t)amount;
     return true;
 }
-/* A member by name; NULL when v is no object or has none. */
-const struct cfg_flag_value *cfg_logic_member(const struct cfg_flag_value *v, const char *name, size_t len,
-                                              uint32_t hash);
-/* What lies at a path in data, NULL for nothing. */
-const struct cfg_flag_value *cfg_logic_find(const struct cfg_flag_value *data, const struct logic_path *path);
+/* A member by name; NULL when v is no object or has none. Looking through many members, and finding a long text, which
+ * whoever asked for it will read, is charged; NULL, with the error set, when that uses the work up. */
+const struct cfg_flag_value *cfg_logic_member(struct logic_run *r, const struct cfg_flag_value *v, const char *name,
+                                              size_t len, uint32_t hash);
+/* What lies at a path in data, NULL for nothing; charged likewise. */
+const struct cfg_flag_value *cfg_logic_find(struct logic_run *r, const struct cfg_flag_value *data,
+                                            const struct logic_path *path);
 /* The same with the path as text ("user.name"). */
-const struct cfg_flag_value *cfg_logic_find_text(const struct cfg_flag_value *data, struct cfg_slice path);
+const struct cfg_flag_value *cfg_logic_find_text(struct logic_run *r, const struct cfg_flag_value *data,
+                                                 struct cfg_slice path);
 
 /* Operands of an operator, computed one by one and only when asked for. */
 struct logic_args {

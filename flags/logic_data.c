@@ -15,7 +15,7 @@ static struct cfg_flag_value eval_var(struct logic_run *r, const struct logic_no
     struct logic_args a = cfg_logic_args(r, node);
     struct cfg_flag_value path = cfg_logic_arg(r, &a, 0);
     struct cfg_slice text = cfg_logic_text(r, &path);
-    const struct cfg_flag_value *found = r->error ? NULL : cfg_logic_find_text(&r->scope->data, text);
+    const struct cfg_flag_value *found = r->error ? NULL : cfg_logic_find_text(r, &r->scope->data, text);
     return found ? *found : cfg_logic_arg(r, &a, 1);
 }
 
@@ -25,7 +25,7 @@ static bool is_missing(struct logic_run *r, const struct cfg_flag_value *key)
 {
     size_t used = r->used;
     struct cfg_slice path = cfg_logic_text(r, key);
-    const struct cfg_flag_value *v = r->error ? NULL : cfg_logic_find_text(&r->scope->data, path);
+    const struct cfg_flag_value *v = r->error ? NULL : cfg_logic_find_text(r, &r->scope->data, path);
     r->used = used;
     return v == NULL || v->kind == CFG_VALUE_NULL || (v->kind == CFG_VALUE_STRING && v->len == 0);
 }
@@ -76,8 +76,8 @@ static const struct cfg_flag_value *step(struct logic_run *r, const struct cfg_f
 {
     struct cfg_slice name = cfg_logic_text(r, key);
     if (data->kind == CFG_VALUE_ARRAY)
-        return cfg_logic_find_text(data, name);
-    return cfg_logic_member(data, name.ptr, name.len, cfg_flag_name_hash(name.ptr, name.len));
+        return cfg_logic_find_text(r, data, name);
+    return cfg_logic_member(r, data, name.ptr, name.len, cfg_flag_name_hash(name.ptr, name.len));
 }
 
 /* [[n], …] begins n levels up: an iteration is two levels, the iterator (which knows `index`) and what is around it. */

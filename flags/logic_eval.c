@@ -4,7 +4,18 @@
 
 #include <string.h>
 
-enum { LARGE = 64 }; /* from so many attributes on, looking one up counts as work */
+enum { LARGE = 64 }; /* so many members, bytes or operands count as one operator's work */
+
+/* Whoever asks sends the context, so what it makes an operator look at is work like another operator. */
+static inline bool charge_search(struct logic_run *r, const struct cfg_flag_value *in)
+{
+    return in->len <= LARGE || in->kind != CFG_VALUE_OBJECT || cfg_logic_charge(r, in->len / LARGE);
+}
+
+static inline bool charge_text(struct logic_run *r, const struct cfg_flag_value *v)
+{
+    return v->len <= LARGE || v->kind != CFG_VALUE_STRING || cfg_logic_charge(r, v->len / LARGE);
+}
 
 struct cfg_flag_value cfg_logic_fail(struct logic_run *r, enum logic_error error)
 {
@@ -38,7 +49,7 @@ struct logic_args cfg_logic_args(struct logic_run *r, const struct logic_node *n
     struct cfg_flag_value *kept;
     if (only.kind == CFG_VALUE_ARRAY) {
         a.spread = only.as.items;
-        a.n = only.len;
+        a.n = cfg_logic_charge(r, only.len / LARGE) ? only.len : 0;
         a.bare = false;
     } else if ((kept = cfg_logic_scratch(r, sizeof *kept)) != NULL) {
         *kept = only; /* so that it is computed once */
@@ -68,34 +79,38 @@ static inline const struct cfg_flag_value *member(const struct cfg_flag_value *v
     return NULL;
 }
 
-const struct cfg_flag_value *cfg_logic_member(const struct cfg_flag_value *v, const char *name, size_t len,
-                                              uint32_t hash)
+const struct cfg_flag_value *cfg_logic_member(struct logic_run *r, const struct cfg_flag_value *v, const char *name,
+                                              size_t len, uint32_t hash)
 {
-    return member(v, name, len, hash);
+    const struct cfg_flag_value *found = charge_search(r, v) ? member(v, name, len, hash) : NULL;
+    return found == NULL || charge_text(r, found) ? found : NULL;
 }
 
-static inline const struct cfg_flag_value *find(const struct cfg_flag_value *data, const struct logic_path *path)
+static inline const struct cfg_flag_value *find(struct logic_run *r, const struct cfg_flag_value *data,
+                                                const struct logic_path *path)
 {
     for (uint32_t i = 0; data != NULL && i < path->n; i++) {
         const struct logic_segment *s = &path->segments[i];
         if (data->kind == CFG_VALUE_ARRAY)
             data = s->index < data->len ? &data->as.items[s->index] : NULL;
         else
-            data = member(data, s->name->bytes, s->name->len, s->name->hash);
+            data = charge_search(r, data) ? member(data, s->name->bytes, s->name->len, s->name->hash) : NULL;
     }
-    return data;
+    return data == NULL || charge_text(r, data) ? data : NULL;
 }
 
-const struct cfg_flag_value *cfg_logic_find(const struct cfg_flag_value *data, const struct logic_path *path)
+const struct cfg_flag_value *cfg_logic_find(struct logic_run *r, const struct cfg_flag_value *data,
+                                            const struct logic_path *path)
 {
-    return find(data, path);
+    return find(r, data, path);
 }
 
-static const struct cfg_flag_value *child(const struct cfg_flag_value *data, const char *name, size_t len)
+static const struct cfg_flag_value *child(struct logic_run *r, const struct cfg_flag_value *data, const char *name,
+                                          size_t len)
 {
     uint32_t index = 0;
     if (data->kind != CFG_VALUE_ARRAY)
-        return cfg_logic_member(data, name, len, cfg_flag_name_hash(name, len));
+        return cfg_logic_member(r, data, name, len, cfg_flag_name_hash(name, len));
     if (len == 0 || len > 9)
         return NULL;
     for (size_t i = 0; i < len; i++) {
@@ -106,13 +121,14 @@ static const struct cfg_flag_value *child(const struct cfg_flag_value *data, con
     return index < data->len ? &data->as.items[index] : NULL;
 }
 
-const struct cfg_flag_value *cfg_logic_find_text(const struct cfg_flag_value *data, struct cfg_slice path)
+const struct cfg_flag_value *cfg_logic_find_text(struct logic_run *r, const struct cfg_flag_value *data,
+                                                 struct cfg_slice path)
 {
     bool more = path.len > 0;
     while (more && data != NULL) {
         const char *dot = memchr(path.ptr, '.', path.len);
         size_t n = dot ? (size_t)(dot - path.ptr) : path.len;
-        data = child(data, path.ptr, n);
+        data = child(r, data, path.ptr, n);
         more = dot != NULL;
         path.ptr += n + more;
         path.len -= n + more;
@@ -122,9 +138,7 @@ const struct cfg_flag_value *cfg_logic_find_text(const struct cfg_flag_value *da
 
 static struct cfg_flag_value eval_var(struct logic_run *r, const struct logic_var *var)
 {
-    if (r->scope->data.len > LARGE && !cfg_logic_charge(r, r->scope->data.len / LARGE))
-        return value_null();
-    const struct cfg_flag_value *found = find(&r->scope->data, var->path);
+    const struct cfg_flag_value *found = find(r, &r->scope->data, var->path);
     if (found != NULL)
         return *found;
     return var->otherwise ? cfg_logic_eval(r, var->otherwise) : value_null();
@@ -181,13 +195,14 @@ static inline bool compare_numbers(enum logic_op op, double x, double y)
     return op == OP_LT ? x < y : op == OP_LE ? x <= y : op == OP_GT ? x > y : x >= y;
 }
 
-static inline const struct cfg_flag_value *find_tested(const struct cfg_flag_value *data, const struct logic_test *t)
+static inline const struct cfg_flag_value *find_tested(struct logic_run *r, const struct cfg_flag_value *data,
+                                                       const struct logic_test *t)
 {
     static const struct cfg_flag_value null = {CFG_VALUE_NULL, 0, {.number = 0}};
     const struct cfg_flag_value *found = NULL;
     if (t->len == UINT32_MAX || data->kind != CFG_VALUE_OBJECT)
-        found = find(data, t->path);
-    else
+        found = find(r, data, t->path);
+    else if (charge_search(r, data))
         found = member(data, t->path->segments[0].name->bytes, t->len, t->hash);
     return found ? found : &null;
 }
@@ -198,9 +213,9 @@ static inline struct cfg_flag_value eval_test(struct logic_run *r, const struct 
     const struct logic_test *t = node->as.test;
     const struct cfg_flag_value *found, *literal = &t->literal;
     enum logic_op op = (enum logic_op)node->bits;
-    if (r->scope->data.len > LARGE && !cfg_logic_charge(r, r->scope->data.len / LARGE))
+    found = find_tested(r, &r->scope->data, t);
+    if (r->error || !charge_text(r, found))
         return value_null();
-    found = find_tested(&r->scope->data, t);
     bool texts = found->kind == CFG_VALUE_STRING && literal->kind == CFG_VALUE_STRING;
     switch (op) {
     case OP_EQ:
@@ -415,7 +430,7 @@ struct cfg_flag_value cfg_logic_eval(struct logic_run *r, const struct logic_nod
     default:
         break;
     }
-    if (r->error || !cfg_logic_charge(r, 1))
+    if (r->error || !cfg_logic_charge(r, 1U + node->n / LARGE))
         return value_null();
     return eval_operator(r, node);
 }

@@ -130,6 +130,8 @@ static struct cfg_flag_value eval_substr(struct logic_run *r, const struct logic
                           count = cfg_logic_arg(r, &a, 2);
     struct cfg_slice s = cfg_logic_text(r, &text);
     double first, length = 0;
+    if (!cfg_logic_charge(r, s.len / 64))
+        return value_null();
     if (r->error || !cfg_logic_to_number(&first, &from) || !cfg_logic_to_number(&length, &count))
         return cfg_logic_fail(r, LOGIC_NAN);
     size_t all = code_points(s), start = position(first, all), end = all;
@@ -164,9 +166,14 @@ static struct cfg_flag_value eval_in(struct logic_run *r, const struct logic_nod
         return value_bool(false);
     if (!cfg_logic_charge(r, all.len))
         return value_null();
-    for (uint32_t i = 0; i < all.len; i++)
-        if (cfg_logic_same(&part, &all.as.items[i]))
+    for (uint32_t i = 0; i < all.len; i++) {
+        const struct cfg_flag_value *item = &all.as.items[i];
+        bool texts = part.kind == CFG_VALUE_STRING && item->kind == CFG_VALUE_STRING && item->len == part.len;
+        if (texts && !cfg_logic_charge(r, part.len / 64))
+            return value_null();
+        if (cfg_logic_same(&part, item))
             return value_bool(true);
+    }
     return value_bool(false);
 }
 

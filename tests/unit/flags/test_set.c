@@ -154,6 +154,53 @@ Test(set, work_is_bounded)
     cfg_buf_finish(&text);
 }
 
+/* {"a": 50,000 members, "l": 50,000 numbers, "s" and "t": texts of 50,000 bytes that differ in the last, "p": "a.x"} */
+static char *large_context(void)
+{
+    enum { N = 50000 };
+    struct cfg_buf out;
+    cfg_buf_init(&out, 1 << 22);
+    cfg_buf_puts(&out, "{'p':'a.x','a':{");
+    for (int i = 0; i < N; i++)
+        cfg_buf_printf(&out, "%s'k%d':1", i ? "," : "", i);
+    cfg_buf_puts(&out, "},'l':[");
+    for (int i = 0; i < N; i++)
+        cfg_buf_puts(&out, i ? ",1" : "1");
+    for (int k = 0; k < 2; k++) {
+        cfg_buf_puts(&out, k ? "','t':'" : "],'s':'");
+        for (int i = 0; i < N; i++)
+            cfg_buf_putc(&out, 'a');
+        cfg_buf_puts(&out, k ? "b'}" : "a");
+    }
+    char *text = cfg_buf_steal(&out);
+    cr_assert_not_null(text);
+    return text;
+}
+
+/* A few hundred operators are quick work, unless the context makes each look through 50,000 things. */
+Test(set, what_the_context_makes_operators_look_at_is_work)
+{
+    static const char *const rules[] = {"{'==':[{'var':'a.x'},1]}", "{'==':[{'var':[{'var':'p'}]},1]}",
+                                        "{'===':[{'var':'s'},{'var':'t'}]}", "{'<':[{'max':{'var':'l'}},0]}",
+                                        "{'starts_with':[{'var':'s'},'b']}"};
+    char *context = large_context();
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        struct cfg_buf flags;
+        cfg_buf_init(&flags, 1 << 16);
+        cfg_buf_puts(&flags, "{'a':{'definition':{'state':'ENABLED','variants':{'on':true,'off':false},"
+                             "'defaultVariant':'off','targeting':{'if':[{'or':[");
+        for (int k = 0; k < 300; k++)
+            cfg_buf_printf(&flags, "%s%s", k ? "," : "", rules[i]);
+        cfg_buf_puts(&flags, "]},'on','off']}}}}");
+        struct cfg_flag_set *set = set_of(flags.data, NULL);
+        expect(set, "a", "{'p':'a.x','a':{'y':1},'l':[1],'s':'aa','t':'ab'}", "off TARGETING_MATCH");
+        expect(set, "a", context, "GENERAL");
+        cfg_flag_set_free(set);
+        cfg_buf_finish(&flags);
+    }
+    free(context);
+}
+
 Test(set, scratch_memory_is_bounded)
 {
     struct cfg_flag_set *set = set_of(
