@@ -1,4 +1,4 @@
-/* `set`: one name is a parameter or a flag, and the server knows which (design §6). */
+/* `set`: one name is a parameter or a flag, and the server knows which. */
 #include "configd/change_spaces.h"
 #include "flags/flag.h"
 

@@ -1,5 +1,5 @@
 /* The flag engine: parse a definition once into an immutable program, then evaluate without allocation, locks, I/O or
- * globals. configd and the workers link this same library, so local and remote evaluation cannot differ (design §7).
+ * globals. configd and the workers link this same library, so local and remote evaluation cannot differ.
  *
  * The definition format is flagd's: {"state","variants","defaultVariant","targeting","metadata"}. Around it the
  * envelope adds, all optional,
