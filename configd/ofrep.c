@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BODY_DEPTH = CFG_LIMIT_DEPTH + 1, HASH_SHOWN = 32, EVENT_MAX = 1024, SCRATCH = 64 * 1024 };
+enum { BODY_DEPTH = CFG_LIMIT_DEPTH + 1, HASH_SHOWN = 32, EVENT_MAX = 1024 };
 
 /* --- requests --- */
 

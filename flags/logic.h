@@ -138,10 +138,10 @@ enum logic_op {
 enum {
     /* The operand was no array: {"op": x}. If x is an operator and gives an array, that is the operands. */
     NODE_BARE = 1,
-    NODE_HAS_KEY = 2,    /* OP_FRACTIONAL: its first operand says what to hash */
-    LOGIC_DEPTH = 100,   /* nested operators, $refs followed */
-    LOGIC_WORK = 200000, /* operators one evaluation may run */
-    LOGIC_STACK_SCRATCH = 1024
+    NODE_HAS_KEY = 2,               /* OP_FRACTIONAL: its first operand says what to hash */
+    LOGIC_DEPTH = 100,              /* nested operators, $refs followed */
+    LOGIC_WORK = 200000,            /* operators one evaluation may run */
+    LOGIC_STACK_SCRATCH = 32 * 1024 /* untouched unless a rule builds something */
 };
 
 struct logic_segment {

@@ -47,7 +47,7 @@ struct cfg_flag_context {
     const struct cfg_flag_member *attributes; /* "targetingKey" is one of them; the first of a name counts */
     size_t n_attributes;
     int64_t timestamp;                      /* seconds since 1970, $flagd.timestamp: the engine has no clock */
-    void *scratch;                          /* for strings and arrays that rules build, 16-byte aligned; NULL: 1 KiB */
+    void *scratch;                          /* for strings and arrays that rules build, 16-byte aligned; NULL: 32 KiB */
     size_t scratch_size;                    /* of the stack. What does not fit ends as GENERAL */
     const struct cfg_flag_explain *explain; /* NULL: silent */
     void *memory;                           /* of cfg_flag_context_init_json; NULL for a context made by hand */

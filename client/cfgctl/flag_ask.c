@@ -4,8 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-enum { SCRATCH = 256 * 1024 }; /* a context may be large where nobody waits for the answer */
-
 /* --- sources --- */
 
 static bool is_definition(const cJSON *v)
@@ -79,10 +77,7 @@ static int64_t time_of(const struct flag_question *q)
 static struct flag_answer ask(const struct cfg_flag_set *set, const struct flag_question *q,
                               struct cfg_flag_context *context)
 {
-    static _Thread_local _Alignas(16) char scratch[SCRATCH];
     context->timestamp = time_of(q);
-    context->scratch = scratch;
-    context->scratch_size = sizeof scratch;
     context->explain = q->explain;
     struct cfg_flag_result r = cfg_flag_set_eval(set, q->flag, strlen(q->flag), q->type, context);
     return (struct flag_answer){r.value ? r.value : q->fallback, r.variant, cfg_flag_reason_name(r.reason), r.error,

@@ -205,7 +205,7 @@ Test(set, scratch_memory_is_bounded)
 {
     struct cfg_flag_set *set = set_of(
         "{'a':" FLAG("'targeting':{'if':[{'==':[{'cat':[{'var':'x'},{'var':'x'}]},'abab']},'on','off']}") "}}", NULL);
-    static char large[3000];
+    static char large[40000];
     memset(large, 'a', sizeof large - 1);
     struct cfg_flag_member x = cfg_flag_member_str("x", "ab");
     struct cfg_flag_context c = {.attributes = &x, .n_attributes = 1};
@@ -214,7 +214,7 @@ Test(set, scratch_memory_is_bounded)
     x = cfg_flag_member_str("x", large);
     r = cfg_flag_set_eval(set, "a", 1, CFG_FLAG_BOOL, &c);
     cr_assert_str_eq(answer_of(&r), "GENERAL");
-    static _Alignas(16) char scratch[8192];
+    static _Alignas(16) char scratch[128 * 1024];
     c.scratch = scratch;
     c.scratch_size = sizeof scratch;
     r = cfg_flag_set_eval(set, "a", 1, CFG_FLAG_BOOL, &c);
