@@ -314,11 +314,13 @@ static int add_entry(struct reader *r, cJSON *list, struct cfg_slice name, const
     return 0;
 }
 
-static int read_entry(struct reader *r, cJSON *list)
+static int read_entry(struct reader *r, cJSON *list, unsigned n)
 {
     struct cfg_slice name;
     struct cfg_buf value;
     unsigned line = r->line;
+    if (n >= CFG_DOTENV_MAX) /* each name is compared with all before it */
+        return cfg_fail(r->err, CFG_E_LIMIT, "line %u: more than %d variables", line, CFG_DOTENV_MAX);
     int rc = read_name(r, &name);
     if (rc != 0)
         return rc;
@@ -354,13 +356,14 @@ int cfg_dotenv_parse(cJSON **out, struct cfg_slice text, struct cfg_error *err)
         all = (struct cfg_slice){all.ptr + 3, all.len - 3};
     struct reader r = {all.ptr, all.ptr + all.len, 1, err};
     cJSON *list = cJSON_CreateArray();
+    unsigned n = 0;
     int rc = list ? check_text(&r) : no_memory(err);
     while (rc == 0 && r.p < r.end) {
         skip_blanks(&r);
         if (r.p == r.end || is_in(*r.p, "#\r\n"))
             rc = end_line(&r);
         else
-            rc = read_entry(&r, list);
+            rc = read_entry(&r, list, n++);
     }
     if (rc != 0) {
         cJSON_Delete(list);
@@ -387,9 +390,12 @@ static bool look(const char *path, const cJSON *value, void *arg)
     struct cfg_buf full;
     cfg_buf_init(&full, NAME_MAX_BYTES);
     cfg_env_name(&full, l->ns, path);
-    bool same =
-        cfg_buf_status(&full) == 0 && (strcmp(full.data, l->name) == 0 || strcmp(full.data + l->prefix, l->name) == 0);
+    int status = cfg_buf_status(&full); /* a name beyond the limit is nobody's */
+    bool same = status == 0 && (strcmp(full.data, l->name) == 0 || strcmp(full.data + l->prefix, l->name) == 0);
     cfg_buf_finish(&full);
+    l->failed = status == CFG_E_NOMEM;
+    if (l->failed)
+        return false;
     if (!same)
         return true;
     char **to = l->found ? &l->other : &l->found;
@@ -414,8 +420,8 @@ int cfg_env_path(struct cfg_buf *out, bool *known, const char *ns, const char *n
     cfg_buf_init(&prefix, NAME_MAX_BYTES);
     cfg_env_name(&prefix, ns, "");
     struct looking l = {.ns = ns, .name = name, .prefix = prefix.len};
-    if (document)
-        (void)cfg_path_each_leaf(document, look, &l); /* ends early on purpose */
+    if (document && !cfg_path_each_leaf(document, look, &l) && l.other == NULL)
+        l.failed = true; /* it ends early for a second one, otherwise for want of memory */
     int rc = l.failed || cfg_buf_status(&prefix) != 0 ? no_memory(err) : 0;
     *known = l.found != NULL;
     if (rc == 0 && l.other)

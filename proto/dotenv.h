@@ -23,11 +23,13 @@ enum cfg_env_style {
 /* Appends one line for each (dotenv: newlines as \n inside double quotes). Check cfg_buf_status. */
 void cfg_env_print(struct cfg_buf *out, const cJSON *variables, enum cfg_env_style style);
 
+enum { CFG_DOTENV_MAX = 4096 };
 /* Reads a dotenv file: `NAME=value`, `export NAME=value`, comments (# at the start, or behind a blank), '…' as it
  * stands, "…" with \n \r \t \" \\ \$, both over several lines, bare text without blanks at its ends. Nothing is
  * expanded: $NAME and ${…} outside of single quotes are refused rather than taken for text. *out is an array of
  * {"name", "value", "quoted", "line"}, returned-owned. Refused with the line: a name that is none or there twice, a
- * missing =, an open quote, text behind a quote, broken UTF-8, U+0000. CFG_E_VALUE, CFG_E_NOMEM. */
+ * missing =, an open quote, text behind a quote, broken UTF-8, U+0000. CFG_E_VALUE, CFG_E_LIMIT (more than
+ * CFG_DOTENV_MAX names), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_dotenv_parse(cJSON **out, struct cfg_slice text, struct cfg_error *err);
 
 /* The path that a variable of a dotenv file names in namespace ns: that of the leaf of `document` (may be NULL) with

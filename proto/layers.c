@@ -13,8 +13,10 @@ static int copy_layers(struct cfg_layers *l, const struct cfg_layer *layers, siz
     if (l->layers == NULL)
         return layers_no_memory(l, err);
     for (size_t i = 0; i < n; i++) {
+        const cJSON *document = layers[i].document;
+        bool container = cJSON_IsObject(document) || cJSON_IsArray(document);
         l->layers[i] = layers[i];
-        if (!cJSON_IsObject(layers[i].document) && !cJSON_IsArray(layers[i].document))
+        if (!container && !(n > 1 && layers_is_missing(document)))
             return cfg_fail(err, CFG_E_VALUE, "%.80s is neither an object nor a list", layers[i].name);
     }
     l->n = n;

@@ -86,6 +86,9 @@ CFG_MUST_CHECK int cfg_layers_each_leaf(struct cfg_layers *l, cfg_layers_leaf_fn
 
 /* Does the text hold an interpolation? (It may still be a wrong one.) */
 bool cfg_is_interpolation(const char *text);
+/* Makes every text in v, which came from where nothing is interpolated, one that resolves to itself: \ in front of ${,
+ * and backslashes before that doubled. "???" has no such spelling. CFG_E_NOMEM, with some texts done. */
+CFG_MUST_CHECK int cfg_layers_escape(cJSON *v, struct cfg_error *err);
 /* Checks the syntax of a text that may hold interpolations (element: of what stands between the commas of a resolver's
  * arguments), without resolving it. CFG_E_VALUE with the column. */
 CFG_MUST_CHECK int cfg_interpolation_check(const char *text, bool element, struct cfg_error *err);

@@ -87,6 +87,8 @@ bool text_holds_inter(const char *text);
 
 /* --- layers_merge.c --- */
 
+/* Is it "???"? */
+bool layers_is_missing(const cJSON *v);
 CFG_MUST_CHECK int layers_merge_all(struct cfg_layers *l, struct cfg_error *err);
 
 /* --- layers_eval.c --- */

@@ -5,7 +5,7 @@
 
 static int merge_object(struct cfg_layers *l, struct node *into, const cJSON *src, size_t layer, struct cfg_error *err);
 
-static bool is_missing(const cJSON *v)
+bool layers_is_missing(const cJSON *v)
 {
     return cJSON_IsString(v) && strcmp(v->valuestring, "???") == 0;
 }
@@ -65,12 +65,12 @@ static int expand(struct cfg_layers *l, struct node *v, struct cfg_error *err)
 
 static int merge_child(struct cfg_layers *l, struct node *v, const cJSON *src, size_t layer, struct cfg_error *err)
 {
-    if (v->inter && (is_container(src) || is_missing(src))) {
+    if (v->inter && (is_container(src) || layers_is_missing(src))) {
         int code = expand(l, v, err);
         if (code)
             return code;
     }
-    if (is_missing(src))
+    if (layers_is_missing(src))
         return 0;
     if (!node_is_container(v) || !is_container(src))
         return replace(l, v, src, layer, err);
@@ -106,6 +106,8 @@ int layers_merge_all(struct cfg_layers *l, struct cfg_error *err)
         if (code)
             return code;
     }
+    if (!node_is_container(l->root))
+        return cfg_fail(err, CFG_E_VALUE, "every layer is \"???\": there is nothing to merge");
     l->generation++;
     return 0;
 }

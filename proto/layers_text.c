@@ -131,3 +131,36 @@ void node_str(struct cfg_buf *out, struct node *v, struct cfg_layers *l)
         put_container(out, v, l);
     }
 }
+
+/* --- texts that shall stand for themselves --- */
+
+static int escape_text(cJSON *v)
+{
+    struct cfg_buf out;
+    size_t backslashes = 0;
+    cfg_buf_init(&out, LAYERS_MAX_BYTES);
+    for (const char *p = v->valuestring; *p; p++) {
+        if (p[0] == '$' && p[1] == '{')
+            for (size_t i = 0; i <= backslashes; i++)
+                cfg_buf_putc(&out, '\\');
+        backslashes = *p == '\\' ? backslashes + 1 : 0;
+        cfg_buf_putc(&out, *p);
+    }
+    int code = cfg_buf_status(&out);
+    if (code == 0 && cJSON_SetValuestring(v, out.data) == NULL)
+        code = CFG_E_NOMEM;
+    cfg_buf_finish(&out);
+    return code;
+}
+
+int cfg_layers_escape(cJSON *v, struct cfg_error *err)
+{
+    if (cJSON_IsString(v) && text_holds_inter(v->valuestring)) {
+        int code = escape_text(v);
+        return code ? cfg_fail(err, code, "out of memory") : 0;
+    }
+    int code = 0;
+    for (cJSON *c = v->child; c && code == 0; c = c->next)
+        code = cfg_layers_escape(c, err);
+    return code;
+}

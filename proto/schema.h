@@ -96,7 +96,7 @@ struct cfg_schema_info {
 /* What the schema says of a dotted path (a.b, a.list[0].c): through properties, patternProperties,
  * additionalProperties, prefixItems, items, and in place through allOf, $ref, anyOf, oneOf, if/then/else. "" is the
  * document. *out is always filled; a path that nothing describes gives zeros (and the class of what is above it). False
- * when the path is malformed. */
+ * when the path is malformed, or memory or patience with patterns ran out: then nothing is known. */
 bool cfg_schema_info(struct cfg_schema_info *out, const struct cfg_schema *s, const char *path);
 
 /* Root keyword x-invariants: [{"expr", "message"}], compiled with the schema and evaluated by cfg_schema_check on the

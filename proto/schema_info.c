@@ -205,7 +205,7 @@ bool cfg_schema_info(struct cfg_schema_info *out, const struct cfg_schema *s, co
         first = false;
     }
     cfg_schema_pattern_done(&r);
-    if (code) {
+    if (code || r.failed) {
         memset(out, 0, sizeof *out);
         return false;
     }

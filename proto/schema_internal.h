@@ -442,11 +442,17 @@ bool cfg_schema_report(struct schema_run *r, const struct schema_at *at, const s
                        const char *format, ...) CFG_PRINTF(4, 5);
 /* A value as short text for messages. */
 void cfg_schema_show(struct cfg_buf *out, const cJSON *v);
+/* Fails the run when the text of a report lacks memory; one that was cut at its maximum will do. */
+static inline void cfg_schema_need(struct schema_run *r, const struct cfg_buf *text)
+{
+    if (cfg_buf_status(text) == CFG_E_NOMEM)
+        r->failed = CFG_E_NOMEM;
+}
 /* Appends a place's dotted path. */
+void cfg_schema_put_path(struct cfg_buf *out, const struct schema_at *at);
 /* The same as text, cut where it is too long. */
 enum { CFG_SCHEMA_SHOWN_PATH = 1024 };
-void cfg_schema_path_text(char out[CFG_SCHEMA_SHOWN_PATH], const struct schema_at *at);
-void cfg_schema_put_path(struct cfg_buf *out, const struct schema_at *at);
+void cfg_schema_path_text(char out[CFG_SCHEMA_SHOWN_PATH], struct schema_run *r, const struct schema_at *at);
 
 /* Evaluates the invariants; false when one is violated. */
 bool cfg_schema_check_invariants(struct schema_run *r, const cJSON *document);

@@ -87,6 +87,7 @@ static bool report(struct schema_run *r, size_t i, const cJSON *document, const 
     cfg_expr_each_name(r->s->invariant_programs[i], look_for_secret, &secrecy);
     if (!secrecy.any)
         cfg_expr_describe(&values, r->s->invariant_programs[i], names);
+    cfg_schema_need(r, &values);
     struct schema_report what = {
         .keyword = "x-invariants", .expected = shown->expr, .no_got = true, .got = values.len ? values.data : NULL};
     (void)cfg_schema_report(r, &root, &what, "%.200s%s%.200s%s%.150s", shown->message ? shown->message : "",

@@ -127,6 +127,7 @@ static bool check_enum(struct schema_run *r, const struct schema_keyword *k, con
     struct cfg_buf choices;
     cfg_buf_init(&choices, 400);
     put_choices(&choices, e);
+    cfg_schema_need(r, &choices);
     const char *near = cJSON_IsString(at->v) ? near_choice(e, at->v->valuestring) : NULL, *shown = choices.data;
     char hint[200];
     if (near)
@@ -180,11 +181,12 @@ static bool report_number(struct schema_run *r, const struct schema_keyword *k, 
         return false;
     char path[CFG_SCHEMA_SHOWN_PATH];
     struct cfg_schema_info info;
-    cfg_schema_path_text(path, at);
+    cfg_schema_path_text(path, r, at);
     (void)cfg_schema_info(&info, r->s, path);
     struct cfg_buf number;
     cfg_buf_init(&number, 100);
     cfg_json_put_number(&number, k->u.number);
+    cfg_schema_need(r, &number);
     char expected[140];
     (void)snprintf(expected, sizeof expected, "%s%s%s%.60s", sign, number.data ? number.data : "", info.unit ? " " : "",
                    info.unit ? info.unit : "");

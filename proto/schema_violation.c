@@ -37,11 +37,12 @@ void cfg_schema_put_path(struct cfg_buf *out, const struct schema_at *at)
         cfg_buf_printf(out, "[%zu]", at->index);
 }
 
-void cfg_schema_path_text(char out[CFG_SCHEMA_SHOWN_PATH], const struct schema_at *at)
+void cfg_schema_path_text(char out[CFG_SCHEMA_SHOWN_PATH], struct schema_run *r, const struct schema_at *at)
 {
     struct cfg_buf path;
     cfg_buf_init(&path, 1 << 20);
     cfg_schema_put_path(&path, at);
+    cfg_schema_need(r, &path);
     (void)snprintf(out, CFG_SCHEMA_SHOWN_PATH, "%s", path.data ? path.data : "");
     cfg_buf_finish(&path);
 }
@@ -69,7 +70,7 @@ static void put_got(struct schema_run *r, struct cfg_buf *out, const struct sche
 {
     struct cfg_schema_info info;
     bool secret = !cfg_schema_info(&info, r->s, path) || info.secret;
-    if (secret && cJSON_IsString(at->v))
+    if (secret && !cJSON_IsObject(at->v) && !cJSON_IsArray(at->v))
         cfg_buf_puts(out, "(a secret, not shown)");
     else
         cfg_schema_show(out, at->v);

@@ -57,11 +57,12 @@ static int refuse_key(struct cfg_yaml_loader *l, const yaml_event_t *event, cons
 /* May the spelling stand for the value? `1` and `true` may, `no`, `014` and `~` may not. */
 static bool is_own_spelling(const struct cfg_yaml_reading *r, struct cfg_slice text)
 {
+    if (r->kind == CFG_YAML_TEXT || r->kind == CFG_YAML_DATE || r->kind == CFG_YAML_NULL)
+        return r->kind != CFG_YAML_NULL;
     struct cfg_buf b;
     cfg_buf_init(&b, 256);
     cfg_yaml_reading_put(&b, r, text);
-    bool same = r->kind == CFG_YAML_TEXT || r->kind == CFG_YAML_DATE ||
-                (r->kind != CFG_YAML_NULL && cfg_buf_status(&b) == 0 && cfg_slice_eq(cfg_buf_slice(&b), text));
+    bool same = cfg_buf_status(&b) == 0 && cfg_slice_eq(cfg_buf_slice(&b), text);
     cfg_buf_finish(&b);
     return same;
 }
@@ -204,7 +205,7 @@ static int load_value(struct cfg_yaml_loader *l, struct members *m, cJSON *key, 
     int rc = cfg_yaml_next(l, &event);
     if (rc == 0) {
         cfg_buf_printf(&l->path, length > 0 ? ".%s" : "%s", key ? key->valuestring : "<<");
-        rc = cfg_yaml_load_node(l, &value, &event, depth + 1);
+        rc = cfg_buf_status(&l->path) == CFG_E_NOMEM ? no_memory(l) : cfg_yaml_load_node(l, &value, &event, depth + 1);
         yaml_event_delete(&event);
         cfg_yaml_shorten_path(l, length);
     }

@@ -392,10 +392,9 @@ void cfg_yaml_reading_put(struct cfg_buf *out, const struct cfg_yaml_reading *r,
 /* 1e-7 is text to PyYAML, which wants a point and a sign: 1.0e-7, 1.0e+21. */
 void cfg_yaml_number_put(struct cfg_buf *out, double d)
 {
-    struct cfg_buf json;
-    cfg_buf_init(&json, 64);
-    cfg_json_put_number(&json, d);
-    const char *text = json.data ? json.data : "0", *exponent = strpbrk(text, "eE");
+    char text[CFG_NUMBER_TEXT + 1];
+    text[cfg_number_format(text, d, true)] = '\0';
+    const char *exponent = strpbrk(text, "eE");
     if (exponent == NULL) {
         cfg_buf_puts(out, text);
     } else {
@@ -406,5 +405,4 @@ void cfg_yaml_number_put(struct cfg_buf *out, double d)
         cfg_buf_puts(out, exponent[1] == '-' || exponent[1] == '+' ? "" : "+");
         cfg_buf_puts(out, exponent + 1);
     }
-    cfg_buf_finish(&json);
 }

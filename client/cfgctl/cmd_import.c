@@ -4,6 +4,7 @@
 #include "client/cfgctl/notes.h"
 #include "client/url.h"
 #include "proto/dotenv.h"
+#include "proto/layers.h"
 #include "proto/limits.h"
 #include "proto/path.h"
 
@@ -100,7 +101,7 @@ int cmd_import_accelerate(struct cli *c, struct cfg_error *err)
 /* --- dotenv --- */
 
 /* What a variable's text means: text where it was quoted or where the parameter holds text, else JSON's scalars. */
-static cJSON *value_of(const cJSON *entry, const cJSON *now)
+static cJSON *read_value(const cJSON *entry, const cJSON *now)
 {
     const char *text = cfg_json_get_str(entry, "value", "");
     cJSON *v = NULL;
@@ -109,6 +110,17 @@ static cJSON *value_of(const cJSON *entry, const cJSON *now)
         return v;
     cJSON_Delete(v);
     return cJSON_CreateString(text);
+}
+
+/* The same as a document holds it: nothing is expanded in a dotenv file, so nothing shall be when it is resolved. */
+static cJSON *value_of(const cJSON *entry, const cJSON *now)
+{
+    cJSON *v = read_value(entry, now);
+    if (v && cfg_layers_escape(v, NULL) != 0) {
+        cJSON_Delete(v);
+        v = NULL;
+    }
+    return v;
 }
 
 static int add_variable(cJSON *items, const char *ns, const cJSON *entry, const cJSON *document, struct cfg_error *err)

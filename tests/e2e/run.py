@@ -330,6 +330,8 @@ same_network: true
         self.ok("import", "dotenv", name, "chat")
         document = self.json("get", "chat")["document"]
         self.assertEqual((document["sampling"], document["new"], document["text"]), ({"temperature": 0.3}, {"key": 5}, "it's \"x\""))
+        self.ok("import", "dotenv", self.write("env", "CHAT_TEXT='${name} \\${x}'\n"), "chat")
+        self.assertEqual(json.loads(self.ok("export", "json", "blue"))["text"], "${name} \\${x}", "text, no interpolation")
         self.refused(5, "line 1.*expanded", "import", "dotenv", self.write("env", "A=$HOME\n"), "chat")
         self.refused(5, "number", "import", "dotenv", self.write("env", "SAMPLING_TEMPERATURE=warm\n"), "chat")
 

@@ -141,3 +141,19 @@ Test(dotenv, names_back_to_paths)
     cfg_buf_finish(&b);
     cJSON_Delete(doc);
 }
+
+Test(dotenv, too_many_variables)
+{
+    struct cfg_buf b;
+    cJSON *list = NULL;
+    cfg_buf_init(&b, 1 << 20);
+    for (int i = 0; i < CFG_DOTENV_MAX; i++)
+        cfg_buf_printf(&b, "A%d=1\n", i);
+    cr_assert_eq(cfg_dotenv_parse(&list, cfg_buf_slice(&b), &err), 0);
+    cJSON_Delete(list);
+    list = NULL;
+    cfg_buf_puts(&b, "B=1\n");
+    cr_assert_eq(cfg_dotenv_parse(&list, cfg_buf_slice(&b), &err), CFG_E_LIMIT);
+    cr_assert(strstr(err.text, "line 4097"), "%s", err.text);
+    cfg_buf_finish(&b);
+}

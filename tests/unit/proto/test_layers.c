@@ -292,3 +292,47 @@ Test(layers, leaves_and_missing_values)
     cfg_layers_free(l);
     free_stack(&s);
 }
+
+/* A text of dollars, braces and backslashes resolves to itself once it is escaped. */
+Test(layers, escaped_texts_resolve_to_themselves)
+{
+    static const char letters[] = "\\${}a'";
+    unsigned state = 1;
+    struct cfg_error err = CFG_ERROR_INIT;
+    for (unsigned i = 0; i < 3000; i++) {
+        char text[13] = "";
+        for (size_t k = 0; k < sizeof text - 1; k++) {
+            state = state * 1664525 + 1013904223;
+            text[k] = letters[(state >> 16) % (sizeof letters - 1)];
+        }
+        (void)memcpy(text + 3, i % 2 ? "\\${" : "${a", 3);
+        cJSON *document = cJSON_CreateObject(), *v = NULL, *list = cJSON_AddArrayToObject(document, "list");
+        cr_assert(cJSON_AddItemToArray(list, cJSON_CreateString(text)));
+        cr_assert_eq(cfg_layers_escape(document, &err), 0);
+        struct cfg_layer layer = {"base", document};
+        struct cfg_layers *l = NULL;
+        cr_assert_eq(cfg_layers_merge(&l, &layer, 1, NULL, &err), 0, "%s", err.text);
+        cr_assert_eq(cfg_layers_get(&v, l, "list[0]", &err), 0, "%s: %s", text, err.text);
+        cr_assert_str_eq(v->valuestring, text);
+        cJSON_Delete(v);
+        cfg_layers_free(l);
+        cJSON_Delete(document);
+    }
+}
+
+/* A whole layer may be missing, as OmegaConf's ListConfig("???"): it changes nothing. */
+Test(layers, missing_layers)
+{
+    char *got = resolve("[1,2]|\"???\"", NULL);
+    cr_expect_str_eq(got, "[1,2]");
+    free(got);
+    got = resolve("\"???\"|{\"a\":1}|\"???\"", NULL);
+    cr_expect_str_eq(got, "{\"a\":1}");
+    free(got);
+    got = resolve("\"???\"|\"???\"", NULL);
+    cr_expect(strstr(got, "nothing to merge"), "%s", got);
+    free(got);
+    got = resolve("\"???\"", NULL);
+    cr_expect(strstr(got, "neither an object nor a list"), "%s", got);
+    free(got);
+}

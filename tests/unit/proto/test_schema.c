@@ -245,6 +245,9 @@ Test(schema, a_secret_is_a_reference_and_never_shown)
     free(violations(s, "{'key':'secret:file:/run/key'}", 0));
     free(violations(s, "{'key':'secret:env:KEY'}", 0));
     free(violations(s, "{'key':'secret:env:'}", CFG_E_SCHEMA));
+    char *number = violations(s, "{'key':271828}", CFG_E_SCHEMA);
+    cr_assert_not(strstr(number, "271828"), "%s", number);
+    free(number);
     free(violations(s, "{'key':7}", CFG_E_SCHEMA));
     cfg_schema_free(s);
     cJSON *json = NULL;
