@@ -237,6 +237,8 @@ static int reconcile(struct job *j, struct cfg_error *err)
         j->parts = cJSON_CreateArray();
     }
     rc = j->parts ? make_plan(j, &plan, err) : cli_no_memory(err);
+    if (rc != 0 && (j->plan || cli_has(j->c, OPT_DRY_RUN)))
+        plan_show_refusal(j->c, err);
     if (rc == 0)
         rc = show(j, plan, writes, err);
     if (rc == 0)

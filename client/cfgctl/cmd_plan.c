@@ -20,8 +20,8 @@ static int plan_words(struct cli *c, struct cfg_error *err)
 {
     cJSON *changes = NULL, *reply = NULL;
     int rc = set_changes(&changes, c, err);
-    if (rc == 0)
-        rc = plan_ask(c, changes, &reply, err);
+    if (rc == 0 && (rc = plan_ask(c, changes, &reply, err)) != 0)
+        plan_show_refusal(c, err);
     cJSON_Delete(changes);
     if (rc == 0)
         rc = plan_show(c, reply, false, false, err);

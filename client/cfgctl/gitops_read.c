@@ -312,7 +312,7 @@ bool gitops_is_folder(const char *name)
 
 static int is_file(const struct dirent *e)
 {
-    return e->d_type != DT_DIR;
+    return e->d_type == DT_REG || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN;
 }
 
 /* Where nothing names it, a source is called as its folder. */

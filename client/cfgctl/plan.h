@@ -32,6 +32,9 @@ CFG_MUST_CHECK int plan_check(const cJSON *reply, struct cfg_error *err);
 /* Shows a plan: as words, or with -o json|yaml as the reply with a member "blocked". Where `ahead` (a write will follow
  * and print its own reply) trees stay away from stdout, and the words go to stderr. */
 CFG_MUST_CHECK int plan_show(const struct cli *c, cJSON *reply, bool quiet, bool ahead, struct cfg_error *err);
+/* With -o json|yaml, what stands in the place of a plan that the server does not even make:
+ * {"results":[],"blocked":true, "refused":{"code","detail","path","hint"}}. */
+void plan_show_refusal(const struct cli *c, const struct cfg_error *why);
 /* The whole of a command that changes something: plan, show, refuse what is blocked, stop there with --dry-run or when
  * nothing changes, ask `question`, write under `message`, say whom it reaches. changes is borrowed and names the
  * versions that the plan is made on: CFG_E_PRECONDITION when somebody was faster. */

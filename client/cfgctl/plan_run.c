@@ -28,6 +28,22 @@ int plan_show(const struct cli *c, cJSON *reply, bool quiet, bool ahead, struct 
     return 0;
 }
 
+void plan_show_refusal(const struct cli *c, const struct cfg_error *why)
+{
+    cJSON *tree = cJSON_CreateObject();
+    bool good = cJSON_AddArrayToObject(tree, "results") && cJSON_AddTrueToObject(tree, "blocked");
+    cJSON *refused = good ? cJSON_AddObjectToObject(tree, "refused") : NULL;
+    good = cJSON_AddStringToObject(refused, "code", cfg_code_name(why->code)) &&
+           cJSON_AddStringToObject(refused, "detail", why->text);
+    if (good && why->path[0])
+        good = cJSON_AddStringToObject(refused, "path", why->path) != NULL;
+    if (good && why->hint[0])
+        good = cJSON_AddStringToObject(refused, "hint", why->hint) != NULL;
+    if (good)
+        (void)cli_show_tree(c, tree); /* the error itself follows either way */
+    cJSON_Delete(tree);
+}
+
 int plan_carry_out(struct cli *c, const cJSON *changes, const char *message, const char *question,
                    struct cfg_error *err)
 {

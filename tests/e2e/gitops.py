@@ -34,6 +34,9 @@ class Plan(Session):
         self.ok("set", "chat/a=1")
         self.refused(5, "blocked: .*number", "plan", "chat/a=text")
         self.refused(5, "blocked: .*version 9 was expected", "plan", "chat/a=2", "--if-version", "9")
+        done = self.refused(5, "blocked: .*number", "plan", "chat/a=text", "-o", "json")
+        self.assertEqual({k: v for k, v in json.loads(done.stdout).items() if k != "refused"}, {"results": [], "blocked": True})
+        self.assertEqual(json.loads(done.stdout)["refused"]["code"], "type_change")
         self.refused(2, "nothing to set", "plan")
         self.refused(2, "address|NAMESPACE", "plan", "chat")
 
