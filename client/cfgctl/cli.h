@@ -43,13 +43,18 @@
     X(FROM_LOCK, "from-lock", 0, "FILE", NULL, "make it what `cfgctl lock` wrote; - is standard input")              \
     X(FLAG, "flag", 0, "NAME", NULL, "the flag of --file that is meant")                                             \
     X(TYPE, "type", 0, "TYPE", NULL, "bool, string, number, object or integer")                                      \
-    X(DEFAULT, "default", 0, "VALUE", NULL, "what the caller gets when the flag has nothing to say")                 \
+    X(DEFAULT, "default", 0, "VALUE", NULL, "the default variant; of eval and explain: the caller's default value")  \
     X(CONTEXT, "context", 0, "JSON", NULL, "who asks: an object of attributes, or @FILE")                            \
     X(AT, "at", 0, "TIME", NULL, "as if it were then: seconds since 1970, or 2026-12-01T00:00:00Z")                  \
     X(BATCH, "batch", 0, NULL, NULL, "one question per line on standard input, one answer per line out")             \
     X(VARIANTS, "variants", 0, "K=VALUE…", NULL, "what the flag can answer (repeatable)")                            \
     X(OFF, "off", 0, "VARIANT", NULL, "what holds while the flag is off")                                            \
     X(DESCRIPTION, "description", 0, "TEXT", NULL, "what the flag is for; kept in its metadata")                     \
+    X(REMOVE_VARIANT, "remove-variant", 0, "VARIANT[,…]", NULL, "a variant that nothing uses any more (repeatable)") \
+    X(META, "meta", 0, "NAME=VALUE", NULL, "metadata of the flag (repeatable)")                                      \
+    X(REMOVE_META, "remove-meta", 0, "NAME", NULL, "metadata that goes (repeatable)")                                \
+    X(STATE, "state", 0, "STATE", "ENABLED|DISABLED", "flagd's state; DISABLED: the caller's default holds")         \
+    X(HASH_VERSION, "hash-version", 0, "N", "1|2|3", "how splits hash; another one deals all units anew")            \
     X(BY, "by", 0, "ATTRIBUTE", NULL, "what names the unit that is dealt, such as user.id (targetingKey)")           \
     X(SEED, "seed", 0, "TEXT", NULL, "hash this instead of the flag's name: flags of one seed split alike")          \
     X(IF, "if", 0, "CONDITION", NULL, "such as 'email ends_with \"@example.com\" and plan in [pro, team]'")          \

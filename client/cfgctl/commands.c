@@ -129,6 +129,15 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag create experiment/model --type string --variants a=llama b=mistral",
      CLI_WRITES | CLI_BIT(TYPE) | CLI_BIT(VARIANTS) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION), 1, ANY,
      cmd_flag_create},
+    {"flag update", NULL, "NS/NAME [VARIANT=VALUE…] [--default V] [--off V] …",
+     "change what a flag can answer, its default, its metadata; rules stay",
+     "cfgctl flag update experiment/mode mid=0.5 --default mid     # one more variant, or another value\n"
+     "cfgctl flag update experiment/mode --remove-variant fast     # refused while something uses it\n"
+     "cfgctl flag update experiment/mode --description 'how it decodes' --meta owner=search\n"
+     "cfgctl flag update experiment/mode --off ''                  # while off, the caller's default",
+     CLI_EDITS | CLI_BIT(VARIANTS) | CLI_BIT(REMOVE_VARIANT) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION) |
+         CLI_BIT(META) | CLI_BIT(REMOVE_META) | CLI_BIT(STATE) | CLI_BIT(HASH_VERSION),
+     1, ANY, cmd_flag_update},
     {"flag split", NULL, "NS/NAME VARIANT=WEIGHT… | --clear", "deal the units that no rule catches over the variants",
      "cfgctl flag split experiment/ab.flag on=10 off=90 --by user.id\n"
      "cfgctl flag split experiment/ab.flag on=25%          # off gets the rest; says who moves\n"

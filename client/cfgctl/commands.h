@@ -33,6 +33,7 @@ int cmd_flag_list(struct cli *c, struct cfg_error *err);
 int cmd_flag_get(struct cli *c, struct cfg_error *err);
 int cmd_flag_eval(struct cli *c, struct cfg_error *err);
 int cmd_flag_exposures(struct cli *c, struct cfg_error *err);
+int cmd_flag_update(struct cli *c, struct cfg_error *err);
 int cmd_flag_create(struct cli *c, struct cfg_error *err);
 int cmd_flag_split(struct cli *c, struct cfg_error *err);
 int cmd_flag_target(struct cli *c, struct cfg_error *err);

@@ -3,7 +3,6 @@
 #include "client/cfgctl/flag_edit.h"
 
 #include "client/cfgctl/cli.h"
-#include "client/cfgctl/flag_ask.h"
 #include "proto/override.h"
 #include "proto/path.h"
 
@@ -328,96 +327,4 @@ int flag_unoverride(cJSON *envelope, const char *variant, const char *path, stru
     if (rc == 0 && path && all->child == NULL)
         cJSON_DeleteItemFromObjectCaseSensitive(envelope, "overrides");
     return rc;
-}
-
-/* --- new flags --- */
-
-static int add_variant(cJSON *variants, const char *text, enum cfg_flag_type type, struct cfg_error *err)
-{
-    const char *equals = strchr(text, '=');
-    char name[256];
-    if (equals == NULL || equals == text || (size_t)(equals - text) >= sizeof name) {
-        (void)cfg_fail(err, CFG_E_INVALID, "'%.80s' is no variant", text);
-        cfg_error_set_hint(err, "NAME=VALUE, such as on=true or fast=0.5");
-        return CFG_E_INVALID;
-    }
-    (void)snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
-    cJSON *value = NULL;
-    if (cfg_json_get(variants, name))
-        return cfg_fail(err, CFG_E_INVALID, "variant \"%s\" is given twice", name);
-    int rc = cfg_value_parse(&value, cfg_slice_str(equals + 1), err);
-    if (type == CFG_FLAG_STRING && (rc != 0 || !cJSON_IsString(value))) {
-        cJSON_Delete(value);
-        value = cJSON_CreateString(equals + 1);
-        rc = value ? 0 : cli_no_memory(err);
-    }
-    if (rc != 0)
-        return cfg_error_wrap(err, "variant %.60s", name);
-    if (!flag_type_takes(type, value)) {
-        rc = cfg_fail(err, CFG_E_VALUE, "variant \"%s\" is %s, which is not the flag's --type", name,
-                      cfg_json_type(value));
-        cJSON_Delete(value);
-        return rc;
-    }
-    return set(variants, name, value, err);
-}
-
-static int make_variants(cJSON *variants, const struct flag_new *n, struct cfg_error *err)
-{
-    enum cfg_flag_type type = CFG_FLAG_ANY;
-    if (n->type && !flag_type_parse(&type, n->type)) {
-        (void)cfg_fail(err, CFG_E_INVALID, "--type cannot be '%.60s'", n->type);
-        cfg_error_set_hint(err, "one of bool, string, number, object");
-        return CFG_E_INVALID;
-    }
-    if (n->n_variants == 0 && type != CFG_FLAG_BOOL && type != CFG_FLAG_ANY) {
-        (void)cfg_fail(err, CFG_E_INVALID, "a flag of type %s needs variants", n->type);
-        cfg_error_set_hint(err, "--variants fast=… slow=…");
-        return CFG_E_INVALID;
-    }
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n->n_variants; i++)
-        rc = add_variant(variants, n->variants[i], type, err);
-    if (rc == 0 && n->n_variants == 0)
-        rc = cJSON_AddTrueToObject(variants, "on") && cJSON_AddFalseToObject(variants, "off") ? 0 : cli_no_memory(err);
-    return rc;
-}
-
-static int fill_new(cJSON *envelope, const struct flag_new *n, struct cfg_error *err)
-{
-    cJSON *definition = cJSON_AddObjectToObject(envelope, "definition");
-    bool good = cJSON_AddStringToObject(definition, "state", "ENABLED") != NULL;
-    cJSON *variants = good ? cJSON_AddObjectToObject(definition, "variants") : NULL;
-    int rc = variants ? make_variants(variants, n, err) : cli_no_memory(err);
-    if (rc != 0)
-        return rc;
-    bool boolean = cJSON_IsBool(variants->child);
-    const char *standard = n->standard ? n->standard : variants->child->string, *off = n->off;
-    if (off == NULL && boolean && cJSON_IsFalse(cfg_json_get(variants, "off")))
-        off = "off";
-    rc = flag_check_variant(envelope, standard, err);
-    if (rc == 0 && off)
-        rc = flag_check_variant(envelope, off, err);
-    if (rc == 0)
-        rc = set(definition, "defaultVariant", cJSON_CreateString(standard), err);
-    if (rc == 0 && off)
-        rc = set(envelope, "off_variant", cJSON_CreateString(off), err);
-    if (rc == 0 && n->description) {
-        cJSON *metadata = cJSON_AddObjectToObject(definition, "metadata");
-        rc = cJSON_AddStringToObject(metadata, "description", n->description) ? 0 : cli_no_memory(err);
-    }
-    return rc;
-}
-
-int flag_make(cJSON **out, const struct flag_new *n, struct cfg_error *err)
-{
-    cJSON *envelope = cJSON_CreateObject();
-    int rc = cJSON_AddBoolToObject(envelope, "enabled", n->standard != NULL) ? fill_new(envelope, n, err)
-                                                                             : cli_no_memory(err);
-    if (rc != 0) {
-        cJSON_Delete(envelope);
-        return rc;
-    }
-    *out = envelope;
-    return 0;
 }

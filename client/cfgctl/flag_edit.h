@@ -15,6 +15,23 @@
 
 /* Checks that a definition has it. */
 CFG_MUST_CHECK int flag_check_variant(const cJSON *envelope, const char *variant, struct cfg_error *err);
+/* "NAME=VALUE": adds it or changes its value; taken as text where all the others are texts. */
+CFG_MUST_CHECK int flag_variant_put(cJSON *envelope, const char *text, struct cfg_error *err);
+/* CFG_E_IN_USE when the default, the off variant, a rule, a split, an override, or a flag of `flags` (envelopes by
+ * name) names it. ns and name are the flag's own. */
+CFG_MUST_CHECK int flag_variant_remove(cJSON *envelope, const char *ns, const char *name, const char *variant,
+                                       const cJSON *flags, struct cfg_error *err);
+/* What holds when no rule decides, and while the flag is off; "": nothing does, the caller's default holds. */
+CFG_MUST_CHECK int flag_default_put(cJSON *envelope, const char *variant, struct cfg_error *err);
+CFG_MUST_CHECK int flag_off_put(cJSON *envelope, const char *variant, struct cfg_error *err);
+
+/* --- metadata --- */
+
+/* "NAME=VALUE": a boolean, a number, else text. */
+CFG_MUST_CHECK int flag_meta_put(cJSON *envelope, const char *text, struct cfg_error *err);
+/* value is consumed, also on failure. */
+CFG_MUST_CHECK int flag_meta_set(cJSON *envelope, const char *name, cJSON *value, struct cfg_error *err);
+CFG_MUST_CHECK int flag_meta_remove(cJSON *envelope, const char *name, struct cfg_error *err);
 
 /* --- rules --- */
 

@@ -36,6 +36,48 @@ class Flags(Session):
         self.ok("set", "experiment/taken=1")
         self.refused(4, "taken", "flag", "create", "experiment/taken")
 
+    def test_update(self):
+        self.ok("flag", "create", "experiment/mode", "fast=0.2", "slow=0.9", "--default", "slow", "--off", "fast", "--description", "old")
+        out = self.ok("flag", "update", "experiment/mode", "mid=0.5", "fast=0.1", "--default", "mid", "--description", "how it decodes",
+                      "--meta", "owner=search", "--meta", "tier=2", "--state", "DISABLED")
+        for line in ('+ state: "DISABLED"', "- variant fast: 0.2", "+ variant fast: 0.1", "+ variant mid: 0.5", '- default: "slow"', '+ default: "mid"',
+                     '- metadata description: "old"', '+ metadata description: "how it decodes"', '+ metadata owner: "search"', "+ metadata tier: 2"):
+            self.assertIn(line + "\n", out)
+        mode = self.flag("mode")
+        self.assertEqual(mode["definition"], {"state": "DISABLED", "variants": {"fast": 0.1, "slow": 0.9, "mid": 0.5}, "defaultVariant": "mid",
+                                              "metadata": {"description": "how it decodes", "owner": "search", "tier": 2}})
+        self.ok("flag", "update", "experiment/mode", "--off", "", "--remove-meta", "tier", "--state", "ENABLED", "--hash-version", "3")
+        mode = self.flag("mode")
+        self.assertEqual((mode.get("off_variant"), mode["hash_version"], mode["definition"]["state"]), (None, 3, "ENABLED"))
+        self.refused(2, "nothing to change", "flag", "update", "experiment/mode")
+        self.refused(5, "slow", "flag", "update", "experiment/mode", "--default", "slwo")
+        self.refused(5, "type|mixed|boolean|string", "flag", "update", "experiment/mode", "loud=yell")
+        self.refused(3, "experiment/mode", "flag", "update", "experiment/moed", "--default", "slow")
+        self.refused(4, "version", "flag", "update", "experiment/mode", "--default", "slow", "--if-version", "1")
+        before = self.flag("mode")["version"]
+        self.assertIn('+ default: "slow"', self.ok("flag", "update", "experiment/mode", "--default", "slow", "--dry-run"))
+        self.assertEqual(self.flag("mode")["version"], before)
+
+    def test_variants_in_use_stay(self):
+        """Refused here with what uses them, and by the server for whoever asks it directly."""
+        self.ok("flag", "create", "experiment/v", "--type", "string", *(f"{n}=1" for n in ("none", "off", "rule", "arm", "over", "pre", "free")),
+                "--default", "none", "--off", "off")
+        self.ok("flag", "target", "experiment/v", "--if", "x = 1", "--serve", "rule")
+        self.ok("flag", "split", "experiment/v", "arm=1", "none=9", "--by", "user.id")
+        self.ok("flag", "override", "experiment/v", "over", "sampling.temperature=0.9")
+        self.ok("flag", "create", "experiment/other")
+        self.ok("flag", "require", "experiment/other", "v=free,pre")
+        for variant, why in (("none", "default"), ("off", "while the flag is off"), ("rule", "rule 1"), ("arm", "no rule catches"),
+                             ("over", "overrides"), ("pre", "flag other requires it")):
+            self.refused(4, why, "flag", "update", "experiment/v", "--remove-variant", variant)
+            with self.assertRaises(laboratory.Problem, msg=variant) as refusal:
+                self.configd.call("PATCH", "/v1/flags/experiment/v", {"definition": {"variants": {variant: None}}},
+                                  {"Content-Type": "application/merge-patch+json"})
+            self.assertIn(refusal.exception.status, (409, 422), variant)
+        self.assertIn("- variant rule", self.ok("flag", "target", "experiment/v", "--clear") + self.ok("flag", "update", "experiment/v", "--remove-variant", "rule"))
+        self.ok("flag", "update", "experiment/v", "--default", "arm", "--off", "arm", "--remove-variant", "off")
+        self.assertEqual(sorted(self.flag("v")["definition"]["variants"]), ["arm", "free", "none", "over", "pre"])
+
     def test_split(self):
         self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
         out = self.ok("flag", "split", "experiment/ab.flag", "on=10", "off=90", "--by", "user.id")

@@ -387,6 +387,45 @@ Test(flag_edit, new_flags)
     cr_assert_eq(flag_make(&e, &n, &err), CFG_E_INVALID);
 }
 
+Test(flag_edit, variants_are_changed_and_taken_away)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *e = json("{'enabled':true,'off_variant':'b','overrides':{'f':{'t':1}},'definition':{'state':'ENABLED',"
+                    "'variants':{'a':'1','b':'2','c':'3','d':'4','e':'5','f':'6','g':'7'},'defaultVariant':'a',"
+                    "'targeting':{'if':[{'var':'x'},'c',{'fractional':[['d',0],['c',1]]}]}}}"),
+          *space = json("{'p':{'prerequisites':{'self':['x','e']}},'q':{'prerequisites':{'other':'g'}}}");
+    static const struct {
+        const char *variant, *says;
+    } used[] = {{"a", "default"}, {"b", "while the flag is off"}, {"c", "rule 1"},
+                {"d", "no rule"}, {"e", "flag p requires it"},    {"f", "overrides"}};
+    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {
+        cr_expect_eq(flag_variant_remove(e, "ns", "self", used[i].variant, space, &err), CFG_E_IN_USE);
+        cr_expect(strstr(err.text, used[i].says), "%s", err.text);
+    }
+    cr_expect_eq(flag_variant_remove(e, "ns", "self", "nope", space, &err), CFG_E_VALUE);
+    cr_expect_eq(flag_variant_remove(e, "ns", "self", "g", space, &err), 0);
+    cr_expect_eq(flag_variant_put(e, "a=true", &err), 0); /* a text like the others */
+    cr_expect_eq(flag_variant_put(e, "h=", &err), 0);
+    cr_expect_eq(flag_variant_put(e, "h", &err), CFG_E_INVALID);
+    same(cfg_json_get(cfg_json_get(e, "definition"), "variants"),
+         "{'a':'true','b':'2','c':'3','d':'4','e':'5','f':'6','h':''}");
+    cr_expect_eq(flag_default_put(e, "nope", &err), CFG_E_VALUE);
+    cr_expect_eq(flag_default_put(e, "", &err), 0);
+    cr_expect_eq(flag_off_put(e, "", &err), 0);
+    cr_expect_null(cfg_json_get(cfg_json_get(e, "definition"), "defaultVariant"));
+    cr_expect_null(cfg_json_get(e, "off_variant"));
+    cr_expect_eq(flag_meta_put(e, "owner=search, ranking", &err), 0);
+    cr_expect_eq(flag_meta_put(e, "tier=2", &err), 0);
+    cr_expect_eq(flag_meta_put(e, "=2", &err), CFG_E_INVALID);
+    same(cfg_json_get(cfg_json_get(e, "definition"), "metadata"), "{'owner':'search, ranking','tier':2}");
+    cr_expect_eq(flag_meta_remove(e, "owner", &err), 0);
+    cr_expect_eq(flag_meta_remove(e, "owner", &err), CFG_E_VALUE);
+    cr_expect_eq(flag_meta_remove(e, "tier", &err), 0);
+    cr_expect_null(cfg_json_get(cfg_json_get(e, "definition"), "metadata"));
+    cJSON_Delete(e);
+    cJSON_Delete(space);
+}
+
 Test(flag_words, differences_are_lines)
 {
     struct cfg_buf out;
