@@ -192,42 +192,30 @@ static int gather_deployments(struct search *s)
 
 /* --- their views --- */
 
+/* What changes, resolved: documents without members that are the same before and after. What did not resolve before
+ * keeps its text. */
 struct documents {
-    cJSON *before, *after;           /* before NULL: there was none. What did not resolve then keeps its text */
+    cJSON *before, *after;
     cJSON *free_before, *free_after; /* the same without the pin; NULL without pinned keys */
 };
 
-static int resolve_after(struct documents *x, struct cfg_bench *b, const struct cfg_deployment *d, bool strict,
-                         struct cfg_error *err)
+static int resolve(struct documents *x, struct cfg_bench *b, const struct cfg_deployment *d,
+                   struct cfg_release_bases *bases, bool strict, struct cfg_error *err)
 {
-    struct cfg_closure closure;
-    const struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = !strict};
-    const struct cfg_release_options none = {.incomplete = true};
-    int rc = cfg_spaces_closure(&closure, b, d->config, true, err);
+    struct cfg_closure before = {0}, after;
+    const struct cfg_release_options o = {
+        .pin_keys = d->pin_keys, .pin = d->pin, .incomplete = !strict, .bases = bases};
+    const struct cfg_release_options none = {.incomplete = true, .bases = bases};
+    int rc = cfg_spaces_closure(&after, b, d->config, true, err);
     if (rc != 0)
         return rc;
-    rc = cfg_release_resolve(&x->after, NULL, &closure, &o, err);
+    rc = cfg_spaces_closure(&before, b, d->config, false, NULL) == CFG_E_NOMEM ? no_memory(err) : 0;
+    rc = rc ? rc : cfg_release_differ(&x->before, &x->after, &before, &after, &o, err);
     if (rc == 0 && d->pin_keys->child)
-        rc = cfg_release_resolve(&x->free_after, NULL, &closure, &none, err);
-    cfg_closure_finish(&closure);
+        rc = cfg_release_differ(&x->free_before, &x->free_after, &before, &after, &none, err);
+    cfg_closure_finish(&before);
+    cfg_closure_finish(&after);
     return rc;
-}
-
-/* What cannot be told any more is left out: that is no failure. */
-static int resolve_before(struct documents *x, struct cfg_bench *b, const struct cfg_deployment *d,
-                          struct cfg_error *err)
-{
-    struct cfg_closure closure;
-    const struct cfg_release_options o = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = true};
-    const struct cfg_release_options none = {.incomplete = true};
-    int rc = cfg_spaces_closure(&closure, b, d->config, false, NULL);
-    if (rc == 0) {
-        rc = cfg_release_resolve(&x->before, NULL, &closure, &o, NULL);
-        if (rc == 0 && d->pin_keys->child)
-            rc = cfg_release_resolve(&x->free_before, NULL, &closure, &none, NULL);
-        cfg_closure_finish(&closure);
-    }
-    return rc == CFG_E_NOMEM ? no_memory(err) : 0;
 }
 
 static void documents_finish(struct documents *x)
@@ -241,15 +229,14 @@ static void documents_finish(struct documents *x)
 static int compare(struct cfg_composed *c, const struct documents *x, const struct cfg_deployment *d,
                    struct cfg_error *err)
 {
-    static const cJSON none = {.type = cJSON_Object};
-    cJSON *changes = cfg_patch_describe(x->before ? x->before : &none, x->after);
+    cJSON *changes = cfg_patch_describe(x->before, x->after);
     c->paths = cJSON_CreateArray();
     bool ok = changes && c->paths;
     for (const cJSON *e = ok ? changes->child : NULL; e && ok; e = e->next)
         ok = cJSON_AddItemToArray(c->paths, cJSON_CreateString(cfg_json_get_str(e, "path", "")));
     cJSON_Delete(changes);
     if (ok && x->free_after) {
-        c->kept = cfg_pin_kept(d, x->free_before ? x->free_before : &none, x->free_after);
+        c->kept = cfg_pin_kept(d, x->free_before, x->free_after);
         ok = c->kept != NULL;
     }
     return ok ? 0 : no_memory(err);
@@ -267,7 +254,8 @@ static const struct cfg_concern *same_view(const struct cfg_views *v, size_t i)
     return NULL;
 }
 
-static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool strict, struct cfg_error *err)
+static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, struct cfg_release_bases *bases, bool strict,
+                   struct cfg_error *err)
 {
     struct cfg_concern *c = &v->concerns[i];
     const struct cfg_concern *same = same_view(v, i);
@@ -282,9 +270,7 @@ static int compose(struct cfg_views *v, size_t i, struct cfg_bench *b, bool stri
     c->composed->refs = 1;
     struct cfg_error why = CFG_ERROR_INIT;
     struct documents x = {NULL, NULL, NULL, NULL};
-    int rc = resolve_after(&x, b, &c->deployment, strict, &why);
-    if (rc == 0)
-        rc = resolve_before(&x, b, &c->deployment, &why);
+    int rc = resolve(&x, b, &c->deployment, bases, strict, &why);
     if (rc == 0)
         rc = compare(c->composed, &x, &c->deployment, &why);
     documents_finish(&x);
@@ -321,10 +307,12 @@ int cfg_views_check(struct cfg_views *v, struct cfg_bench *b, struct cfg_error *
 {
     struct search s = {.views = v, .bench = b, .err = err};
     bool strict = changes_anything(b);
-    int rc = gather_spaces(v, b, err);
+    struct cfg_release_bases *bases = cfg_release_bases_new();
+    int rc = bases ? gather_spaces(v, b, err) : no_memory(err);
     rc = rc ? rc : gather_deployments(&s);
     for (size_t i = 0; i < v->n && rc == 0; i++)
         if ((v->concerns[i].follows || !v->concerns[i].touched) && !is_deleted(b, v->concerns[i].deployment.config))
-            rc = compose(v, i, b, strict && v->concerns[i].follows, err);
+            rc = compose(v, i, b, bases, strict && v->concerns[i].follows, err);
+    cfg_release_bases_free(bases);
     return rc;
 }

@@ -10,6 +10,8 @@ enum {
     MARK_MAX_MS = 15000,   /* … at least and at most: */
     MARKS_PER_S = 1000,    /* in between so that marks cost about 1 % of a core */
     MAX_TOPICS = 4096,     /* every (deployment, arm) ever asked for */
+    SLICE_TOPICS = 64,     /* composed in one go, while heartbeats and requests wait, … */
+    SLICE_NS = 15000000,   /* … and for how long */
 };
 
 /* --- composing --- */
@@ -38,7 +40,7 @@ static int refresh(struct cfg_hub *h, struct cfg_topic *t, bool continuous, enum
         return rc;
     struct cfg_view_out view = {0};
     struct cfg_composing what;
-    rc = cfg_hub_compose(&view, &what, h->store, &h->history, o, t->arm, err);
+    rc = cfg_hub_compose(&view, &what, h->store, &h->history, &h->trees, o, t->arm, err);
     t->pending = rc == CFG_E_NOT_READY;
     if (what.deployment.name[0] && cfg_topic_set_inputs(t, &what) != 0) {
         rc = cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", t->deployment);
@@ -58,6 +60,7 @@ static int refresh(struct cfg_hub *h, struct cfg_topic *t, bool continuous, enum
 /* Composes t anew and tells its subscribers. */
 static void update(struct cfg_hub *h, struct cfg_topic *t, bool continuous)
 {
+    t->due = false;
     if (t->n == 0) { /* nobody looks: composed when somebody does */
         t->dirty = true;
         return;
@@ -73,6 +76,33 @@ static void update(struct cfg_hub *h, struct cfg_topic *t, bool continuous)
         if (effect == CFG_TOPIC_RELABELLED)
             cfg_topic_send_marks(t);
     }
+}
+
+/* Composes what is due, as much as a slice takes; the rest in later turns, so that a base under a thousand deployments
+ * holds up nobody's heartbeat. Who asks for a topic that is due finds it up to date (cfg_hub_topic). */
+static void work(void *arg)
+{
+    struct cfg_hub *h = arg;
+    uint64_t start = cfg_clock_system.monotonic_ns(NULL);
+    size_t done = 0;
+    for (struct cfg_topic *t = h->topics; t; t = t->next) {
+        if (!t->due)
+            continue;
+        if (done == SLICE_TOPICS || (done > 0 && cfg_clock_system.monotonic_ns(NULL) - start > SLICE_NS)) {
+            cfg_timer_start(h->work_timer, 0);
+            break;
+        }
+        update(h, t, true);
+        done++;
+    }
+    cfg_hub_trees_clear(&h->trees);
+}
+
+/* A second change before the first was composed: an equal digest no longer says that nothing happened. */
+static void make_due(struct cfg_topic *t, bool continuous)
+{
+    t->dirty = t->dirty || t->n == 0 || t->due || !continuous;
+    t->due = t->n > 0;
 }
 
 /* --- what the store tells --- */
@@ -92,7 +122,7 @@ static void send_marks(void *arg)
     struct cfg_hub *h = arg;
     h->mark_due = false;
     for (struct cfg_topic *t = h->topics; t; t = t->next) {
-        if (t->dirty || t->pending)
+        if (t->dirty || t->pending || t->due)
             continue;
         cfg_topic_seen(t, cfg_store_seen(h->store));
         cfg_topic_send_marks(t);
@@ -115,7 +145,8 @@ static void store_changed(void *arg, struct cfg_rev rev, const struct cfg_store_
     struct cfg_hub *h = arg;
     for (struct cfg_topic *t = h->topics; t; t = t->next)
         if (full || touches(t, changes, n))
-            update(h, t, !full);
+            make_due(t, !full);
+    work(h);
     want_marks(h);
 }
 
@@ -132,7 +163,7 @@ static void set_stale(struct cfg_hub *h, bool stale)
     h->stale = stale;
     for (struct cfg_topic *t = h->topics; t; t = t->next) {
         cfg_topic_set_stale(t, stale);
-        if (!t->pending && !t->dirty)
+        if (!t->pending && !t->dirty && !t->due)
             cfg_topic_send_marks(t);
     }
 }
@@ -160,6 +191,7 @@ void cfg_hub_fetched(struct cfg_hub *h)
     for (struct cfg_topic *t = h->topics; t; t = t->next)
         if (t->pending)
             update(h, t, true);
+    cfg_hub_trees_clear(&h->trees);
 }
 
 static void retry(void *arg)
@@ -181,7 +213,9 @@ int cfg_hub_new_with(struct cfg_hub **out, struct cfg_loop *loop, struct cfg_sto
     h->stale_timer = cfg_timer_new(loop, gone_stale, h);
     h->mark_timer = cfg_timer_new(loop, send_marks, h);
     h->retry_timer = cfg_timer_new(loop, retry, h);
-    if (h->stale_timer == NULL || h->mark_timer == NULL || h->retry_timer == NULL) {
+    h->work_timer = cfg_timer_new(loop, work, h);
+    if (h->stale_timer == NULL || h->mark_timer == NULL || h->retry_timer == NULL || h->work_timer == NULL) {
+        cfg_timer_free(h->work_timer);
         cfg_timer_free(h->stale_timer);
         cfg_timer_free(h->mark_timer);
         cfg_timer_free(h->retry_timer);
@@ -204,6 +238,7 @@ void cfg_hub_free(struct cfg_hub *h)
     cfg_timer_free(h->stale_timer);
     cfg_timer_free(h->mark_timer);
     cfg_timer_free(h->retry_timer);
+    cfg_timer_free(h->work_timer);
     while (h->topics) {
         struct cfg_topic *t = h->topics;
         h->topics = t->next;
@@ -268,7 +303,10 @@ int cfg_hub_topic(struct cfg_topic **out, struct cfg_hub *h, const char *deploym
             return rc;
     }
     enum cfg_topic_effect effect;
+    if (t->due)
+        update(h, t, true);
     int rc = t->dirty || t->pending || !t->known ? refresh(h, t, false, &effect, err) : 0;
+    cfg_hub_trees_clear(&h->trees);
     if (rc == 0 || (rc == CFG_E_NOT_READY && t->known))
         *out = t;
     return rc;
@@ -278,8 +316,11 @@ void cfg_hub_subscribe(struct cfg_hub *h, struct cfg_topic *t, struct cfg_subscr
                        const char *digest)
 {
     enum cfg_topic_effect effect;
+    if (t->due)
+        update(h, t, true);
     if (t->dirty)
         (void)refresh(h, t, false, &effect, NULL); /* not ready: the view follows; gone: `ended` follows */
+    cfg_hub_trees_clear(&h->trees);
     cfg_topic_seen(t, t->dirty || t->pending ? t->seen : cfg_store_seen(h->store));
     cfg_topic_join(t, s, have, digest);
 }

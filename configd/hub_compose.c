@@ -1,4 +1,5 @@
 #include "configd/hub_compose.h"
+#include "configd/release.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +73,43 @@ struct reading {
     const struct cfg_deployment *deployment;
     const struct cfg_arm *arm;
     struct cfg_composing *what;
-    cJSON *trees[CFG_LIMIT_LAYERS + 1];
-    size_t n_trees;
+    struct cfg_hub_trees *trees;
 };
+
+void cfg_hub_trees_clear(struct cfg_hub_trees *t)
+{
+    cfg_release_bases_free(t->bases);
+    t->bases = NULL;
+    while (t->n > 0) {
+        t->n--;
+        (void)cfg_object_unref(t->items[t->n].object);
+        cJSON_Delete(t->items[t->n].tree);
+    }
+}
+
+/* Borrowed from t; NULL without memory. */
+static const cJSON *tree_of(struct cfg_hub_trees *t, struct cfg_object *o)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (t->items[i].object == o)
+            return t->items[i].tree;
+    cJSON *tree = t->n < CFG_HUB_TREES ? cfg_object_tree(o) : NULL;
+    if (tree == NULL)
+        return NULL;
+    t->items[t->n].object = cfg_object_ref(o);
+    t->items[t->n++].tree = tree;
+    return tree;
+}
+
+/* Makes room for one closure more, and starts the set of bases. */
+static bool trees_ready(struct cfg_hub_trees *t)
+{
+    if (t->n + CFG_LIMIT_LAYERS > CFG_HUB_TREES)
+        cfg_hub_trees_clear(t);
+    if (t->bases == NULL)
+        t->bases = cfg_release_bases_new();
+    return t->bases != NULL;
+}
 
 static int note_space(struct cfg_composing *what, const char *ns, struct cfg_error *err)
 {
@@ -100,14 +135,14 @@ static int gone(const struct cfg_deployment *d, const char *ns, struct cfg_error
     return CFG_E_NOT_READY;
 }
 
-static int find_held(const struct cfg_object **out, const struct reading *r, const struct cfg_object_id *id,
+static int find_held(struct cfg_object **out, const struct reading *r, const struct cfg_object_id *id,
                      struct cfg_error *err)
 {
     uint64_t version = cfg_release_version(&r->arm->release, id->ns);
     if (version == 0)
         return cfg_fail(err, CFG_E_VALUE, "deployment %s holds no version of %s, which its release needs",
                         r->deployment->name, id->ns);
-    const struct cfg_object *o = cfg_store_get(r->store, id);
+    struct cfg_object *o = cfg_store_get(r->store, id);
     if (o == NULL || o->version != version)
         o = r->history->version(r->history->arg, id, version);
     if (o == NULL)
@@ -120,7 +155,7 @@ static int find_held(const struct cfg_object **out, const struct reading *r, con
 static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
 {
     struct reading *r = arg;
-    const struct cfg_object *o = NULL;
+    struct cfg_object *o = NULL;
     const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, item->ns, NULL);
     int rc = note_space(r->what, item->ns, err);
     if (rc == 0 && r->what->fixed)
@@ -131,11 +166,9 @@ static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error
         return rc;
     if (o == NULL || o->deleted)
         return gone(r->deployment, item->ns, err);
-    cJSON *tree = r->n_trees <= CFG_LIMIT_LAYERS ? cfg_object_tree(o) : NULL;
-    if (tree == NULL)
+    item->body = tree_of(r->trees, o);
+    if (item->body == NULL)
         return cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", r->deployment->name);
-    r->trees[r->n_trees++] = tree;
-    item->body = tree;
     item->version = o->version;
     item->mod_revision = o->mod_revision;
     return 0;
@@ -167,29 +200,30 @@ static int compose_locked(struct cfg_view_out *view, const struct reading *r,
 }
 
 int cfg_hub_compose(struct cfg_view_out *view, struct cfg_composing *what, const struct cfg_store *store,
-                    const struct cfg_hub_history *history, struct cfg_object *deployment_object, const char *arm_name,
-                    struct cfg_error *err)
+                    const struct cfg_hub_history *history, struct cfg_hub_trees *trees,
+                    struct cfg_object *deployment_object, const char *arm_name, struct cfg_error *err)
 {
     *what = (struct cfg_composing){.n_spaces = 0};
     int rc = cfg_deployment_read(&what->deployment, deployment_object, err);
     if (rc != 0)
         return rc;
     const struct cfg_deployment *d = &what->deployment;
-    struct reading r = {.store = store, .history = history, .deployment = d, .what = what};
+    struct reading r = {.store = store, .history = history, .deployment = d, .what = what, .trees = trees};
     r.arm = cfg_deployment_arm(d, arm_name);
     if (r.arm == NULL)
         return cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s has no arm %s", d->name, arm_name);
     what->fixed = !cfg_arm_follows(r.arm);
     if (r.arm->locked[0])
         return compose_locked(view, &r, deployment_object, err);
+    if (!trees_ready(trees))
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", d->name);
     struct cfg_closure closure = {0};
-    struct cfg_view_inputs in = {.deployment = d, .deployment_object = deployment_object, .closure = &closure};
+    struct cfg_view_inputs in = {
+        .deployment = d, .deployment_object = deployment_object, .closure = &closure, .bases = trees->bases};
     rc = cfg_closure_walk(&closure, d->config, &(struct cfg_closure_reader){read_space, &r}, err);
     if (rc == 0)
         rc = compose_with(view, &r, &in, err);
     cfg_closure_finish(&closure);
-    for (size_t i = 0; i < r.n_trees; i++)
-        cJSON_Delete(r.trees[i]);
     return rc;
 }
 

@@ -17,8 +17,9 @@ struct cfg_hub {
     struct cfg_store_listener listener;
     struct cfg_topic *topics;
     size_t n_topics;
-    struct cfg_timer *stale_timer, *mark_timer, *retry_timer;
+    struct cfg_timer *stale_timer, *mark_timer, *retry_timer, *work_timer;
     bool live, stale, mark_due;
+    struct cfg_hub_trees trees; /* for the views that are composed in one go */
     struct cfg_view_job *jobs;
 };
 

@@ -23,6 +23,7 @@ struct cfg_topic {
     size_t n_spaces, n_flags;
     bool fixed;   /* it holds a release: heads of namespaces are no inputs */
     bool dirty;   /* inputs moved since: compose before use */
+    bool due;     /* inputs moved since, and subscribers wait for it: composed in one of the next turns */
     bool pending; /* a version is being fetched: the old view stands, no marks */
     bool known;   /* the deployment exists */
     /* The view. serial 0: none yet. */

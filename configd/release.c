@@ -1,5 +1,4 @@
-#include "configd/release.h"
-#include "proto/layers.h"
+#include "configd/release_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,13 +98,7 @@ static bool escape_tree(cJSON *v)
 
 /* --- merging --- */
 
-struct layers {
-    struct cfg_layer items[CFG_LIMIT_LAYERS + 1];
-    cJSON *owned[CFG_LIMIT_LAYERS + 1]; /* copies that were changed */
-    size_t n;
-};
-
-static void layers_finish(struct layers *l)
+void cfg_release_layers_finish(struct cfg_release_layers *l)
 {
     for (size_t i = 0; i < l->n; i++)
         cJSON_Delete(l->owned[i]);
@@ -123,8 +116,8 @@ static bool has_pinned(const cJSON *doc, const cJSON *pin_keys)
 }
 
 /* What lies below a pinned key has no say, whatever the layer. */
-static int add_layer(struct layers *l, const struct cfg_closure_item *item, const cJSON *pin_keys,
-                     struct cfg_error *err)
+int cfg_release_add_layer(struct cfg_release_layers *l, const struct cfg_closure_item *item, const cJSON *pin_keys,
+                          struct cfg_error *err)
 {
     const cJSON *doc = cfg_json_get(item->body, "document");
     if (has_pinned(doc, pin_keys)) {
@@ -139,15 +132,11 @@ static int add_layer(struct layers *l, const struct cfg_closure_item *item, cons
     return copy ? cfg_release_cut(copy, pin_keys, err) : 0;
 }
 
-static int gather(struct layers *l, const struct cfg_closure *c, const struct cfg_release_options *o,
-                  struct cfg_error *err)
+int cfg_release_add_pin(struct cfg_release_layers *l, const cJSON *values, struct cfg_error *err)
 {
-    int rc = 0;
-    for (size_t i = 0; i < c->n && rc == 0; i++)
-        rc = add_layer(l, &c->items[i], o->pin_keys, err);
-    if (rc != 0 || o->pin == NULL || o->pin->child == NULL)
-        return rc;
-    cJSON *pin = cJSON_Duplicate(o->pin, true);
+    if (values == NULL || values->child == NULL)
+        return 0;
+    cJSON *pin = cJSON_Duplicate(values, true);
     if (pin == NULL)
         return no_memory(err);
     l->owned[l->n] = pin;
@@ -155,8 +144,17 @@ static int gather(struct layers *l, const struct cfg_closure *c, const struct cf
     return escape_tree(pin) ? 0 : no_memory(err);
 }
 
+static int gather(struct cfg_release_layers *l, const struct cfg_closure *c, const struct cfg_release_options *o,
+                  struct cfg_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < c->n && rc == 0; i++)
+        rc = cfg_release_add_layer(l, &c->items[i], o->pin_keys, err);
+    return rc ? rc : cfg_release_add_pin(l, o->pin, err);
+}
+
 /* The name of the layer that says that a value is missing. */
-static const char *layer_of(struct cfg_layers *merged, const struct layers *l, const char *path)
+static const char *layer_of(struct cfg_layers *merged, const struct cfg_release_layers *l, const char *path)
 {
     cJSON *why = NULL;
     if (cfg_layers_explain(&why, merged, path, NULL) != 0)
@@ -166,7 +164,8 @@ static const char *layer_of(struct cfg_layers *merged, const struct layers *l, c
     return i >= 0 && i < (double)l->n ? l->items[(size_t)i].name : "";
 }
 
-static int check_missing(struct cfg_layers *merged, const struct layers *l, const char *ns, struct cfg_error *err)
+static int check_missing(struct cfg_layers *merged, const struct cfg_release_layers *l, const char *ns,
+                         struct cfg_error *err)
 {
     cJSON *paths = cJSON_CreateArray();
     int rc = paths ? cfg_layers_missing(paths, merged, err) : no_memory(err);
@@ -185,7 +184,7 @@ static int check_missing(struct cfg_layers *merged, const struct layers *l, cons
     return rc;
 }
 
-static int list_missing(cJSON *failures, struct cfg_layers *merged, const struct layers *l, const char *ns)
+static int list_missing(cJSON *failures, struct cfg_layers *merged, const struct cfg_release_layers *l, const char *ns)
 {
     cJSON *paths = failures ? cJSON_CreateArray() : NULL;
     int rc = failures == NULL ? 0 : paths ? cfg_layers_missing(paths, merged, NULL) : CFG_E_NOMEM;
@@ -208,8 +207,8 @@ static int list_missing(cJSON *failures, struct cfg_layers *merged, const struct
     return rc;
 }
 
-static int finish(cJSON **out, cJSON *kept, struct cfg_layers *merged, const struct layers *l, const char *ns,
-                  const struct cfg_release_options *o, struct cfg_error *err)
+static int finish(cJSON **out, cJSON *kept, struct cfg_layers *merged, const struct cfg_release_layers *l,
+                  const char *ns, const struct cfg_release_options *o, struct cfg_error *err)
 {
     cJSON *doc = NULL;
     int rc = o->incomplete ? list_missing(o->failures, merged, l, ns) : check_missing(merged, l, ns, err);
@@ -257,10 +256,12 @@ static int resolve_plain(cJSON **out, const struct cfg_closure *c, const struct 
 int cfg_release_resolve(cJSON **out, cJSON *kept, const struct cfg_closure *c, const struct cfg_release_options *o,
                         struct cfg_error *err)
 {
-    struct layers l = {.n = 0};
+    struct cfg_release_layers l = {.n = 0};
     struct cfg_layers *merged = NULL;
     if (cfg_release_is_plain(c))
         return resolve_plain(out, c, o, err);
+    if (kept == NULL && cfg_release_resolve_over(out, c, o))
+        return 0;
     cJSON *unheard = o->incomplete && o->failures == NULL ? cJSON_CreateArray() : NULL;
     struct cfg_layers_options options = {.env_mode = CFG_LAYERS_ENV_KEEP};
     options.failures = o->incomplete && o->failures ? o->failures : unheard;
@@ -271,13 +272,13 @@ int cfg_release_resolve(cJSON **out, cJSON *kept, const struct cfg_closure *c, c
         rc = finish(out, kept, merged, &l, c->n > 0 ? c->items[c->n - 1].ns : "", o, err);
     cfg_layers_free(merged);
     cJSON_Delete(unheard);
-    layers_finish(&l);
+    cfg_release_layers_finish(&l);
     return rc;
 }
 
 int cfg_release_merge(cJSON **out, const struct cfg_closure *c, struct cfg_error *err)
 {
-    struct layers l = {.n = 0};
+    struct cfg_release_layers l = {.n = 0};
     struct cfg_layers *merged = NULL;
     const struct cfg_release_options none = {.pin = NULL};
     int rc = gather(&l, c, &none, err);
@@ -286,11 +287,11 @@ int cfg_release_merge(cJSON **out, const struct cfg_closure *c, struct cfg_error
     if (rc == 0)
         rc = cfg_layers_document(out, merged, err);
     cfg_layers_free(merged);
-    layers_finish(&l);
+    cfg_release_layers_finish(&l);
     return rc;
 }
 
-static cJSON *layer_names(const struct layers *l)
+static cJSON *layer_names(const struct cfg_release_layers *l)
 {
     cJSON *names = cJSON_CreateArray();
     for (size_t i = 0; names && i < l->n; i++) {
@@ -305,7 +306,7 @@ static cJSON *layer_names(const struct layers *l)
 int cfg_release_explain(cJSON **out, const struct cfg_closure *c, const struct cfg_release_options *o, const char *path,
                         struct cfg_error *err)
 {
-    struct layers l = {.n = 0};
+    struct cfg_release_layers l = {.n = 0};
     struct cfg_layers *merged = NULL;
     struct cfg_layers_options options = {.env_mode = CFG_LAYERS_ENV_KEEP, .failures = cJSON_CreateArray()};
     cJSON *why = NULL;
@@ -322,6 +323,6 @@ int cfg_release_explain(cJSON **out, const struct cfg_closure *c, const struct c
         cJSON_Delete(why);
     cfg_layers_free(merged);
     cJSON_Delete(options.failures);
-    layers_finish(&l);
+    cfg_release_layers_finish(&l);
     return rc;
 }

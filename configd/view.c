@@ -13,7 +13,8 @@ static int no_memory(struct cfg_error *err)
 /* The release's document without the pinned keys. */
 static int compose_parameters(cJSON **out, const struct cfg_view_inputs *in, struct cfg_error *err)
 {
-    const struct cfg_release_options o = {.pin_keys = in->deployment->pin_keys, .pin = in->deployment->pin};
+    const struct cfg_release_options o = {
+        .pin_keys = in->deployment->pin_keys, .pin = in->deployment->pin, .bases = in->bases};
     cJSON *doc = NULL;
     int rc = 0;
     if (!cfg_release_is_plain(in->closure))

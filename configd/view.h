@@ -39,6 +39,7 @@ struct cfg_view_inputs {
     const struct cfg_object *const *
         flags; /* heads of the kinds of cfg_kind_is_of_flags in the deployment's flag namespaces, tombstones included */
     size_t n_flags;
+    struct cfg_release_bases *bases; /* as cfg_release_options has it; borrowed; NULL: none */
 };
 struct cfg_view_out {
     cJSON *view; /* {"parameters","pinned","flags"}, owned */

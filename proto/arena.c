@@ -63,6 +63,24 @@ void *cfg_arena_alloc(struct cfg_arena *a, size_t n)
     return p;
 }
 
+struct cfg_arena_mark cfg_arena_mark(const struct cfg_arena *a)
+{
+    return (struct cfg_arena_mark){a->chunks, a->next, a->end, a->used};
+}
+
+void cfg_arena_release(struct cfg_arena *a, const struct cfg_arena_mark *m)
+{
+    while (a->chunks != m->chunk) {
+        struct cfg_arena_chunk *older = a->chunks->older;
+        free(a->chunks);
+        a->chunks = older;
+    }
+    a->next = m->next;
+    a->end = m->end;
+    a->used = m->used;
+    a->failed = 0;
+}
+
 char *cfg_arena_dup(struct cfg_arena *a, struct cfg_slice s)
 {
     char *copy = cfg_arena_alloc(a, s.len + 1);

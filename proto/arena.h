@@ -22,6 +22,14 @@ void cfg_arena_finish(struct cfg_arena *a); /* frees everything; takes a zeroed 
 void *cfg_arena_alloc(struct cfg_arena *a, size_t n);
 /* A NUL-terminated copy. NULL on failure. */
 char *cfg_arena_dup(struct cfg_arena *a, struct cfg_slice s);
+/* What was handed out since the mark was taken is given back; marks are given back newest first. */
+struct cfg_arena_mark {
+    struct cfg_arena_chunk *chunk;
+    char *next, *end;
+    size_t used;
+};
+struct cfg_arena_mark cfg_arena_mark(const struct cfg_arena *a);
+void cfg_arena_release(struct cfg_arena *a, const struct cfg_arena_mark *m); /* `failed` is forgotten too */
 /* 0 or the sticky failure, with its text in *err. `what` names what did not fit. */
 CFG_MUST_CHECK int cfg_arena_status(const struct cfg_arena *a, const char *what, struct cfg_error *err);
 

@@ -9,7 +9,7 @@
 
 static int copy_layers(struct cfg_layers *l, const struct cfg_layer *layers, size_t n, struct cfg_error *err)
 {
-    l->layers = cfg_arena_alloc(&l->arena, n * sizeof *layers);
+    l->layers = cfg_arena_alloc(&l->arena, (n + LAYERS_MAX_PUSHED) * sizeof *layers);
     if (l->layers == NULL)
         return layers_no_memory(l, err);
     for (size_t i = 0; i < n; i++) {
@@ -56,7 +56,7 @@ void cfg_layers_free(struct cfg_layers *l)
     free(l);
 }
 
-static void begin(struct cfg_layers *l)
+void layers_begin(struct cfg_layers *l)
 {
     l->steps = l->spent = l->chain = 0;
     l->kept = l->located = false;
@@ -65,13 +65,13 @@ static void begin(struct cfg_layers *l)
 
 int cfg_layers_document(cJSON **out, struct cfg_layers *l, struct cfg_error *err)
 {
-    begin(l);
+    layers_begin(l);
     return layers_to_json(out, l, l->root, false, err);
 }
 
 int cfg_layers_resolve(cJSON **out, struct cfg_layers *l, struct cfg_error *err)
 {
-    begin(l);
+    layers_begin(l);
     cJSON_Delete(l->kept_paths);
     l->kept_paths = NULL;
     return layers_to_json(out, l, l->root, true, err);
@@ -80,7 +80,7 @@ int cfg_layers_resolve(cJSON **out, struct cfg_layers *l, struct cfg_error *err)
 int cfg_layers_get(cJSON **out, struct cfg_layers *l, const char *path, struct cfg_error *err)
 {
     struct node *v = NULL;
-    begin(l);
+    layers_begin(l);
     int code = layers_select(l, &v, l->root, path, 0, err);
     return code ? code : layers_to_json(out, l, v, true, err);
 }
@@ -88,7 +88,7 @@ int cfg_layers_get(cJSON **out, struct cfg_layers *l, const char *path, struct c
 int cfg_layers_evaluate(cJSON **out, struct cfg_layers *l, const char *text, bool element, struct cfg_error *err)
 {
     struct node *v = NULL;
-    begin(l);
+    layers_begin(l);
     int code = layers_eval_text(l, &v, l->root, cfg_slice_str(text), element, err);
     return code ? code : layers_to_json(out, l, v, true, err);
 }
@@ -210,7 +210,7 @@ static int add_resolved(struct cfg_layers *l, cJSON *answer, struct node *v)
 {
     struct cfg_error why = CFG_ERROR_INIT;
     cJSON *resolved = NULL;
-    begin(l);
+    layers_begin(l);
     int code = layers_to_json(&resolved, l, v, true, &why);
     if (code == CFG_E_NOMEM)
         return code;
@@ -232,12 +232,12 @@ int cfg_layers_explain(cJSON **out, struct cfg_layers *l, const char *path, stru
     struct node *v = find(l, path);
     if (v == NULL) { /* the same walk, for its error */
         struct node *none = NULL;
-        begin(l);
+        layers_begin(l);
         int code = layers_select(l, &none, l->root, path, 0, err);
         return code ? code : cfg_fail(err, CFG_E_UNKNOWN_KEY, "no layer sets %.200s", path);
     }
     cJSON *answer = cJSON_CreateObject(), *value = NULL;
-    begin(l);
+    layers_begin(l);
     int code = layers_to_json(&value, l, v, false, err);
     bool together = v->kind == NODE_OBJECT && v->child;
     bool ok = code == 0 && answer && cJSON_AddStringToObject(answer, "path", path) &&

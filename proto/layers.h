@@ -55,6 +55,18 @@ CFG_MUST_CHECK int cfg_layers_merge(struct cfg_layers **out, const struct cfg_la
                                     const struct cfg_layers_options *options, struct cfg_error *err);
 void cfg_layers_free(struct cfg_layers *l); /* NULL is fine */
 
+/* One more layer on top, until cfg_layers_pop takes everything off again that was pushed: many sets may share what they
+ * have in common. At most two at a time; name and document are borrowed until then. A failed push is taken off too,
+ * with all before it. Errors as cfg_layers_merge; CFG_E_INVALID for a third. */
+CFG_MUST_CHECK int cfg_layers_push(struct cfg_layers *l, const struct cfg_layer *layer, struct cfg_error *err);
+void cfg_layers_pop(struct cfg_layers *l);
+void cfg_layers_set_failures(struct cfg_layers *l, cJSON *failures); /* as in the options; borrowed */
+/* What two sets resolve to, without members that are the same in both: *a and *b are returned-owned objects. Every
+ * value of both is looked at, so that errors are those of cfg_layers_resolve, of after first; before and after are two
+ * sets. */
+CFG_MUST_CHECK int cfg_layers_differ(cJSON **a, cJSON **b, struct cfg_layers *before, struct cfg_layers *after,
+                                     struct cfg_error *err);
+
 /* The merged document, interpolations as they stand. *out is returned-owned. CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_layers_document(cJSON **out, struct cfg_layers *l, struct cfg_error *err);
 /* The merged document with every interpolation resolved; "???" stays (cfg_layers_missing). *out is returned-owned.

@@ -237,9 +237,7 @@ static int eval_container(struct cfg_layers *l, struct node **out, struct node *
         if (v == NULL || (inter->kind == INTER_DICT && key == NULL))
             return layers_no_memory(l, err);
         struct node *before = key ? node_member(container, cfg_slice_str(key)) : NULL;
-        if (before)
-            node_replace(before, v);
-        else if (!node_add(l, container, v, key))
+        if (before ? !node_replace(l, before, v) : !node_add(l, container, v, key))
             return layers_no_memory(l, err);
     }
     *out = container;

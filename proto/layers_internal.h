@@ -2,6 +2,7 @@
  *
  * layers_tree.c   nodes: made from documents, found by key, copied, named by path
  * layers_merge.c  OmegaConf's merge rules
+ * layers_stack.c  layers laid on top for a while, and what two merged sets differ in
  * layers_eval.c   a text with interpolations into a node
  * layers_oc.c     the resolvers oc.* and eval
  * layers_text.c   values spelled as Python's str() does
@@ -20,6 +21,7 @@ enum {
     LAYERS_MAX_CHAIN = 128,     /* interpolations that lead to one another */
     LAYERS_MAX_STEPS = 1 << 20, /* evaluated interpolations */
     LAYERS_VALUE_COST = 16,     /* what a value counts for besides its text */
+    LAYERS_MAX_PUSHED = 2,
 };
 
 enum node_kind { NODE_NULL, NODE_BOOL, NODE_NUMBER, NODE_STRING, NODE_ARRAY, NODE_OBJECT };
@@ -34,6 +36,7 @@ struct node {
     struct node *result; /* of an interpolation, once resolved */
     double number;
     size_t n, cap, layer;
+    unsigned born; /* the push it was made or noted in; 0: before any */
     uint32_t hash;
     uint32_t index;      /* in an array */
     unsigned generation; /* of the tree when state was set: merging makes older results void */
@@ -48,6 +51,13 @@ struct frame {
     const struct frame *below;
 };
 
+/* How a node, or a place in an object's hash table, was before the push. In the arena. */
+struct undo {
+    struct undo *older;
+    struct node *at, was;
+    struct node **slot; /* instead: made empty */
+};
+
 struct cfg_layers {
     struct cfg_arena arena;
     struct cfg_layers_options options;
@@ -60,6 +70,11 @@ struct cfg_layers {
     bool kept;    /* the failure is none: the value depends on the environment */
     bool located; /* the error names its place already */
     cJSON *kept_paths;
+    struct undo *undo; /* newest first */
+    unsigned push;     /* counts them; 0: none is on top */
+    unsigned pushes;
+    size_t n_below; /* layers without those on top */
+    struct cfg_arena_mark below;
 };
 
 /* --- layers_tree.c --- */
@@ -72,7 +87,7 @@ struct node *node_from_json(struct cfg_layers *l, const cJSON *v, size_t layer, 
 struct node *node_copy(struct cfg_layers *l, const struct node *v, bool to_configuration);
 CFG_MUST_CHECK bool node_add(struct cfg_layers *l, struct node *parent, struct node *child, const char *key);
 /* Takes over what `from` is; place, key and parent stay. */
-void node_replace(struct node *v, const struct node *from);
+CFG_MUST_CHECK bool node_replace(struct cfg_layers *l, struct node *v, const struct node *from);
 bool node_unfold(struct cfg_layers *l, struct node *array);
 struct node *node_member(const struct node *object, struct cfg_slice key);
 struct node *node_item(struct cfg_layers *l, struct node *array, size_t i);
@@ -90,6 +105,14 @@ bool text_holds_inter(const char *text);
 /* Is it "???"? */
 bool layers_is_missing(const cJSON *v);
 CFG_MUST_CHECK int layers_merge_all(struct cfg_layers *l, struct cfg_error *err);
+/* The document of that layer into the tree. */
+CFG_MUST_CHECK int layers_merge_one(struct cfg_layers *l, size_t layer, struct cfg_error *err);
+
+/* --- layers_stack.c --- */
+
+/* Before a node is changed, and after a place in a hash table was filled. False without memory. */
+CFG_MUST_CHECK bool layers_note(struct cfg_layers *l, struct node *v);
+CFG_MUST_CHECK bool layers_note_slot(struct cfg_layers *l, struct node **slot);
 
 /* --- layers_eval.c --- */
 
@@ -131,5 +154,12 @@ void node_str(struct cfg_buf *out, struct node *v, struct cfg_layers *l);
 /* The node as JSON; resolve: interpolations resolved, else as they stand. *out is returned-owned. */
 CFG_MUST_CHECK int layers_to_json(cJSON **out, struct cfg_layers *l, struct node *v, bool resolve,
                                   struct cfg_error *err);
+/* The value at its own place, resolved, with what options.failures says. *out is returned-owned. */
+CFG_MUST_CHECK int layers_place_to_json(cJSON **out, struct cfg_layers *l, struct node *v, unsigned depth,
+                                        struct cfg_error *err);
+
+/* --- layers.c --- */
+
+void layers_begin(struct cfg_layers *l); /* counts from nothing, before anything is resolved */
 
 #endif

@@ -34,9 +34,8 @@ static int refuse_kinds(const struct cfg_layers *l, const struct node *v, size_t
 static int replace(struct cfg_layers *l, struct node *v, const cJSON *src, size_t layer, struct cfg_error *err)
 {
     struct node *made = node_from_json(l, src, layer, false);
-    if (made == NULL)
+    if (made == NULL || !node_replace(l, v, made))
         return layers_no_memory(l, err);
-    node_replace(v, made);
     return 0;
 }
 
@@ -57,9 +56,8 @@ static int expand(struct cfg_layers *l, struct node *v, struct cfg_error *err)
     if (code || !node_is_container(target) || target->plain)
         return 0;
     struct node *copy = node_copy(l, target, false);
-    if (copy == NULL)
+    if (copy == NULL || !node_replace(l, v, copy))
         return layers_no_memory(l, err);
-    node_replace(v, copy);
     return 0;
 }
 
@@ -96,13 +94,18 @@ static int merge_object(struct cfg_layers *l, struct node *into, const cJSON *sr
     return 0;
 }
 
+int layers_merge_one(struct cfg_layers *l, size_t layer, struct cfg_error *err)
+{
+    return merge_child(l, l->root, l->layers[layer].document, layer, err);
+}
+
 int layers_merge_all(struct cfg_layers *l, struct cfg_error *err)
 {
     l->root = node_from_json(l, l->layers[0].document, 0, false);
     if (l->root == NULL)
         return layers_no_memory(l, err);
     for (size_t i = 1; i < l->n; i++) {
-        int code = merge_child(l, l->root, l->layers[i].document, i, err);
+        int code = layers_merge_one(l, i, err);
         if (code)
             return code;
     }

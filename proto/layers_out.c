@@ -195,3 +195,10 @@ int layers_to_json(cJSON **out, struct cfg_layers *l, struct node *v, bool resol
         *out = made;
     return code;
 }
+
+int layers_place_to_json(cJSON **out, struct cfg_layers *l, struct node *v, unsigned depth, struct cfg_error *err)
+{
+    struct cfg_error own = CFG_ERROR_INIT;
+    struct out o = {.l = l, .resolve = true, .err = err ? err : &own};
+    return put(&o, out, v, depth, false);
+}

@@ -25,8 +25,10 @@ bool text_holds_inter(const char *text)
 struct node *node_new(struct cfg_layers *l, enum node_kind kind)
 {
     struct node *v = cfg_arena_alloc(&l->arena, sizeof *v);
-    if (v)
+    if (v) {
         v->kind = (uint8_t)kind;
+        v->born = l->push;
+    }
     return v;
 }
 
@@ -48,12 +50,13 @@ bool node_is_missing(const struct node *v)
 
 /* --- objects --- */
 
-static void index_put(struct node *object, struct node *child)
+static struct node **index_put(struct node *object, struct node *child)
 {
     size_t at = child->hash & (object->cap - 1);
     while (object->slots[at])
         at = (at + 1) & (object->cap - 1);
     object->slots[at] = child;
+    return &object->slots[at];
 }
 
 static bool index_grow(struct cfg_layers *l, struct node *object)
@@ -67,7 +70,7 @@ static bool index_grow(struct cfg_layers *l, struct node *object)
     object->slots = slots;
     object->cap = cap;
     for (struct node *c = object->child; c; c = c->next)
-        index_put(object, c);
+        (void)index_put(object, c);
     return true;
 }
 
@@ -88,6 +91,8 @@ struct node *node_member(const struct node *object, struct cfg_slice key)
 
 bool node_add(struct cfg_layers *l, struct node *parent, struct node *child, const char *key)
 {
+    if (!layers_note(l, parent) || (parent->last && !layers_note(l, parent->last)))
+        return false;
     child->parent = parent;
     child->key = key;
     child->index = (uint32_t)parent->n;
@@ -105,8 +110,7 @@ bool node_add(struct cfg_layers *l, struct node *parent, struct node *child, con
         return true;
     if (parent->cap < parent->n * 2)
         return index_grow(l, parent);
-    index_put(parent, child);
-    return true;
+    return layers_note_slot(l, index_put(parent, child));
 }
 
 /* --- making --- */
@@ -164,6 +168,8 @@ struct node *node_from_json(struct cfg_layers *l, const cJSON *src, size_t layer
 bool node_unfold(struct cfg_layers *l, struct node *array)
 {
     const cJSON *src = array->src;
+    if ((src || (array->slots == NULL && array->n > 0)) && !layers_note(l, array))
+        return false;
     if (src) {
         array->src = NULL;
         if (!add_children(l, array, src))
@@ -206,10 +212,13 @@ struct node *node_copy(struct cfg_layers *l, const struct node *v, bool to_confi
     return copy;
 }
 
-void node_replace(struct node *v, const struct node *from)
+bool node_replace(struct cfg_layers *l, struct node *v, const struct node *from)
 {
+    if (!layers_note(l, v))
+        return false;
     struct node old = *v;
     *v = *from;
+    v->born = old.born;
     v->key = old.key;
     v->hash = old.hash;
     v->index = old.index;
@@ -217,6 +226,7 @@ void node_replace(struct node *v, const struct node *from)
     v->next = old.next;
     for (struct node *c = v->child; c; c = c->next)
         c->parent = v;
+    return true;
 }
 
 /* --- names --- */
