@@ -306,18 +306,32 @@ static int eval(struct cfg_layers *l, struct node **out, struct node *parent, co
     }
 }
 
+static int eval_linked(struct cfg_layers *l, struct node **out, struct node *parent, const struct inter *inter,
+                       struct cfg_error *err)
+{
+    if (l->chain >= LAYERS_MAX_CHAIN)
+        return cfg_fail(err, CFG_E_LIMIT, "more than %d interpolations lead to one another", LAYERS_MAX_CHAIN);
+    l->chain++;
+    int code = eval(l, out, parent, inter, err);
+    l->chain--;
+    return code;
+}
+
 int layers_eval_text(struct cfg_layers *l, struct node **out, struct node *parent, struct cfg_slice text, bool element,
                      struct cfg_error *err)
 {
     struct inter *inter = NULL;
-    if (l->chain >= LAYERS_MAX_CHAIN)
-        return cfg_fail(err, CFG_E_LIMIT, "more than %d interpolations lead to one another", LAYERS_MAX_CHAIN);
-    l->chain++;
     int code = inter_parse(&inter, &l->arena, text, element, err);
-    if (code == 0)
-        code = eval(l, out, parent, inter, err);
-    l->chain--;
-    return code;
+    return code ? code : eval_linked(l, out, parent, inter, err);
+}
+
+void layers_parse_ahead(struct cfg_layers *l, struct node *v)
+{
+    struct inter *inter = NULL;
+    if (v->inter && inter_parse(&inter, &l->arena, cfg_slice_str(v->text), false, NULL) == 0)
+        v->parsed = inter;
+    for (struct node *c = v->child; c; c = c->next)
+        layers_parse_ahead(l, c);
 }
 
 /* --- dereferencing --- */
@@ -389,7 +403,8 @@ int layers_deref(struct cfg_layers *l, struct node **out, struct node *v, struct
     l->stack = &frame;
     v->generation = l->generation;
     v->state = STATE_BUSY;
-    int code = layers_eval_text(l, &result, v->parent, cfg_slice_str(v->text), false, err);
+    int code = v->parsed ? eval_linked(l, &result, v->parent, v->parsed, err)
+                         : layers_eval_text(l, &result, v->parent, cfg_slice_str(v->text), false, err);
     l->stack = frame.below;
     v->state = code == 0 ? STATE_DONE : l->kept ? STATE_KEPT : STATE_NEW;
     v->result = result;

@@ -33,7 +33,8 @@ struct node {
     struct node **slots; /* of an object: a hash table once it is large; of an array: its items */
     const cJSON *src;    /* of an array that was not unfolded yet: no interpolation lies in it */
     const char *text;
-    struct node *result; /* of an interpolation, once resolved */
+    struct node *result;        /* of an interpolation, once resolved */
+    const struct inter *parsed; /* its text, where it was parsed ahead; NULL: when it is resolved */
     double number;
     size_t n, cap, layer;
     unsigned born; /* the push it was made or noted in; 0: before any */
@@ -73,6 +74,7 @@ struct cfg_layers {
     struct undo *undo; /* newest first */
     unsigned push;     /* counts them; 0: none is on top */
     unsigned pushes;
+    bool parsed;    /* interpolations were parsed ahead */
     size_t n_below; /* layers without those on top */
     struct cfg_arena_mark below;
 };
@@ -118,6 +120,8 @@ CFG_MUST_CHECK bool layers_note_slot(struct cfg_layers *l, struct node **slot);
 
 /* What v leads to: itself, unless it is an interpolation. Codes as cfg_layers_resolve. */
 CFG_MUST_CHECK int layers_deref(struct cfg_layers *l, struct node **out, struct node *v, struct cfg_error *err);
+/* Parses every interpolation of the tree; those that are wrong say so when they are resolved. */
+void layers_parse_ahead(struct cfg_layers *l, struct node *v);
 /* A text in the place of a child of `parent`. */
 CFG_MUST_CHECK int layers_eval_text(struct cfg_layers *l, struct node **out, struct node *parent, struct cfg_slice text,
                                     bool element, struct cfg_error *err);

@@ -51,6 +51,9 @@ void cfg_layers_pop(struct cfg_layers *l)
 
 int cfg_layers_push(struct cfg_layers *l, const struct cfg_layer *layer, struct cfg_error *err)
 {
+    if (l->push == 0 && !l->parsed)
+        layers_parse_ahead(l, l->root);
+    l->parsed = true;
     if (l->push == 0) {
         l->below = cfg_arena_mark(&l->arena);
         l->n_below = l->n;

@@ -75,6 +75,8 @@ static void emit(struct differ *d, const cJSON *from, const cJSON *to)
 static void diff_member(struct differ *d, const cJSON *from, const cJSON *to)
 {
     size_t length = d->path.len;
+    if (from && to && cfg_json_equal(from, to)) /* mostly, and in the same order: nothing to sort below */
+        return;
     push_key(d, from ? from->string : to->string);
     if (from && to)
         diff_values(d, from, to);
