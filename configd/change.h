@@ -1,7 +1,7 @@
 /* Deciding a write: (heads, request) → (guards, puts, answer). Pure: the caller looks heads up and carries the
  * transaction out.
  *
- * A decision names every head it read, so that the transaction commits only if none of them has changed (design §3.2).
+ * A decision names every head it read, so that the transaction commits only if none of them has changed.
  * What later issues add to a decision (schemas, bases, presence) is one more head that it reads. */
 #ifndef CFG_CONFIGD_CHANGE_H
 #define CFG_CONFIGD_CHANGE_H

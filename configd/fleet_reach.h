@@ -8,7 +8,7 @@
 #include "proto/digest.h"
 #include "proto/limits.h"
 
-/* Rising strictness, as design §5 has it. */
+/* Rising strictness. */
 enum cfg_apply { CFG_APPLY_LIVE, CFG_APPLY_DRAIN, CFG_APPLY_BARRIER, CFG_APPLY_RESTART, CFG_APPLY_PINNED };
 
 struct cfg_contract {

@@ -1,4 +1,4 @@
-/* What lies in etcd, typed: one immutable version of one object, and its envelope (design §4). Pure. */
+/* What lies in etcd, typed: one immutable version of one object, and its envelope. Pure. */
 #ifndef CFG_CONFIGD_OBJECT_H
 #define CFG_CONFIGD_OBJECT_H
 

@@ -1,4 +1,4 @@
-/* A view: what a rank group is told. Composed from values alone: release + pin + flags (design §2, §5). Pure. */
+/* A view: what a rank group is told. Composed from values alone: release + pin + flags. Pure. */
 #ifndef CFG_CONFIGD_VIEW_H
 #define CFG_CONFIGD_VIEW_H
 

@@ -1,4 +1,4 @@
-/* Limits on everything a peer controls, in one place (design §4). Each has its own clear error where it is enforced. */
+/* Limits on everything a peer controls, in one place. Each has its own clear error where it is enforced. */
 #ifndef CFG_PROTO_LIMITS_H
 #define CFG_PROTO_LIMITS_H
 

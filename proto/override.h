@@ -1,4 +1,4 @@
-/* Command-line overrides in Hydra's grammar: `NS/PATH=VALUE`, `+…`, `++…`, `~NS/PATH` (design §6). Pure.
+/* Command-line overrides in Hydra's grammar: `NS/PATH=VALUE`, `+…`, `++…`, `~NS/PATH`. Pure.
  *
  * Values are Hydra's elements: quoted strings, unquoted text of letters, digits, blanks and /-\+.$%*@?|_: with \ before
  * \()[]{}:=, and blanks, int, float, bool and null in any case, ${interpolations} (kept as text), lists, dicts and the

@@ -1,4 +1,4 @@
-/* Names: namespaces, flags, dotted parameter paths and addresses (design §2). Pure. */
+/* Names: namespaces, flags, dotted parameter paths and addresses. Pure. */
 #ifndef CFG_PROTO_PATH_H
 #define CFG_PROTO_PATH_H
 

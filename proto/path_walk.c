@@ -105,10 +105,12 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Optimal string alignment distance (insert, delete, replace, swap neighbours); lengths are at most CFG_LIMIT_PATH. */
+enum { NEAR_BYTES = 128 }; /* who mistypes a longer name can read it; the work is quadratic in it */
+
+/* Optimal string alignment distance (insert, delete, replace, swap neighbours); lengths are at most NEAR_BYTES. */
 static size_t edit_distance(const char *a, size_t n, const char *b, size_t m)
 {
-    size_t rows[3][CFG_LIMIT_PATH + 1];
+    size_t rows[3][NEAR_BYTES + 1];
     size_t *before = rows[0], *last = rows[1], *now = rows[2];
     for (size_t k = 0; k <= m; k++)
         last[k] = k;
@@ -131,12 +133,12 @@ const char *cfg_near_miss(const char *name, const char *const *candidates, size_
 {
     size_t length = strlen(name), best = length / 3 + 1;
     const char *nearest = NULL;
-    if (length > CFG_LIMIT_PATH)
+    if (length > NEAR_BYTES)
         return NULL;
     for (size_t i = 0; i < n; i++) {
         size_t other = strlen(candidates[i]);
         size_t apart = other > length ? other - length : length - other;
-        if (other > CFG_LIMIT_PATH || apart >= best)
+        if (other > NEAR_BYTES || apart >= best)
             continue;
         size_t distance = edit_distance(name, length, candidates[i], other);
         if (distance < best) {

@@ -22,7 +22,7 @@ bool cfg_schema_marks_init(struct schema_run *r, struct schema_marks *m, const s
     m->bits = cfg_arena_alloc(&r->arena, m->words * sizeof *m->bits);
     if (m->bits == NULL)
         r->failed = r->arena.failed;
-    return m->bits && cfg_schema_spend(r, m->words);
+    return m->bits && cfg_schema_spend(r, 1 + n / 8); /* it was counted, and is cleared */
 }
 
 void cfg_schema_mark(struct schema_marks *m, size_t i)

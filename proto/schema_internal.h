@@ -371,6 +371,7 @@ struct schema_run {
     bool quiet;  /* the verdict alone: stop at the first failure, report nothing */
     cJSON *list; /* of violations; NULL: none is wanted */
     size_t count;
+    size_t compared;       /* names and values, for hints */
     struct cfg_error *err; /* takes the first */
     const struct schema_scope *scope;
     void *match; /* PCRE2's memory, made when first needed */
@@ -427,6 +428,17 @@ void cfg_schema_marks_merge(struct schema_marks *into, const struct schema_marks
 bool cfg_schema_is_multiple(double v, double by);
 
 /* --- reporting --- */
+
+enum { CFG_SCHEMA_COMPARED = 20000 };
+/* Is this violation one that is listed, and may it be compared with n candidates for a hint? Hints are a courtesy: the
+ * work for all of a check's is bounded, and a violation without one is a violation still. */
+static inline bool cfg_schema_may_hint(struct schema_run *r, size_t n)
+{
+    if (r->count >= CFG_SCHEMA_VIOLATIONS || n > CFG_SCHEMA_COMPARED - r->compared)
+        return false;
+    r->compared += n;
+    return true;
+}
 
 /* What to say about a place; texts are copied. */
 struct schema_report {

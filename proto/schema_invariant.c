@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST = 256 }; /* each may look through the whole document */
+
 static int bad_entry(struct schema_compiler *c, const struct schema_node *n, const char *why)
 {
     cfg_schema_fail(c, n, "x-invariants", CFG_E_VALUE, "%s", why);
@@ -43,6 +45,8 @@ int cfg_schema_c_invariants(struct schema_compiler *c, struct schema_node *n, st
     if (!cJSON_IsArray(k->value))
         return bad_entry(c, n, "x-invariants must be an array");
     size_t count = (size_t)cJSON_GetArraySize(k->value);
+    if (count > MOST)
+        return cfg_schema_fail(c, n, k->name, CFG_E_LIMIT, "more than %d invariants", MOST);
     c->s->invariants = cfg_schema_take(c, (count + 1) * sizeof *c->s->invariants);
     c->s->invariant_programs = cfg_schema_take(c, (count + 1) * sizeof(struct cfg_expr *));
     if (c->s->invariants == NULL || c->s->invariant_programs == NULL)

@@ -55,7 +55,7 @@ static bool report_unknown(struct schema_run *r, const struct schema_members *m,
     if (r->quiet || r->failed)
         return false;
     char hint[200];
-    const char *near = m ? near_name(m, key) : NULL;
+    const char *near = m && cfg_schema_may_hint(r, m->n_names) ? near_name(m, key) : NULL;
     if (near)
         (void)snprintf(hint, sizeof hint, "did you mean `%.150s`?", near);
     struct schema_report what = {.keyword = keyword, .key = key, .no_got = true, .hint = near ? hint : NULL};
@@ -69,7 +69,7 @@ static bool report_missing(struct schema_run *r, const struct schema_members *m,
         return false;
     char hint[200];
     const char *near = NULL;
-    for (const cJSON *v = at->v->child; v && near == NULL; v = v->next)
+    for (const cJSON *v = at->v->child; v && near == NULL && cfg_schema_may_hint(r, 1); v = v->next)
         if (find_name(m, v->string, 0) == NULL)
             near = cfg_near_miss(key, (const char *const[]){v->string}, 1);
     if (near)

@@ -128,7 +128,9 @@ static bool check_enum(struct schema_run *r, const struct schema_keyword *k, con
     cfg_buf_init(&choices, 400);
     put_choices(&choices, e);
     cfg_schema_need(r, &choices);
-    const char *near = cJSON_IsString(at->v) ? near_choice(e, at->v->valuestring) : NULL, *shown = choices.data;
+    const char *near =
+                   cJSON_IsString(at->v) && cfg_schema_may_hint(r, e->n) ? near_choice(e, at->v->valuestring) : NULL,
+               *shown = choices.data;
     char hint[200];
     if (near)
         (void)snprintf(hint, sizeof hint, "did you mean \"%.150s\"?", near);

@@ -1,4 +1,4 @@
-/* What a write did and whom it reaches, in words (design §6). Pure. */
+/* What a write did and whom it reaches, in words. Pure. */
 #ifndef CFG_CFGCTL_REACH_H
 #define CFG_CFGCTL_REACH_H
 

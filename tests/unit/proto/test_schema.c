@@ -483,3 +483,43 @@ Test(schema, multiples_are_exact_on_decimals)
         cfg_schema_free(s);
     }
 }
+
+/* Looking for what was meant is bounded: every one of 20,000 wrong names has 20,000 candidates, and 99 are listed. */
+Test(schema, hints_are_bounded, .timeout = 20)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, 1 << 24);
+    cfg_buf_puts(&text, "{'additionalProperties':false,'properties':{");
+    for (int i = 0; i < 20000; i++)
+        cfg_buf_printf(&text, "%s'a_long_name_of_a_parameter_%d':true", i ? "," : "", i);
+    cfg_buf_puts(&text, "}}");
+    struct cfg_schema *s = compile(text.data);
+    cfg_buf_clear(&text);
+    for (int i = 0; i < 20000; i++)
+        cfg_buf_printf(&text, "%s'a_long_name_of_a_parametre_%d':1", i ? "," : "{", i);
+    cfg_buf_putc(&text, '}');
+    char *list = violations(s, text.data, CFG_E_SCHEMA);
+    cr_assert(strstr(list, "did you mean"), "the first gets its hint");
+    free(list);
+    cfg_schema_free(s);
+    cfg_buf_finish(&text);
+}
+
+Test(schema, too_many_invariants)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, 1 << 20);
+    cfg_buf_puts(&text, "{'x-invariants':[");
+    for (int i = 0; i < 257; i++)
+        cfg_buf_printf(&text, "%s{'expr':'1 < 2'}", i ? "," : "");
+    cfg_buf_puts(&text, "]}");
+    for (char *p = text.data; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    struct cfg_schema *s = NULL;
+    cJSON *schema = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_json_parse(&schema, cfg_buf_slice(&text), 0, &err), 0);
+    cr_assert_eq(cfg_schema_compile(&s, schema, NULL, &err), CFG_E_LIMIT);
+    cJSON_Delete(schema);
+    cfg_buf_finish(&text);
+}
