@@ -24,7 +24,7 @@ const struct cli_command cli_commands[] = {
      "cfgctl plan chat -f chat.yaml -o json | jq '.results[].plan'\n"
      "cfgctl plan -f configs/ --prune                # what `apply` would do",
      CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE) | CLI_BIT(PRUNE) | CLI_BIT(TAKE) |
-         CLI_BIT(SOURCE),
+         CLI_BIT(SOURCE) | CLI_BIT(FORCE),
      0, ANY, cmd_plan},
     {"apply", NULL, "-f DIR", "make namespaces, schemas and flags what the files of a folder say, plan first",
      "cfgctl apply -f configs/ --dry-run\n"
@@ -36,8 +36,9 @@ const struct cli_command cli_commands[] = {
      "cfgctl promote chat-staging chat-prod sampling inference.batch_size\n"
      "cfgctl promote chat-staging chat-prod --except endpoints,log --dry-run   # everything else\n"
      "cfgctl promote chat-staging chat-prod --version 41 --yes -m 'proved since Monday' --wait",
-     CLI_EDITS | CLI_BIT(EXCEPT) | CLI_BIT(PRUNE) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(VERSION) | CLI_BIT(YES), 2, ANY,
-     cmd_promote},
+     CLI_EDITS | CLI_BIT(EXCEPT) | CLI_BIT(PRUNE) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(VERSION) | CLI_BIT(YES) |
+         CLI_BIT(FORCE),
+     2, ANY, cmd_promote},
     {"resolve", NULL, "FILE…", "merge files as layers and resolve their interpolations, without a server",
      "cfgctl resolve base.yaml chat.yaml\n"
      "cfgctl resolve base.yaml chat.yaml --set optimizer.lr=1e-4 --set ~model.dropout -o yaml\n"

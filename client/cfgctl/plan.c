@@ -7,9 +7,15 @@
 int plan_ask(struct cli *c, const cJSON *changes, cJSON **out, struct cfg_error *err)
 {
     cJSON *reply = NULL;
-    int rc = cli_call(c, "POST", "/v1/changes?dry_run=true&plan=true", changes, NULL, &reply, err);
+    bool force = cli_has(c, OPT_FORCE);
+    const char *with = "/v1/changes?dry_run=true&plan=true", *without = "/v1/changes?dry_run=true";
+    if (force) {
+        with = "/v1/changes?dry_run=true&plan=true&force=true";
+        without = "/v1/changes?dry_run=true&force=true";
+    }
+    int rc = cli_call(c, "POST", with, changes, NULL, &reply, err);
     if (rc == CFG_E_INVALID && strstr(err->text, "\"plan\"")) /* a configd that is older than this cfgctl */
-        rc = cli_call(c, "POST", "/v1/changes?dry_run=true", changes, NULL, &reply, err);
+        rc = cli_call(c, "POST", without, changes, NULL, &reply, err);
     if (rc == 0 && !cJSON_IsArray(cfg_json_get(reply, "results")))
         rc = cfg_fail(err, CFG_E_PROTOCOL, "the server's reply says nothing of what would be done");
     if (rc == 0)

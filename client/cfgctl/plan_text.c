@@ -3,6 +3,7 @@
 #include "client/cfgctl/table.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SHOWN_LINES = 200, SHOWN_PATHS = 4, VALUE_ROOM = 1 << 22, VALUE_WIDTH = 160 };
@@ -130,37 +131,77 @@ static bool same_row(const cJSON *a, const cJSON *b)
     return true;
 }
 
-/* Has an earlier entry of the list taken this one into its row? */
-static bool is_taken(const cJSON *plan, const cJSON *o)
+static bool is_refused(const cJSON *o)
 {
-    const cJSON *earlier = plan->child;
-    while (earlier != o && !same_row(earlier, o))
-        earlier = earlier->next;
-    return earlier != o;
+    return strcmp(cfg_json_get_str(o, "action", ""), "refused") == 0;
 }
 
-static void put_paths(struct cfg_buf *out, const cJSON *first)
+/* What a value would do where it is refused is of no use to anybody. refused: the entries that say so. */
+static bool is_overruled(const cJSON *const *refused, size_t n, const cJSON *o)
 {
-    int n = 0, left = 0;
-    for (const cJSON *o = first; o; o = o->next) {
-        const char *path = cfg_json_get_str(o, "path", "");
-        if (path[0] == '\0' || !same_row(o, first))
-            continue;
-        if (n == SHOWN_PATHS) {
-            left++;
-            continue;
-        }
-        cfg_buf_puts(out, n++ > 0 ? ", " : "");
-        cli_put_text(out, path);
+    for (size_t i = 0; i < n && !is_refused(o); i++)
+        if (strcmp(cfg_json_get_str(refused[i], "deployment", ""), cfg_json_get_str(o, "deployment", "")) == 0 &&
+            strcmp(cfg_json_get_str(refused[i], "path", ""), cfg_json_get_str(o, "path", "")) == 0)
+            return true;
+    return false;
+}
+
+struct row {
+    const cJSON *first; /* of its entries */
+    struct cfg_buf paths;
+    int n;
+};
+
+/* The row of an entry, made when it is the first one. rows has room for all. */
+static struct row *row_of(struct row *rows, size_t *n, const cJSON *o)
+{
+    size_t i = 0;
+    while (i < *n && !same_row(rows[i].first, o))
+        i++;
+    if (i == *n) {
+        rows[(*n)++] = (struct row){.first = o};
+        cfg_buf_init(&rows[i].paths, (size_t)1 << 16);
     }
-    if (left > 0)
-        cfg_buf_printf(out, " and %d more", left);
-    const char *reason = cfg_json_get_str(first, "reason", "");
+    return &rows[i];
+}
+
+static void add_path(struct row *r, const char *path)
+{
+    if (path[0] == '\0' || r->n++ >= SHOWN_PATHS)
+        return;
+    cfg_buf_puts(&r->paths, r->n > 1 ? ", " : "");
+    cli_put_text(&r->paths, path);
+}
+
+/* The version that a deployment holds says more than that it holds one. */
+static bool put_held(struct cfg_buf *out, const cJSON *result, const cJSON *o)
+{
+    const cJSON *held;
+    cJSON_ArrayForEach(held, cfg_json_get(result, "held"))
+    {
+        if (strcmp(cfg_json_get_str(o, "action", ""), "held") != 0 ||
+            strcmp(cfg_json_get_str(held, "deployment", ""), cfg_json_get_str(o, "deployment", "?")) != 0)
+            continue;
+        cfg_buf_printf(out, "holds v%.0f", cfg_json_get_num(held, "version", 0));
+        return true;
+    }
+    return false;
+}
+
+/* Which paths, and why. */
+static void finish_paths(struct row *r, const cJSON *result)
+{
+    const char *reason = cfg_json_get_str(r->first, "reason", "");
+    if (put_held(&r->paths, result, r->first))
+        return;
+    if (r->n > SHOWN_PATHS)
+        cfg_buf_printf(&r->paths, " and %d more", r->n - SHOWN_PATHS);
     if (reason[0]) {
-        cfg_buf_puts(out, n > 0 ? ": " : "");
-        cli_put_text(out, reason);
+        cfg_buf_puts(&r->paths, r->n > 0 ? ": " : "");
+        cli_put_text(&r->paths, reason);
     }
-    cfg_buf_puts(out, n == 0 && reason[0] == '\0' ? "-" : "");
+    if (r->paths.len == 0)
+        cfg_buf_putc(&r->paths, '-');
 }
 
 static void add_count(struct table *t, const cJSON *o, const char *member)
@@ -185,31 +226,59 @@ static void add_workers(struct table *t, const cJSON *o)
     table_add(t, text);
 }
 
-static void put_actions(struct cfg_buf *out, const cJSON *plan)
+static void add_row(struct table *t, struct row *r, const cJSON *result)
 {
-    struct table t;
+    struct cfg_buf name;
+    cfg_buf_init(&name, 4096);
+    cfg_buf_puts(&name, "  ");
+    cli_put_text(&name, cfg_json_get_str(r->first, "deployment", "?"));
+    finish_paths(r, result);
+    table_add(t, name.data ? name.data : "?");
+    table_add(t, when(cfg_json_get_str(r->first, "action", "?")));
+    add_workers(t, r->first);
+    add_count(t, r->first, "groups");
+    table_add(t, r->paths.data ? r->paths.data : "?");
+    cfg_buf_finish(&name);
+    cfg_buf_finish(&r->paths);
+}
+
+/* Entries of one deployment that do the same share a row. */
+static size_t gather(struct row *rows, const cJSON **refused, const cJSON *plan)
+{
     const cJSON *o;
-    table_init(&t, "  DEPLOYMENT|WHEN|WORKERS|GROUPS|WHAT");
+    size_t n_rows = 0, n_refused = 0;
     cJSON_ArrayForEach(o, plan)
     {
-        struct cfg_buf text;
-        if (is_taken(plan, o))
-            continue;
-        cfg_buf_init(&text, (size_t)1 << 16);
-        cfg_buf_puts(&text, "  ");
-        cli_put_text(&text, cfg_json_get_str(o, "deployment", "?"));
-        table_add(&t, text.data ? text.data : "?");
-        table_add(&t, when(cfg_json_get_str(o, "action", "?")));
-        add_workers(&t, o);
-        add_count(&t, o, "groups");
-        cfg_buf_clear(&text);
-        put_paths(&text, o);
-        table_add(&t, text.data ? text.data : "?");
-        cfg_buf_finish(&text);
+        if (is_refused(o))
+            refused[n_refused++] = o;
     }
-    if (t.n > 0)
+    cJSON_ArrayForEach(o, plan)
+    {
+        if (!is_overruled(refused, n_refused, o))
+            add_path(row_of(rows, &n_rows, o), cfg_json_get_str(o, "path", ""));
+    }
+    return n_rows;
+}
+
+static void put_actions(struct cfg_buf *out, const cJSON *result)
+{
+    const cJSON *plan = cfg_json_get(result, "plan");
+    size_t most = (size_t)cJSON_GetArraySize(plan);
+    struct row *rows = calloc(most + 1, sizeof *rows);
+    const cJSON **refused = calloc(most + 1, sizeof *refused);
+    if (rows && refused && most > 0) {
+        struct table t;
+        size_t n = gather(rows, refused, plan);
+        table_init(&t, "  DEPLOYMENT|WHEN|WORKERS|GROUPS|WHAT");
+        for (size_t i = 0; i < n; i++)
+            add_row(&t, &rows[i], result);
         table_print(out, &t, 0, false);
-    table_finish(&t);
+        table_finish(&t);
+    } else if (most > 0) {
+        cfg_buf_puts(out, "  (no memory for the plan)\n");
+    }
+    free(rows);
+    free(refused);
 }
 
 /* --- what stands against it --- */
@@ -226,11 +295,11 @@ static void put_member(struct cfg_buf *out, const cJSON *v, const char *member, 
         put_value(out, m);
 }
 
-static void put_violation(struct cfg_buf *out, const cJSON *v, bool color)
+static void put_violation(struct cfg_buf *out, const cJSON *v, const char *word, bool color)
 {
     const char *ns = cfg_json_get_str(v, "namespace", ""), *path = cfg_json_get_str(v, "path", "");
     double workers = cfg_json_get_num(v, "workers", 1);
-    cfg_buf_puts(out, color ? "  \033[31mblocked\033[0m: " : "  blocked: ");
+    cfg_buf_printf(out, color ? "  \033[31m%s\033[0m: " : "  %s: ", word);
     cli_put_text(out, ns);
     cfg_buf_puts(out, ns[0] && path[0] ? "/" : "");
     cli_put_text(out, path);
@@ -259,7 +328,11 @@ static void put_findings(struct cfg_buf *out, const cJSON *o, bool color)
     const cJSON *v;
     cJSON_ArrayForEach(v, cfg_json_get(o, "violations"))
     {
-        put_violation(out, v, color);
+        put_violation(out, v, "blocked", color);
+    }
+    cJSON_ArrayForEach(v, cfg_json_get(o, "forced"))
+    {
+        put_violation(out, v, "forced", color);
     }
     cJSON_ArrayForEach(v, cfg_json_get(o, "warnings"))
     {
@@ -279,7 +352,7 @@ void plan_describe(struct cfg_buf *out, const cJSON *reply, bool quiet, bool col
         put_header(out, result);
         if (!unchanged) {
             put_changes(out, result, color);
-            put_actions(out, cfg_json_get(result, "plan"));
+            put_actions(out, result);
         }
         put_findings(out, result, color);
         if (hint[0]) {

@@ -94,6 +94,26 @@ Test(plan, is_put_together_where_the_server_makes_none)
     cJSON_Delete(reply);
 }
 
+Test(plan, a_refused_value_is_not_said_to_be_live)
+{
+    char out[4096];
+    cJSON *reply = tree(
+        "{\"results\":[{\"object\":\"config/chat\",\"version\":2,\"previous\":1,\"changes\":[],\"plan\":["
+        "{\"deployment\":\"b\",\"action\":\"live\",\"path\":\"a\",\"workers\":1,\"groups\":0},"
+        "{\"deployment\":\"b\",\"action\":\"live\",\"path\":\"c\",\"workers\":1,\"groups\":0,\"unknown\":0},"
+        "{\"deployment\":\"b\",\"action\":\"refused\",\"path\":\"a\",\"workers\":1,\"groups\":0,\"reason\":\"no\"},"
+        "{\"deployment\":\"d\",\"action\":\"live\",\"path\":\"a\",\"workers\":1,\"groups\":0,\"unknown\":3},"
+        "{\"deployment\":\"slow\",\"action\":\"held\",\"workers\":0,\"groups\":0,\"reason\":\"r\"}],"
+        "\"held\":[{\"deployment\":\"slow\",\"version\":9}],"
+        "\"forced\":[{\"path\":\"a\",\"message\":\"m\",\"deployment\":\"e\"}]}]}");
+    describe(out, sizeof out, reply, false);
+    has(out, "  b           live at the next step    1              0       c\n");
+    has(out, "  b           refused                  1              0       a: no\n");
+    has(out, "  d           live at the next step    1 + 3 unknown  0       a\n");
+    has(out, "  slow        held, stays where it is  0              0       holds v9\n  forced: a: m, deployment e\n");
+    cJSON_Delete(reply);
+}
+
 Test(plan, objects_have_names)
 {
     static const char *const names[][2] = {{"config/chat", "chat"},           {"flag/x/a.b", "x/a.b"},
