@@ -173,15 +173,17 @@ static int read_last(struct cli *c, struct gitops_object *o, const struct search
     return rc;
 }
 
-/* What the files had last, if that can matter. */
+/* Can it matter what the files had last? */
+static bool needs_history(const struct gitops_object *o)
+{
+    return o->wanted ? !(o->head && cfg_json_equal(o->wanted, o->head)) : o->head != NULL;
+}
+
 static int read_history(struct cli *c, const struct gitops *g, struct gitops_object *o, struct cfg_error *err)
 {
     char object[GITOPS_OBJECT_ROOM];
     gitops_object_text(object, o);
     struct search s = {.source = g->source, .exported = cfg_json_get_num(g->exported, object, 0)};
-    bool same = o->wanted && o->head && cfg_json_equal(o->wanted, o->head);
-    if (same || (o->wanted == NULL && o->head == NULL))
-        return 0;
     o->outside = cJSON_CreateArray();
     int rc = o->outside ? search(c, o, &s, err) : cli_no_memory(err);
     return rc == 0 ? read_last(c, o, &s, err) : rc;
@@ -300,9 +302,14 @@ static int check_store(struct cli *c, struct gitops *g, struct cfg_error *err)
 static int read_histories(struct cli *c, struct gitops *g, struct cfg_error *err)
 {
     struct progress p;
+    size_t n = 0;
     int rc = 0;
-    progress_start(&p, "comparing", g->n);
+    for (size_t i = 0; i < g->n; i++)
+        n += needs_history(&g->objects[i]);
+    progress_start(&p, "reading histories", n);
     for (size_t i = 0; i < g->n && rc == 0; i++) {
+        if (!needs_history(&g->objects[i]))
+            continue;
         rc = read_history(c, g, &g->objects[i], err);
         progress_step(&p);
     }
