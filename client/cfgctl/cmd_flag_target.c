@@ -24,7 +24,7 @@ static int read_condition(cJSON **out, const struct cli *c, struct cfg_error *er
 }
 
 /* A variant, or shares: on=10,off=90. */
-static int read_outcome(cJSON **out, const struct flag_job *job, struct cfg_error *err)
+static int read_outcome(cJSON **out, struct flag_job *job, struct cfg_error *err)
 {
     const char *serve = cli_value(job->c, OPT_SERVE);
     struct flag_split s = {.n = 0};
@@ -47,6 +47,8 @@ static int read_outcome(cJSON **out, const struct flag_job *job, struct cfg_erro
         rc = flag_split_complete(&s, job->envelope, NULL, err);
     if (rc == 0)
         *out = flag_split_outcome(&s, NULL, cli_value(job->c, OPT_BY), cli_value(job->c, OPT_SEED));
+    if (rc == 0 && *out)
+        flag_split_describe_unnamed(&job->notes, job->envelope, *out);
     return rc == 0 && *out == NULL ? cli_no_memory(err) : rc;
 }
 

@@ -142,8 +142,9 @@ const struct cli_command cli_commands[] = {
     {"flag split", NULL, "NS/NAME VARIANT=WEIGHT… | --clear", "deal the units that no rule catches over the variants",
      "cfgctl flag split experiment/ab.flag on=10 off=90 --by user.id\n"
      "cfgctl flag split experiment/ab.flag on=25%          # off gets the rest; says who moves\n"
+     "cfgctl flag split experiment/ab.flag on=10 --by user.id --default off   # off for whom has no user.id\n"
      "cfgctl flag split experiment/ab.flag --clear",
-     CLI_EDITS | CLI_BIT(BY) | CLI_BIT(SEED) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_split},
+     CLI_EDITS | CLI_BIT(DEFAULT) | CLI_BIT(BY) | CLI_BIT(SEED) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_split},
     {"flag target", NULL, "NS/NAME --if CONDITION --serve VARIANT | --list | --remove N | --clear",
      "rules, in order: the first that holds decides",
      "cfgctl flag target experiment/ab.flag --if 'email ends_with \"@example.com\"' --serve on --first\n"

@@ -129,8 +129,8 @@ static int close_chain(cJSON *envelope, struct cfg_error *err)
         cJSON_DeleteItemFromObjectCaseSensitive(definition, "targeting");
         return 0;
     }
-    if (n > 1 || !cJSON_IsObject(chain->child))
-        return 0; /* a bare variant must stay inside its `if`: targeting is an object */
+    if (n > 1 || !cJSON_IsObject(chain->child) || flag_split_guarded(chain->child))
+        return 0; /* a bare variant stays inside its `if`: targeting is an object; a guard's own `if` is no rule */
     return set(definition, "targeting", cJSON_DetachItemFromArray(chain, 0), err);
 }
 

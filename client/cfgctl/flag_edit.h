@@ -73,15 +73,24 @@ CFG_MUST_CHECK int flag_split_add(struct flag_split *s, const char *text, struct
 CFG_MUST_CHECK int flag_split_complete(struct flag_split *s, const cJSON *envelope, const cJSON *present,
                                        struct cfg_error *err);
 /* by: the attribute that names the unit, "targetingKey" or NULL for what `present` has; seed: shared between flags,
- * NULL for the flag's own name. Returned-owned; NULL without memory. */
+ * NULL for the flag's own name. A split that hashes text around the unit would deal all contexts without one into one
+ * bucket, so it is guarded: it stands in an `if` on the unit, and they get the default variant. A split that is there
+ * without its guard keeps going without when neither `by` nor `seed` is given: nobody moves. Returned-owned; NULL
+ * without memory. */
 cJSON *flag_split_outcome(const struct flag_split *s, const cJSON *present, const char *by, const char *seed);
-/* Reads a `fractional` of literal weights; false for anything else. */
+/* The split inside its guard; anything else is given back as it is. Borrowed. */
+const cJSON *flag_split_inside(const cJSON *outcome);
+bool flag_split_guarded(const cJSON *outcome);
+/* Reads a `fractional` of literal weights, guarded or not; false for anything else. */
 bool flag_split_read(struct flag_split *out, const cJSON *outcome);
 /* The attribute that a split hashes beside its name or seed, borrowed; NULL: the targeting key itself, or no such
  * split. */
 const char *flag_split_unit(const cJSON *outcome);
 /* Who moves when `old` (an outcome, or NULL: nothing but `standard`) becomes `new`: lines for people. */
 void flag_split_describe_moves(struct cfg_buf *out, const cJSON *old, const cJSON *new, const char *standard);
+/* What those get whose context lacks the unit of a split, and when that is not the cautious answer how to change it: a
+ * line for people. */
+void flag_split_describe_unnamed(struct cfg_buf *out, const cJSON *envelope, const cJSON *outcome);
 
 /* --- around the definition --- */
 

@@ -218,6 +218,15 @@ static void read_bucket(struct reader *r, cJSON *steps, const struct cfg_flag_no
     add_bucket(r, add_step(r, steps, "split"), n);
 }
 
+/* A split is only for whom the context names. */
+static void read_guard(struct reader *r, cJSON *steps, const struct cfg_flag_note *n, const cJSON *outcome)
+{
+    if (n->index == 0)
+        return;
+    cfg_buf_printf(&r->text, "split: the context has no %s → the default", flag_split_unit(outcome));
+    (void)add_step(r, steps, "split");
+}
+
 static void read_rules(struct reader *r, cJSON *steps, const cJSON *flag)
 {
     cJSON wrapper = {.type = cJSON_Object};
@@ -228,6 +237,7 @@ static void read_rules(struct reader *r, cJSON *steps, const cJSON *flag)
     alias.prev = &alias;
     wrapper.child = &alias;
     bool chain = flag_rules_count(&wrapper) > 0, clear = true, told = false;
+    bool lone = !chain && cJSON_IsArray(cfg_json_get(cfg_json_get(definition, "targeting"), "if"));
     for (size_t i = 1; i <= flag_rules_count(&wrapper); i++)
         clear = clear && !has_if(flag_rule_condition(&wrapper, i), r->evaluators, 0);
     const cJSON *outcome = chain ? NULL : flag_rule_outcome(&wrapper, 0);
@@ -236,6 +246,10 @@ static void read_rules(struct reader *r, cJSON *steps, const cJSON *flag)
         if (n->kind == CFG_NOTE_RULE && chain && clear && !told) {
             outcome = tell_rules(r, steps, &wrapper, n->index);
             told = true;
+        } else if (n->kind == CFG_NOTE_RULE && lone) {
+            lone = false; /* an `if` that holds nothing but what everybody gets */
+        } else if (n->kind == CFG_NOTE_RULE && flag_split_guarded(outcome)) {
+            read_guard(r, steps, n, outcome);
         } else if (n->kind == CFG_NOTE_RULE) {
             cfg_buf_printf(&r->text, "branch %u of an if", n->index + 1);
             (void)add_step(r, steps, "branch");

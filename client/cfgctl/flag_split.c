@@ -149,10 +149,28 @@ static cJSON *var(const char *path)
     return NULL;
 }
 
+/* {"if": [{"!=": [{"var": UNIT}, null]}, split by UNIT]} */
+const cJSON *flag_split_inside(const cJSON *outcome)
+{
+    const cJSON *chain = cfg_json_get(outcome, "if");
+    if (!cJSON_IsArray(chain) || chain->next || chain->prev != chain || cJSON_GetArraySize(chain) != 2)
+        return outcome;
+    const cJSON *test = cfg_json_get(chain->child, "!="), *inner = chain->child->next;
+    const char *named = test ? cfg_json_get_str(test->child, "var", NULL) : NULL, *unit = flag_split_unit(inner);
+    bool guards =
+        named && unit && strcmp(named, unit) == 0 && cJSON_GetArraySize(test) == 2 && cJSON_IsNull(test->child->next);
+    return guards ? inner : outcome;
+}
+
+bool flag_split_guarded(const cJSON *outcome)
+{
+    return flag_split_inside(outcome) != outcome;
+}
+
 /* What is hashed in front of the entries of a `fractional`; NULL: the targeting key. Borrowed. */
 static const cJSON *hashed_by(const cJSON *outcome)
 {
-    const cJSON *first = cfg_json_get(outcome, "fractional");
+    const cJSON *first = cfg_json_get(flag_split_inside(outcome), "fractional");
     first = first ? first->child : NULL;
     return first && !cJSON_IsArray(first) ? first : NULL;
 }
@@ -170,7 +188,7 @@ static bool add_hashed(cJSON *entries, const cJSON *present, const char *by, con
     return add(entries, cat) && good;
 }
 
-cJSON *flag_split_outcome(const struct flag_split *s, const cJSON *present, const char *by, const char *seed)
+static cJSON *make_fractional(const struct flag_split *s, const cJSON *present, const char *by, const char *seed)
 {
     cJSON *out = cJSON_CreateObject(), *entries = cJSON_AddArrayToObject(out, "fractional");
     bool good = entries && add_hashed(entries, present, by, seed);
@@ -186,9 +204,34 @@ cJSON *flag_split_outcome(const struct flag_split *s, const cJSON *present, cons
     return NULL;
 }
 
+/* split is consumed. */
+static cJSON *guard(cJSON *split)
+{
+    cJSON *out = cJSON_CreateObject(), *chain = cJSON_AddArrayToObject(out, "if"), *test = cJSON_CreateObject(),
+          *operands = cJSON_AddArrayToObject(test, "!=");
+    bool good = add(operands, var(flag_split_unit(split))) && add(operands, cJSON_CreateNull());
+    good = add(chain, test) && good;
+    good = add(chain, split) && good;
+    if (good)
+        return out;
+    cJSON_Delete(out);
+    return NULL;
+}
+
+cJSON *flag_split_outcome(const struct flag_split *s, const cJSON *present, const char *by, const char *seed)
+{
+    struct flag_split before;
+    bool kept = by == NULL && seed == NULL && flag_split_read(&before, present);
+    cJSON *out = make_fractional(s, present, by, seed);
+    if (out == NULL || flag_split_unit(out) == NULL || (kept && !flag_split_guarded(present)))
+        return out;
+    return guard(out);
+}
+
 bool flag_split_read(struct flag_split *out, const cJSON *outcome)
 {
-    const cJSON *entries = cfg_json_get(outcome, "fractional"), *e = cJSON_IsArray(entries) ? entries->child : NULL;
+    const cJSON *entries = cfg_json_get(flag_split_inside(outcome), "fractional"),
+                *e = cJSON_IsArray(entries) ? entries->child : NULL;
     *out = (struct flag_split){.n = 0};
     if (e && !cJSON_IsArray(e))
         e = e->next;
@@ -299,4 +342,48 @@ void flag_split_describe_moves(struct cfg_buf *out, const cJSON *old, const cJSO
                        moves[i].from, moves[i].to, i + 1 == n ? "\n" : "");
     if (n == 0)
         cfg_buf_puts(out, "moves nobody\n");
+}
+
+/* --- whom a context does not name --- */
+
+/* The variant that people expect where nothing is known: what holds while the flag is off, or false. NULL: neither. */
+static const char *cautious(const cJSON *envelope)
+{
+    const cJSON *v;
+    const char *off = cfg_json_get_str(envelope, "off_variant", NULL);
+    cJSON_ArrayForEach(v, cfg_json_get(cfg_json_get(envelope, "definition"), "variants"))
+    {
+        if (off == NULL && cJSON_IsFalse(v))
+            off = v->string;
+    }
+    return off;
+}
+
+void flag_split_describe_unnamed(struct cfg_buf *out, const cJSON *envelope, const cJSON *outcome)
+{
+    struct flag_split s;
+    const char *unit = flag_split_unit(outcome), *off = cautious(envelope),
+               *standard = cfg_json_get_str(cfg_json_get(envelope, "definition"), "defaultVariant", NULL);
+    if (!flag_split_read(&s, outcome) || (unit == NULL && hashed_by(outcome)))
+        return;
+    cfg_buf_puts(out, "units without ");
+    cli_put_text(out, unit ? unit : "a targeting key");
+    if (unit && !flag_split_guarded(outcome)) {
+        cfg_buf_puts(out, " are all in one bucket; with --by ");
+        cli_put_text(out, unit);
+        cfg_buf_puts(out, " again they get the default variant\n");
+        return;
+    }
+    cfg_buf_puts(out, " get ");
+    cli_put_text(out, standard ? standard : "the caller's default");
+    cfg_buf_puts(out, standard ? ", the default variant" : "");
+    if (unit == NULL)
+        cfg_buf_puts(out, " (over OFREP and in workers TARGETING_KEY_MISSING and the caller's default)");
+    if (standard && off && strcmp(standard, off) != 0) {
+        cfg_buf_puts(out, "; --default ");
+        cli_put_text(out, off);
+        cfg_buf_puts(out, " gives them ");
+        cli_put_text(out, off);
+    }
+    cfg_buf_putc(out, '\n');
 }

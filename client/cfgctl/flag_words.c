@@ -44,7 +44,7 @@ static const char *unit_of(const cJSON *hashed, const char **seed)
 const char *flag_split_unit(const cJSON *outcome)
 {
     const char *seed = NULL;
-    const cJSON *entries = cfg_json_get(outcome, "fractional");
+    const cJSON *entries = cfg_json_get(flag_split_inside(outcome), "fractional");
     return entries ? unit_of(entries->child, &seed) : NULL;
 }
 
@@ -61,7 +61,7 @@ void flag_outcome_print(struct cfg_buf *out, const cJSON *outcome)
             cli_put_text(out, s.entries[i].variant);
             cfg_buf_printf(out, " %.4g %%", 100 * s.entries[i].weight / s.total);
         }
-        const cJSON *hashed = cfg_json_get(outcome, "fractional")->child;
+        const cJSON *hashed = cfg_json_get(flag_split_inside(outcome), "fractional")->child;
         const char *seed = NULL, *unit = cJSON_IsArray(hashed) ? "targetingKey" : unit_of(hashed, &seed);
         cfg_buf_puts(out, " by ");
         if (unit)
@@ -72,6 +72,8 @@ void flag_outcome_print(struct cfg_buf *out, const cJSON *outcome)
             cfg_buf_puts(out, " seeded with ");
             cli_put_text(out, seed);
         }
+        if (flag_split_unit(outcome) && !flag_split_guarded(outcome))
+            cfg_buf_puts(out, " (all without one alike)");
     } else {
         cfg_json_print(out, outcome);
     }

@@ -88,7 +88,8 @@ class Flags(Session):
         self.assertIn("raising on from 10 % to 25 % moves nobody out\n", out)
         self.assertEqual(self.targeting(), {"if": [
             {"ends_with": [{"var": "email"}, "@x.com"]}, "on",
-            {"fractional": [{"cat": [{"var": "$flagd.flagKey"}, {"var": "user.id"}]}, ["on", 25], ["off", 75]]}]})
+            {"if": [{"!=": [{"var": "user.id"}, None]},
+                    {"fractional": [{"cat": [{"var": "$flagd.flagKey"}, {"var": "user.id"}]}, ["on", 25], ["off", 75]]}]}]})
         before = self.flag()["version"]
         out = self.ok("flag", "split", "experiment/ab.flag", "on=50%", "--dry-run")
         self.assertIn("+ else serve on 50 %", out)
@@ -104,6 +105,29 @@ class Flags(Session):
         self.ok("flag", "split", "experiment/ab.flag", "--clear")
         self.assertEqual(len(self.targeting()["if"]), 2)
         self.assertIn('rule 1: if email ends_with "@x.com" serve on\n', self.ok("flag", "get", "experiment/ab.flag", "-o", "wide"))
+
+    def test_split_and_whom_no_attribute_names(self):
+        """A new flag's default is `on`: nobody may get that for having no user.id without being told."""
+        self.ok("flag", "create", "experiment/ab.flag")
+        self.ok("flag", "on", "experiment/ab.flag")
+        out = self.ok("flag", "split", "experiment/ab.flag", "on=10", "--by", "user.id", "--dry-run")
+        self.assertIn("units without user.id get on, the default variant; --default off gives them off\n", out)
+        out = self.ok("flag", "split", "experiment/ab.flag", "on=10", "--by", "user.id", "--default", "off")
+        self.assertIn('- default: "on"\n+ default: "off"\n+ serve on 10 %, off 90 % by user.id\n', out)
+        self.assertIn("units without user.id get off, the default variant\n", out)
+        for context, reason in (({"targetingKey": "u-1"}, ("UNKNOWN", "DEFAULT")), ({}, ("UNKNOWN", "DEFAULT")),
+                                ({"user": {"id": "u-1"}}, ("TARGETING_MATCH", "TARGETING_MATCH"))):
+            served = self.configd.call("POST", "/ns/experiment/ofrep/v1/evaluate/flags/ab.flag", {"context": context})
+            self.assertEqual((served["variant"], served["reason"]), ("off", reason[0]), context)
+            answer = self.json("flag", "eval", "experiment/ab.flag", "--context", json.dumps(context))
+            self.assertEqual((answer["variant"], answer["reason"]), ("off", reason[1]), context)
+        self.assertIn("split: the context has no user.id → the default", self.ok("flag", "explain", "experiment/ab.flag"))
+        out = self.ok("flag", "target", "experiment/ab.flag", "--if", "plan = pro", "--serve", "on=50,off=50", "--by", "org")
+        self.assertIn("units without org get off, the default variant\n", out)
+        self.assertEqual(self.ok("flag", "target", "experiment/ab.flag", "--list").splitlines(), [
+            'rule 1: if plan == "pro" serve on 50 %, off 50 % by org', "else serve on 10 %, off 90 % by user.id"])
+        self.ok("flag", "target", "experiment/ab.flag", "--clear")
+        self.assertEqual(self.ok("flag", "target", "experiment/ab.flag", "--list"), "serve on 10 %, off 90 % by user.id\n")
 
     def test_nobody_leaves_when_a_share_grows(self):
         """Not only said: asked of a thousand units before and after."""

@@ -225,14 +225,58 @@ static const char *split(cJSON *e, const char *by, const char *shares, int wante
     return said;
 }
 
+#define SPLIT(on, off) \
+    "{'fractional':[{'cat':[{'var':'$flagd.flagKey'},{'var':'user.id'}]},['on'," on "],['off'," off "]]}"
+#define GUARDED(on, off) "{'if':[{'!=':[{'var':'user.id'},null]}," SPLIT(on, off) "]}"
+
+static void described(const cJSON *e, const char *wanted)
+{
+    struct cfg_buf out;
+    cfg_buf_init(&out, 4096);
+    flag_split_describe_unnamed(&out, e, flag_rule_outcome(e, 0));
+    cr_expect_str_eq(out.data ? out.data : "", wanted);
+    cfg_buf_clear(&out);
+    flag_describe_rules(&out, e, false);
+    cr_expect(strstr(out.data, "serve on 10 %, off 90 % by "), "%s", out.data);
+    cfg_buf_finish(&out);
+}
+
+/* The guard is part of the split, not a rule; a split that has none keeps dealing as it did. */
+Test(flag_split, whom_the_context_does_not_name)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *e = json(AB);
+    split(e, "user.id", "on=10", 0);
+    cr_expect_eq(flag_rules_count(e), 0);
+    described(e, "units without user.id get off, the default variant\n");
+    cr_assert_eq(flag_default_put(e, "on", &err), 0);
+    described(e, "units without user.id get on, the default variant; --default off gives them off\n");
+    add(e, "{'!=':[{'var':'user.id'},null]}", SPLIT("50", "50"), FLAG_RULE_LAST); /* looks like a guard, is a rule */
+    cr_expect_eq(flag_rules_count(e), 1);
+    cr_assert_eq(flag_rules_set_else(e, NULL, &err), 0);
+    cr_expect_eq(flag_rules_count(e), 1);
+    cr_assert_eq(flag_rules_clear(e, &err), 0);
+    cr_assert_eq(flag_rules_set_else(e, json(SPLIT("1", "9")), &err), 0);
+    split(e, NULL, "on=10", 0);
+    same(targeting(e), SPLIT("10", "90"));
+    described(e, "units without user.id are all in one bucket; with --by user.id again they get the default variant\n");
+    split(e, "user.id", "on=10", 0);
+    same(targeting(e), "{'if':[" GUARDED("10", "90") "]}");
+    split(e, "targetingKey", "on=10", 0);
+    same(targeting(e), "{'fractional':[['on',10],['off',90]]}");
+    described(e, "units without a targeting key get on, the default variant (over OFREP and in workers "
+                 "TARGETING_KEY_MISSING and the caller's default); --default off gives them off\n");
+    cJSON_Delete(e);
+}
+
 Test(flag_split, raising_moves_nobody_out)
 {
     cJSON *e = json(AB);
     cr_expect_str_eq(split(e, "user.id", "on=10 off=90", 0), "moves 10 % of the units from off to on\n");
-    same(targeting(e), "{'fractional':[{'cat':[{'var':'$flagd.flagKey'},{'var':'user.id'}]},['on',10],['off',90]]}");
+    same(targeting(e), "{'if':[" GUARDED("10", "90") "]}");
     cr_expect_str_eq(split(e, NULL, "off=75 on=25", 0),
                      "raising on from 10 % to 25 % moves nobody out\nmoves 15 % of the units from off to on\n");
-    same(targeting(e), "{'fractional':[{'cat':[{'var':'$flagd.flagKey'},{'var':'user.id'}]},['on',25],['off',75]]}");
+    same(targeting(e), "{'if':[" GUARDED("25", "75") "]}");
     cr_expect_str_eq(split(e, NULL, "on=25%", 0), "moves nobody\n");
     cr_expect(strstr(split(e, "targetingKey", "on=30%", 0), "dealt anew"));
     same(targeting(e), "{'fractional':[['on',30],['off',70]]}");

@@ -20,6 +20,9 @@
     "\"byuser\":{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true},\"defaultVariant\":\"on\","          \
     "\"targeting\":"                                                                                                   \
     "{\"fractional\":[{\"cat\":[{\"var\":\"$flagd.flagKey\"},{\"var\":\"user.id\"}]},[\"on\",1]]}}},"                  \
+    "\"guarded\":{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true},\"defaultVariant\":\"on\","         \
+    "\"targeting\":{\"if\":[{\"if\":[{\"!=\":[{\"var\":\"who\"},null]},"                                               \
+    "{\"fractional\":[{\"cat\":[\"s\",{\"var\":\"who\"}]},[\"on\",1]]}]}]}}},"                                         \
     "\"keyed\":{\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true},\"defaultVariant\":\"on\","           \
     "\"targeting\":"                                                                                                   \
     "{\"fractional\":[[\"on\",1]]}}},"                                                                                 \
@@ -89,6 +92,8 @@ Test(flag_explain, a_split_says_when_there_is_nobody_to_hash)
     explains("byuser", "{\"targetingKey\":\"ann\"}",
              "├─ split: bucket 0 of 1 is on; the context has no user.id, and all without one share this bucket\n"
              "└─ targeting names on\n");
+    explains("guarded", "{\"who\":\"ann\"}", "├─ split: bucket 0 of 1 is on\n└─ targeting names on\n");
+    explains("guarded", "{\"targetingKey\":\"ann\"}", "└─ split: the context has no who → the default\n");
     explains("keyed", "{\"targetingKey\":\"ann\"}", "├─ split: bucket 0 of 1 is on\n└─ targeting names on\n");
     explains("keyed", "{}",
              "└─ split: the context has no targetingKey to hash (TARGETING_KEY_MISSING over OFREP and in workers)\n");
