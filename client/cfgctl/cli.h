@@ -10,85 +10,86 @@
 #include "proto/json.h"
 
 /* X(id, name, letter, metavariable or NULL for a switch, choices separated by | or NULL, help) */
-#define CLI_OPTIONS(X)                                                                                               \
-    X(SERVER, "server", 's', "URL[,URL]", NULL, "where configd listens (CONFIGD_SERVER; http://127.0.0.1:7117)")     \
-    X(TOKEN, "token", 0, "TOKEN", NULL, "bearer token (better: CONFIGD_TOKEN, which other users cannot see)")        \
-    X(CA, "ca", 0, "FILE", NULL, "PEM file of the CA for https (CONFIGD_CA_FILE)")                                   \
-    X(OUTPUT, "output", 'o', "FORMAT", "table|wide|json|yaml", "how results are shown (CONFIGD_OUTPUT; table)")      \
-    X(HELP, "help", 'h', NULL, NULL, "show help and examples")                                                       \
-    X(MESSAGE, "message", 'm', "TEXT", NULL, "why, kept in the history")                                             \
-    X(IF_VERSION, "if-version", 0, "N", NULL, "only if the object is at version N (0: does not exist)")              \
-    X(DRY_RUN, "dry-run", 'n', NULL, NULL, "say what would happen, change nothing")                                  \
-    X(WAIT, "wait", 'w', NULL, NULL, "wait until every worker concerned has applied it")                             \
-    X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30), or a command of sync may take")           \
-    X(CHANGE_TYPE, "change-type", 0, NULL, NULL, "allow a value of another JSON type than the present one")          \
-    X(STRING, "string", 0, "NS/KEY=TEXT", NULL, "set a string, taken as it stands (repeatable)")                     \
-    X(FILE, "file", 'f', "FILE", NULL, "a whole document, JSON or YAML (- is standard input), or a folder of them")  \
-    X(FORCE, "force", 0, NULL, NULL, "do it in spite of what would be lost")                                         \
-    X(VERSION, "version", 0, "N", NULL, "that version instead of the newest")                                        \
-    X(TO, "to", 0, "N", NULL, "the version to go to; of a base: NS=N (repeatable)")                                  \
-    X(LIMIT, "limit", 0, "N", NULL, "how many at most (50)")                                                         \
-    X(FOLLOW, "watch", 'w', NULL, NULL, "show it again whenever it changes")                                         \
-    X(CONFIG, "config", 0, "NS", NULL, "the namespace the deployment runs on")                                       \
-    X(PIN, "pin", 0, "KEY[,KEY]", NULL, "top-level keys frozen for the deployment's life (repeatable)")              \
-    X(FLAGS, "flags", 0, "NS[,NS]", NULL, "flag namespaces it sees (repeatable)")                                    \
-    X(TRACK, "track", 0, "TRACK", "head|hold", "head: follow every write; hold: move only when told")                \
-    X(FROM, "from", 0, "STORE", NULL, "the store whose workers may move over: the id that they report")              \
-    X(SUBJECT, "subject", 0, "NAME", NULL, "who the token is for; becomes the author")                               \
-    X(ROLE, "role", 0, "ROLE", "reader|writer|admin|worker", "what the token may do")                                \
-    X(NAMESPACES, "namespaces", 0, "PATTERN[,…]", NULL, "namespaces a writer may write, such as chat,train-* (all)") \
-    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the deployment that is meant; of a worker's token: its only one")  \
-    X(RESOLVED, "resolved", 0, NULL, NULL, "with everything that it extends, interpolations resolved")               \
-    X(DEPENDENTS, "dependents", 0, NULL, NULL, "what extends it, directly or through others")                        \
-    X(FROM_LOCK, "from-lock", 0, "FILE", NULL, "make it what `cfgctl lock` wrote; - is standard input")              \
-    X(FLAG, "flag", 0, "NAME", NULL, "the flag of --file that is meant")                                             \
-    X(TYPE, "type", 0, "TYPE", NULL, "bool, string, number, object or integer")                                      \
-    X(DEFAULT, "default", 0, "VALUE", NULL, "the default variant; of eval and explain: the caller's default value")  \
-    X(CONTEXT, "context", 0, "JSON", NULL, "who asks: an object of attributes, or @FILE")                            \
-    X(AT, "at", 0, "TIME", NULL, "as if it were then: seconds since 1970, or 2026-12-01T00:00:00Z")                  \
-    X(BATCH, "batch", 0, NULL, NULL, "one question per line on standard input, one answer per line out")             \
-    X(VARIANTS, "variants", 0, "K=VALUE…", NULL, "what the flag can answer (repeatable)")                            \
-    X(OFF, "off", 0, "VARIANT", NULL, "what holds while the flag is off")                                            \
-    X(DESCRIPTION, "description", 0, "TEXT", NULL, "what the flag is for; kept in its metadata")                     \
-    X(REMOVE_VARIANT, "remove-variant", 0, "VARIANT[,…]", NULL, "a variant that nothing uses any more (repeatable)") \
-    X(META, "meta", 0, "NAME=VALUE", NULL, "metadata of the flag (repeatable)")                                      \
-    X(REMOVE_META, "remove-meta", 0, "NAME", NULL, "metadata that goes (repeatable)")                                \
-    X(STATE, "state", 0, "STATE", "ENABLED|DISABLED", "flagd's state; DISABLED: the caller's default holds")         \
-    X(HASH_VERSION, "hash-version", 0, "N", "1|2|3", "how splits hash; another one deals all units anew")            \
-    X(BY, "by", 0, "ATTRIBUTE", NULL, "what names the unit that is dealt, such as user.id (targetingKey)")           \
-    X(SEED, "seed", 0, "TEXT", NULL, "hash this instead of the flag's name: flags of one seed split alike")          \
-    X(IF, "if", 0, "CONDITION", NULL, "such as 'email ends_with \"@example.com\" and plan in [pro, team]'")          \
-    X(RULE, "rule", 0, "JSON", NULL, "the condition as JsonLogic, instead of --if")                                  \
-    X(SERVE, "serve", 0, "VARIANT", NULL, "what they get: a variant, or shares such as on=10,off=90")                \
-    X(BEFORE, "before", 0, "N", NULL, "put the rule before rule N (behind all others)")                              \
-    X(FIRST, "first", 0, NULL, NULL, "put the rule before all others")                                               \
-    X(LIST, "list", 0, NULL, NULL, "show the rules and their numbers")                                               \
-    X(REMOVE, "remove", 0, "WHICH", NULL, "take this one away")                                                      \
-    X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")                                                        \
-    X(PRUNE, "prune", 0, NULL, NULL, "delete what the file does not have")                                           \
-    X(YES, "yes", 'y', NULL, NULL, "do not ask")                                                                     \
-    X(NON_ATOMIC, "non-atomic", 0, NULL, NULL, "in several transactions, when one cannot hold it")                   \
-    X(SET, "set", 0, "KEY=VALUE", NULL, "a layer above the files, in Hydra's words (repeatable)")                    \
-    X(EXPLAIN, "explain", 0, NULL, NULL, "show for each value which layer set it")                                   \
-    X(NO_RESOLVE, "no-resolve", 0, NULL, NULL, "merge only, leave interpolations as they stand")                     \
-    X(KEEP_UNKNOWN, "keep-unknown", 0, NULL, NULL, "keep keys that Accelerate does not know")                        \
-    X(DROP_UNKNOWN, "drop-unknown", 0, NULL, NULL, "leave out keys that Accelerate does not know")                   \
-    X(MACHINE_RANK, "machine-rank", 0, "N", NULL, "which of the machines this is, from 0 (SLURM_NODEID)")            \
-    X(ALL_RANKS, "all-ranks", 0, "DIR", NULL, "one launch file per machine, DIR/machine-N.yaml")                     \
-    X(RESTART_ON_CHANGE, "restart-on-change", 0, NULL, NULL,                                                         \
-      "restart the program when a value it was started with changes")                                                \
-    X(JITTER, "jitter", 0, "SECONDS", NULL, "spread restarts at random over so long (0)")                            \
-    X(GRACE, "grace", 0, "SECONDS", NULL, "how long a program has to end before it is killed (30)")                  \
-    X(OUT, "out", 0, "FILE", NULL, "the file to keep up to date")                                                    \
-    X(FORMAT, "format", 0, "FORMAT", "json|yaml|env|dotenv", "how it is written (json)")                             \
-    X(EXEC, "exec", 0, "COMMAND", NULL, "a shell command to run whenever the file has changed")                      \
-    X(RETRY, "retry", 0, "N", NULL, "how often a failed command is tried again (without end; --once: 0)")            \
-    X(ONCE, "once", 0, NULL, NULL, "do it once and end")                                                             \
-    X(SCHEMA, "schema", 0, "FILE", NULL, "the JSON Schema (2020-12) to judge by")                                    \
-    X(FORMATS, "format", 0, NULL, NULL, "formats (date-time, uri, …) are assertions, not notes")                     \
-    X(LENIENT, "lenient", 0, NULL, NULL, "ignore keywords that are not known instead of refusing the schema")        \
-    X(EXCEPT, "except", 0, "KEY[,KEY]", NULL, "not these, nor what is below them (repeatable)")                      \
-    X(TAKE, "take", 0, NULL, NULL, "overwrite what was changed outside the files")                                   \
+#define CLI_OPTIONS(X)                                                                                                \
+    X(SERVER, "server", 's', "URL[,URL]", NULL, "where configd listens (CONFIGD_SERVER; http://127.0.0.1:7117)")      \
+    X(TOKEN, "token", 0, "TOKEN", NULL, "bearer token (better: CONFIGD_TOKEN, which other users cannot see)")         \
+    X(CA, "ca", 0, "FILE", NULL, "PEM file of the CA for https (CONFIGD_CA_FILE)")                                    \
+    X(OUTPUT, "output", 'o', "FORMAT", "table|wide|json|yaml", "how results are shown (CONFIGD_OUTPUT; table)")       \
+    X(HELP, "help", 'h', NULL, NULL, "show help and examples")                                                        \
+    X(MESSAGE, "message", 'm', "TEXT", NULL, "why, kept in the history")                                              \
+    X(IF_VERSION, "if-version", 0, "N", NULL, "only if the object is at version N (0: does not exist)")               \
+    X(DRY_RUN, "dry-run", 'n', NULL, NULL, "say what would happen, change nothing")                                   \
+    X(WAIT, "wait", 'w', NULL, NULL, "wait until every worker concerned has applied it")                              \
+    X(TIMEOUT, "timeout", 0, "SECONDS", NULL, "how long --wait waits (30), or a command of sync may take")            \
+    X(CHANGE_TYPE, "change-type", 0, NULL, NULL, "allow a value of another JSON type than the present one")           \
+    X(STRING, "string", 0, "NS/KEY=TEXT", NULL, "set a string, taken as it stands (repeatable)")                      \
+    X(FILE, "file", 'f', "FILE", NULL, "a whole document, JSON or YAML (- is standard input), or a folder of them")   \
+    X(FORCE, "force", 0, NULL, NULL, "do it in spite of what would be lost")                                          \
+    X(VERSION, "version", 0, "N", NULL, "that version instead of the newest")                                         \
+    X(TO, "to", 0, "N", NULL, "the version to go to; of a base: NS=N (repeatable)")                                   \
+    X(LIMIT, "limit", 0, "N", NULL, "how many at most (50)")                                                          \
+    X(FOLLOW, "watch", 'w', NULL, NULL, "show it again whenever it changes")                                          \
+    X(CONFIG, "config", 0, "NS", NULL, "the namespace the deployment runs on")                                        \
+    X(PIN, "pin", 0, "KEY[,KEY]", NULL, "top-level keys frozen for the deployment's life (repeatable)")               \
+    X(FLAGS, "flags", 0, "NS[,NS]", NULL, "flag namespaces it sees (repeatable)")                                     \
+    X(TRACK, "track", 0, "TRACK", "head|hold", "head: follow every write; hold: move only when told")                 \
+    X(FROM, "from", 0, "STORE", NULL, "the store whose workers may move over: the id that they report")               \
+    X(SUBJECT, "subject", 0, "NAME", NULL, "who the token is for; becomes the author")                                \
+    X(ROLE, "role", 0, "ROLE", "reader|writer|admin|worker", "what the token may do")                                 \
+    X(NAMESPACES, "namespaces", 0, "PATTERN[,…]", NULL, "namespaces a writer may write, such as chat,train-* (all)")  \
+    X(DEPLOYMENT, "deployment", 0, "NAME", NULL, "the deployment that is meant; of a worker's token: its only one")   \
+    X(RESOLVED, "resolved", 0, NULL, NULL, "with everything that it extends, interpolations resolved")                \
+    X(DEPENDENTS, "dependents", 0, NULL, NULL, "what extends it, directly or through others")                         \
+    X(FROM_LOCK, "from-lock", 0, "FILE", NULL, "make it what `cfgctl lock` wrote; - is standard input")               \
+    X(FLAG, "flag", 0, "NAME", NULL, "the flag of --file that is meant")                                              \
+    X(TYPE, "type", 0, "TYPE", NULL, "bool, string, number, object or integer")                                       \
+    X(DEFAULT, "default", 0, "VALUE", NULL, "the default variant; of eval and explain: the caller's default value")   \
+    X(CONTEXT, "context", 0, "JSON", NULL, "who asks: an object of attributes, or @FILE")                             \
+    X(AT, "at", 0, "TIME", NULL, "as if it were then: seconds since 1970, or 2026-12-01T00:00:00Z")                   \
+    X(BATCH, "batch", 0, NULL, NULL, "one question per line on standard input, one answer per line out")              \
+    X(VARIANTS, "variants", 0, "K=VALUE…", NULL, "what the flag can answer (repeatable)")                             \
+    X(OFF, "off", 0, "VARIANT", NULL, "what holds while the flag is off")                                             \
+    X(DESCRIPTION, "description", 0, "TEXT", NULL, "what the flag is for; kept in its metadata")                      \
+    X(REMOVE_VARIANT, "remove-variant", 0, "VARIANT[,…]", NULL, "a variant that nothing uses any more (repeatable)")  \
+    X(META, "meta", 0, "NAME=VALUE", NULL, "metadata of the flag (repeatable)")                                       \
+    X(REMOVE_META, "remove-meta", 0, "NAME", NULL, "metadata that goes (repeatable)")                                 \
+    X(STATE, "state", 0, "STATE", "ENABLED|DISABLED", "flagd's state; DISABLED: the caller's default holds")          \
+    X(HASH_VERSION, "hash-version", 0, "N", "1|2|3", "how splits hash; another one deals all units anew")             \
+    X(BY, "by", 0, "ATTRIBUTE", NULL, "what names the unit that is dealt, such as user.id (targetingKey)")            \
+    X(SEED, "seed", 0, "TEXT", NULL, "hash this instead of the flag's name: flags of one seed split alike")           \
+    X(IF, "if", 0, "CONDITION", NULL, "such as 'email ends_with \"@example.com\" and plan in [pro, team]'")           \
+    X(RULE, "rule", 0, "JSON", NULL, "the condition as JsonLogic, instead of --if")                                   \
+    X(SERVE, "serve", 0, "VARIANT", NULL, "what they get: a variant, or shares such as on=10,off=90")                 \
+    X(BEFORE, "before", 0, "N", NULL, "put the rule before rule N (behind all others)")                               \
+    X(FIRST, "first", 0, NULL, NULL, "put the rule before all others")                                                \
+    X(LIST, "list", 0, NULL, NULL, "show the rules and their numbers")                                                \
+    X(REMOVE, "remove", 0, "WHICH", NULL, "take this one away")                                                       \
+    X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")                                                         \
+    X(PRUNE, "prune", 0, NULL, NULL, "delete what the file does not have")                                            \
+    X(YES, "yes", 'y', NULL, NULL, "do not ask")                                                                      \
+    X(NON_ATOMIC, "non-atomic", 0, NULL, NULL, "in several transactions, when one cannot hold it")                    \
+    X(SET, "set", 0, "KEY=VALUE", NULL, "a layer above the files, in Hydra's words (repeatable)")                     \
+    X(EXPLAIN, "explain", 0, NULL, NULL, "show for each value which layer set it")                                    \
+    X(NO_RESOLVE, "no-resolve", 0, NULL, NULL, "merge only, leave interpolations as they stand")                      \
+    X(KEEP_UNKNOWN, "keep-unknown", 0, NULL, NULL, "keep keys that Accelerate does not know")                         \
+    X(DROP_UNKNOWN, "drop-unknown", 0, NULL, NULL, "leave out keys that Accelerate does not know")                    \
+    X(MACHINE_RANK, "machine-rank", 0, "N", NULL, "which of the machines this is, from 0 (SLURM_NODEID)")             \
+    X(ALL_RANKS, "all-ranks", 0, "DIR", NULL, "one launch file per machine, DIR/machine-N.yaml")                      \
+    X(RESTART_ON_CHANGE, "restart-on-change", 0, NULL, NULL,                                                          \
+      "restart the program when a value it was started with changes")                                                 \
+    X(JITTER, "jitter", 0, "SECONDS", NULL, "spread restarts at random over so long (0)")                             \
+    X(GRACE, "grace", 0, "SECONDS", NULL, "how long a program has to end before it is killed (30)")                   \
+    X(OUT, "out", 0, "FILE", NULL, "the file to keep up to date")                                                     \
+    X(FORMAT, "format", 0, "FORMAT", "json|yaml|env|dotenv", "how it is written (json)")                              \
+    X(EXEC, "exec", 0, "COMMAND", NULL, "a shell command to run whenever the file has changed")                       \
+    X(RETRY, "retry", 0, "N", NULL, "how often a failed command is tried again (without end; --once: 0)")             \
+    X(ONCE, "once", 0, NULL, NULL, "do it once and end")                                                              \
+    X(SCHEMA, "schema", 0, "FILE", NULL, "the JSON Schema (2020-12) to judge by")                                     \
+    X(FORMATS, "format", 0, NULL, NULL, "formats (date-time, uri, …) are assertions, not notes")                      \
+    X(LENIENT, "lenient", 0, NULL, NULL, "ignore keywords that are not known instead of refusing the schema")         \
+    X(ENVELOPES, "envelopes", 0, NULL, NULL, "with switch, prerequisites, groups and all that flagd has no word for") \
+    X(EXCEPT, "except", 0, "KEY[,KEY]", NULL, "not these, nor what is below them (repeatable)")                       \
+    X(TAKE, "take", 0, NULL, NULL, "overwrite what was changed outside the files")                                    \
     X(SOURCE, "source", 0, "NAME", NULL, "what the files are called (the name in .cfgctl.yaml, or the folder's)")
 
 enum cli_option_id {

@@ -1,7 +1,9 @@
-/* flag import, export: flags in flagd's own format. */
+/* flag import, export: flags in flagd's own format, with what configd keeps around them in a member `configd` if asked
+ * to: the form of the files of `apply` and `export -f`. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/flag_edit.h"
 #include "client/cfgctl/flag_load.h"
+#include "client/cfgctl/gitops.h"
 #include "flags/flag.h"
 #include "proto/path.h"
 
@@ -37,7 +39,27 @@ static int copy_member(cJSON *out, const char *key, const cJSON *v, struct cfg_e
     return cfg_json_set(out, key, cJSON_Duplicate(v, true)) == 0 ? 0 : cli_no_memory(err);
 }
 
-static int export_flags(cJSON *out, const cJSON *space, struct cfg_error *err)
+/* A flag with all that lies around its definition. The member `configd` is always there: it is what tells such a flag
+ * from a plain one, which leaves that as it is where it is imported. */
+static int export_whole(cJSON *flags, const cJSON *reply, struct cfg_error *err)
+{
+    cJSON *envelope = NULL, *flag = NULL;
+    int rc = gitops_body(&envelope, GITOPS_FLAG, reply, err);
+    if (rc == 0)
+        rc = gitops_flag_write(&flag, envelope, err);
+    if (rc == 0 && cfg_json_get(flag, "configd") == NULL && cJSON_AddObjectToObject(flag, "configd") == NULL)
+        rc = cli_no_memory(err);
+    if (rc == 0 && !cJSON_HasObjectItem(cfg_json_get(flag, "configd"), "enabled") &&
+        cJSON_AddTrueToObject(cfg_json_get(flag, "configd"), "enabled") == NULL)
+        rc = cli_no_memory(err);
+    cJSON_Delete(envelope);
+    if (rc == 0)
+        return cfg_json_set(flags, reply->string, flag) == 0 ? 0 : cli_no_memory(err);
+    cJSON_Delete(flag);
+    return rc;
+}
+
+static int export_flags(cJSON *out, const cJSON *space, bool whole, struct cfg_error *err)
 {
     cJSON *flags = cJSON_AddStringToObject(out, "$schema", "https://flagd.dev/schema/v0/flags.json")
                        ? cJSON_AddObjectToObject(out, "flags")
@@ -46,6 +68,10 @@ static int export_flags(cJSON *out, const cJSON *space, struct cfg_error *err)
     const cJSON *envelope;
     cJSON_ArrayForEach(envelope, cfg_json_get(space, "flags"))
     {
+        if (rc == 0 && whole) {
+            rc = export_whole(flags, envelope, err);
+            continue;
+        }
         if (rc == 0)
             rc = cfg_json_set(flags, envelope->string, cfg_flag_export(envelope)) == 0 ? 0 : cli_no_memory(err);
         tell_losses(envelope->string, envelope);
@@ -62,7 +88,8 @@ int cmd_flag_export(struct cli *c, struct cfg_error *err)
     if (rc == 0)
         rc = flag_fetch_space(c, c->args[0], &space, err);
     if (rc == 0)
-        rc = (out = cJSON_CreateObject()) ? export_flags(out, space, err) : cli_no_memory(err);
+        rc = (out = cJSON_CreateObject()) ? export_flags(out, space, cli_has(c, OPT_ENVELOPES), err)
+                                          : cli_no_memory(err);
     if (rc == 0 && !cli_show_tree(c, out)) {
         struct cfg_buf text;
         cfg_buf_init(&text, TEXT_MAX);
@@ -118,25 +145,42 @@ static void report(struct import *im, char sign, const char *name, const cJSON *
     cfg_buf_finish(&after);
 }
 
-/* A flag that is there keeps what lies around its definition: the switch, prerequisites, groups. */
-static int import_flag(struct import *im, const cJSON *definition, struct cfg_error *err)
+/* Of a plain definition: a flag that is there keeps what lies around it, the switch, prerequisites, groups. */
+static int around_definition(cJSON **old, cJSON **new, const cJSON *present, const cJSON *definition,
+                             struct cfg_error *err)
 {
-    const cJSON *present = cfg_json_get(cfg_json_get(im->space, "flags"), definition->string);
-    int rc = cfg_check_flag_name(cfg_slice_str(definition->string), err);
-    cJSON *old = present ? flag_envelope_of(present) : NULL,
-          *new = old ? cJSON_Duplicate(old, true) : cJSON_CreateObject();
-    if (rc == 0 && present == NULL && cJSON_AddTrueToObject(new, "enabled") == NULL)
-        rc = cli_no_memory(err);
-    if (rc == 0 && cfg_json_set(new, "definition", cJSON_Duplicate(definition, true)) != 0)
-        rc = cli_no_memory(err);
+    *old = present ? flag_envelope_of(present) : NULL;
+    *new = *old ? cJSON_Duplicate(*old, true) : cJSON_CreateObject();
+    if (present == NULL && cJSON_AddTrueToObject(*new, "enabled") == NULL)
+        return cli_no_memory(err);
+    return cfg_json_set(*new, "definition", cJSON_Duplicate(definition, true)) == 0 ? 0 : cli_no_memory(err);
+}
+
+/* What there is and what the file wants, as envelopes. Both are the caller's, also after errors. */
+static int wanted_flag(cJSON **old, cJSON **new, const cJSON *present, const cJSON *flag, struct cfg_error *err)
+{
+    bool envelope = cJSON_IsObject(cfg_json_get(flag, "definition")) && cfg_json_get(flag, "variants") == NULL;
+    if (!envelope && cfg_json_get(flag, "configd") == NULL)
+        return around_definition(old, new, present, flag, err);
+    int rc = present ? gitops_body(old, GITOPS_FLAG, present, err) : 0;
+    if (rc != 0)
+        return rc;
+    return envelope ? gitops_body(new, GITOPS_FLAG, flag, err) : gitops_flag_read(new, flag, err);
+}
+
+static int import_flag(struct import *im, const cJSON *flag, struct cfg_error *err)
+{
+    const cJSON *present = cfg_json_get(cfg_json_get(im->space, "flags"), flag->string);
+    cJSON *old = NULL, *new = NULL;
+    int rc = cfg_check_flag_name(cfg_slice_str(flag->string), err);
+    if (rc == 0)
+        rc = wanted_flag(&old, &new, present, flag, err);
     if (rc == 0 && old && cfg_json_equal(old, new)) {
         im->same++;
-        cJSON_Delete(new);
-        new = NULL;
     } else if (rc == 0) {
-        report(im, old ? '~' : '+', definition->string, old, new);
+        report(im, old ? '~' : '+', flag->string, old, new);
         *(old ? &im->changed : &im->made) += 1;
-        rc = add_entry(im, "flag", definition->string, cfg_json_get_num(present, "version", 0), "put", new, err);
+        rc = add_entry(im, "flag", flag->string, cfg_json_get_num(present, "version", 0), "put", new, err);
         new = NULL;
     }
     cJSON_Delete(new);
@@ -155,7 +199,9 @@ static int import_shared(struct import *im, const cJSON *document, struct cfg_er
         const cJSON *there = cfg_json_get(im->space, ours[i]), *m;
         cJSON *all = there && !prune ? cJSON_Duplicate(there, true) : cJSON_CreateObject();
         bool good = all != NULL;
-        cJSON_ArrayForEach(m, cfg_json_get(document, theirs[i]))
+        const cJSON *own = cfg_json_get(document, theirs[i]);
+        own = own ? own : cfg_json_get(document, ours[i]); /* of GET /v1/flags/{ns}?format=envelopes */
+        cJSON_ArrayForEach(m, own)
         {
             good = good && cfg_json_set(all, m->string, cJSON_Duplicate(m, true)) == 0;
         }

@@ -193,8 +193,9 @@ const struct cli_command cli_commands[] = {
      CLI_WRITES | CLI_BIT(PRUNE) | CLI_BIT(YES) | CLI_BIT(NON_ATOMIC), 2, 2, cmd_flag_import},
     {"flag export", NULL, "NS", "a namespace's flags as a flagd file; says what flagd cannot express",
      "cfgctl flag export experiment > flags.json\n"
+     "cfgctl flag export experiment --envelopes > all.json    # nothing is lost: `flag import` makes it so again\n"
      "cfgctl flag export experiment -o yaml",
-     0, 1, 1, cmd_flag_export},
+     CLI_BIT(ENVELOPES), 1, 1, cmd_flag_export},
     {"flag history", NULL, "NS/NAME", "who changed a flag, when and why",
      "cfgctl flag history experiment/ab.flag --limit 5", CLI_BIT(LIMIT), 1, 1, cmd_flag_history},
     {"flag rollback", NULL, "NS/NAME", "make an earlier version of a flag the newest again",

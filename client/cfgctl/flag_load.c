@@ -1,6 +1,7 @@
 #include "client/cfgctl/flag_load.h"
 
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/gitops.h"
 #include "client/cfgctl/wait.h"
 #include "client/url.h"
 #include "proto/path.h"
@@ -153,6 +154,29 @@ static int read_options(struct flag_loaded *out, const struct cli *c, struct cfg
 
 /* --- the flags --- */
 
+/* Flags with a member `configd` become the envelopes that they stand for, and all others beside them too. */
+static int open_envelopes(cJSON *document, struct cfg_error *err)
+{
+    cJSON *flags = (cJSON *)(uintptr_t)flag_members(document), *flag;
+    bool any = false;
+    int rc = 0;
+    cJSON_ArrayForEach(flag, flags)
+    {
+        any = any || cJSON_IsObject(cfg_json_get(flag, "configd"));
+    }
+    cJSON *all = any ? cJSON_CreateObject() : NULL;
+    for (flag = any ? flags->child : NULL; rc == 0 && flag; flag = flag->next) {
+        cJSON *envelope = NULL;
+        rc = gitops_flag_read(&envelope, flag, err);
+        if (rc == 0)
+            rc = cfg_json_set(all, flag->string, envelope) == 0 ? 0 : cli_no_memory(err);
+    }
+    if (any && rc == 0 && flag_is_document(document))
+        return cfg_json_set(document, "flags", all) == 0 ? 0 : cli_no_memory(err);
+    cJSON_Delete(all);
+    return rc;
+}
+
 static int load_file(struct flag_loaded *out, const struct cli *c, struct cfg_error *err)
 {
     const char *flag = cli_value(c, OPT_FLAG);
@@ -164,7 +188,8 @@ static int load_file(struct flag_loaded *out, const struct cli *c, struct cfg_er
         return CFG_E_INVALID;
     }
     (void)snprintf(out->name, sizeof out->name, "%s", flag);
-    return flag_read_file(&out->document, cli_value(c, OPT_FILE), true, err);
+    int rc = flag_read_file(&out->document, cli_value(c, OPT_FILE), true, err);
+    return rc == 0 ? open_envelopes(out->document, err) : rc;
 }
 
 static int load_space(struct flag_loaded *out, struct cli *c, struct cfg_error *err)

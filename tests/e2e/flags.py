@@ -271,6 +271,44 @@ class Flags(Session):
         self.ok("flag", "rollback", "experiment/one", "--to", "1")
         self.refused(2, "address|NAMESPACE", "flag", "history", "experiment")
 
+    def test_nothing_is_lost_in_envelopes(self):
+        """Everything around definitions goes out and comes back, in the form of `export -f` and in the API's own."""
+        for name in ("a", "b", "c"):
+            self.ok("flag", "create", f"experiment/{name}", "--default", "on", "--description", name)
+        self.ok("flag", "segment", "set", "experiment/staff", "team in [infra]")
+        self.ok("flag", "target", "experiment/a", "--if", "segment staff", "--serve", "on")
+        self.ok("flag", "require", "experiment/a", "b=on")
+        self.ok("flag", "group", "experiment/a", "checkout=25%", "--by", "user.id")
+        self.ok("flag", "holdout", "experiment/a", "q4=5%", "--by", "user.id")
+        self.ok("flag", "override", "experiment/a", "on", "sampling.temperature=0.9")
+        self.ok("flag", "update", "experiment/a", "--hash-version", "3")
+        self.ok("flag", "off", "experiment/c")
+
+        def kept(ns):
+            space = self.configd.call("GET", f"/v1/flags/{ns}?format=envelopes")
+            own = ("version", "revision", "time", "author", "message", "required_by", "digest", "namespace", "name")
+            return {n: {k: v for k, v in f.items() if k not in own} for n, f in space["flags"].items()}, space["evaluators"], space["metadata"]
+
+        wanted = kept("experiment")
+        self.assertEqual(set(wanted[0]["a"]) & {"prerequisites", "group", "holdouts", "overrides", "hash_version"},
+                         {"prerequisites", "group", "holdouts", "overrides", "hash_version"})
+        whole = self.ok("flag", "export", "experiment", "--envelopes")
+        self.ok("flag", "import", "-", "copy", stdin=whole)
+        self.assertEqual(kept("copy"), wanted)
+        self.ok("flag", "import", "-", "again", stdin=json.dumps(self.configd.call("GET", "/v1/flags/experiment?format=envelopes")))
+        self.assertEqual(kept("again"), wanted)
+        self.assertIn("0 new, 0 changed, 0 gone, 3 as they are", self.ok("flag", "import", "-", "copy", stdin=whole))
+        self.ok("flag", "on", "copy/c")
+        self.ok("flag", "require", "copy/a", "--clear")
+        self.ok("flag", "group", "copy/b", "checkout=5%", "--by", "user.id")
+        self.ok("flag", "import", "-", "copy", stdin=whole)
+        self.assertEqual(kept("copy"), wanted, "also what had been put around a flag since")
+        name = os.path.join(self.lab.dir, "all.json")
+        with open(name, "w") as f:
+            f.write(whole)
+        self.assertEqual(self.json("flag", "eval", "--file", name, "--flag", "c")["reason"], "DISABLED")
+        self.refused(5, "off_variant", "flag", "import", "-", "copy", stdin=whole.replace("off_variant", "off_varaint"))
+
     def test_batch_answers_line_by_line(self):
         """Whoever asks one question and waits gets its answer; lines that are none keep their place."""
         asking = subprocess.Popen([laboratory.CFGCTL, "flag", "eval", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
