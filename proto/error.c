@@ -1,4 +1,5 @@
 #include "cfg/error.h"
+#include "proto/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ int cfg_fail(struct cfg_error *err, int code, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(err->text, sizeof err->text, format, args); /* truncation of a message is fine */
     va_end(args);
+    cfg_utf8_mend(err->text);
     return code;
 }
 
@@ -63,6 +65,7 @@ void cfg_error_set_hint(struct cfg_error *err, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(err->hint, sizeof err->hint, format, args);
     va_end(args);
+    cfg_utf8_mend(err->hint);
 }
 
 void cfg_error_set_path(struct cfg_error *err, const char *format, ...)
@@ -73,6 +76,7 @@ void cfg_error_set_path(struct cfg_error *err, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(err->path, sizeof err->path, format, args);
     va_end(args);
+    cfg_utf8_mend(err->path);
 }
 
 int cfg_error_wrap(struct cfg_error *err, const char *format, ...)
@@ -91,6 +95,7 @@ int cfg_error_wrap(struct cfg_error *err, const char *format, ...)
     for (const char *p = old; *p && used < sizeof err->text - 1; p++)
         err->text[used++] = *p;
     err->text[used] = '\0';
+    cfg_utf8_mend(err->text);
     return err->code;
 }
 

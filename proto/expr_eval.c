@@ -108,6 +108,13 @@ static double modulo(double a, double b)
     return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
+/* Without the remainder the quotient is whole but for its rounding. */
+static double floor_divide(double a, double b)
+{
+    double quotient = (a - modulo(a, b)) / b, whole = floor(quotient);
+    return quotient - whole > 0.5 ? whole + 1 : whole;
+}
+
 static double compute(enum expr_op op, double a, double b)
 {
     switch (op) {
@@ -120,7 +127,7 @@ static double compute(enum expr_op op, double a, double b)
     case EXPR_DIVIDE:
         return a / b;
     case EXPR_FLOOR_DIVIDE:
-        return floor((a - modulo(a, b)) / b + 0.5); /* exact multiples: the half only undoes rounding */
+        return floor_divide(a, b);
     case EXPR_MODULO:
         return modulo(a, b);
     default:

@@ -1,5 +1,6 @@
 /* Violations: what is wrong, where, what was expected and what is there. */
 #include "proto/schema_internal.h"
+#include "proto/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,7 +79,12 @@ static void put_got(struct schema_run *r, struct cfg_buf *out, const struct sche
 
 static bool add_text(cJSON *o, const char *name, const char *text)
 {
-    return text == NULL || text[0] == '\0' || cJSON_AddStringToObject(o, name, text) != NULL;
+    if (text == NULL || text[0] == '\0')
+        return true;
+    cJSON *added = cJSON_AddStringToObject(o, name, text);
+    if (added)
+        cfg_utf8_mend(added->valuestring);
+    return added != NULL;
 }
 
 static void append(struct schema_run *r, const struct schema_report *what, const char *path, const char *message,

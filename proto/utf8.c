@@ -1,5 +1,7 @@
 #include "proto/utf8.h"
 
+#include <string.h>
+
 size_t cfg_utf8_length(const unsigned char *p, const unsigned char *end)
 {
     size_t left = (size_t)(end - p);
@@ -48,4 +50,17 @@ char *cfg_utf8_put(char *to, uint32_t c)
         *to++ = (char)(0x80 | (c & 0x3F));
     }
     return to;
+}
+
+void cfg_utf8_mend(char *text)
+{
+    const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
+    char *to = text;
+    while (p < end) {
+        size_t n = p[0] == 0xC0 && p[1] == 0x80 ? 2 : cfg_utf8_length(p, end);
+        for (size_t i = 0; i < n; i++)
+            *to++ = (char)p[i];
+        p += n ? n : 1;
+    }
+    *to = '\0';
 }

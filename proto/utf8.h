@@ -11,4 +11,8 @@ size_t cfg_utf8_length(const unsigned char *p, const unsigned char *end);
 /* Writes c, which is no surrogate and at most U+10FFFF, in up to 4 bytes; returns the place behind it. */
 char *cfg_utf8_put(char *to, uint32_t c);
 
+/* Takes out of a text, in place, the bytes that are no UTF-8: what is left of a character that a bounded print has cut
+ * in two. C0 80, a tree's U+0000, stays. */
+void cfg_utf8_mend(char *text);
+
 #endif

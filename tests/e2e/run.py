@@ -84,6 +84,18 @@ class Session(Base):
         self.wait("the child", lambda: any(line.startswith("start") for line in self.journal()))
         return p
 
+    def child_of(self, p):
+        with open(f"/proc/{p.child.pid}/task/{p.child.pid}/children") as f:
+            return int(f.read().split()[0])
+
+    def state(self, pid):
+        """As ps shows it; None when there is no such process."""
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+
     def workers(self, role):
         return [w for w in self.json("status", "blue").get("workers", []) if w["worker"].endswith("." + role)]
 
@@ -135,8 +147,10 @@ class Session(Base):
 
     def test_killed_supervisor_takes_the_child_along(self):
         p = self.supervise()
+        child = self.child_of(p)
         p.kill()
-        self.wait("the child's end", lambda: f"signal {int(signal.SIGTERM)}" in self.journal())
+        self.wait("TERM", lambda: f"signal {int(signal.SIGTERM)}" in self.journal())
+        self.wait("the child's end", lambda: self.state(child) in (None, "Z"))
 
     def test_restart_on_change(self):
         p = self.supervise("--restart-on-change")
@@ -189,13 +203,7 @@ class Session(Base):
 
     def test_stops_and_continues_with_the_child(self):
         p = self.supervise()
-        with open(f"/proc/{p.child.pid}/task/{p.child.pid}/children") as f:
-            child = int(f.read().split()[0])
-
-        def state(pid):
-            with open(f"/proc/{pid}/stat") as f:
-                return f.read().rsplit(")", 1)[1].split()[0]
-
+        child, state = self.child_of(p), self.state
         self.assertEqual(os.getpgid(child), child, "a process group of its own")
         p.signal(signal.SIGTSTP)
         self.wait("both stopped", lambda: state(child) == "T" and state(p.child.pid) == "T")

@@ -523,3 +523,24 @@ Test(schema, too_many_invariants)
     cJSON_Delete(schema);
     cfg_buf_finish(&text);
 }
+
+/* Bounded texts are cut between characters. */
+Test(schema, violations_are_utf8)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, 1 << 16);
+    cfg_buf_puts(&text, "{'x");
+    for (int i = 0; i < 300; i++)
+        cfg_buf_puts(&text, "\xC3\xA9");
+    cfg_buf_puts(&text, "':1}");
+    struct cfg_schema *s = compile("{'additionalProperties':false,'properties':{}}");
+    char *list = violations(s, text.data, CFG_E_SCHEMA);
+    cJSON *again = parse(list); /* refuses what is no UTF-8 */
+    cJSON_Delete(again);
+    free(list);
+    cfg_schema_free(s);
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_fail(&err, CFG_E_VALUE, "%.4s!", "abc\xC3\xA9"), CFG_E_VALUE);
+    cr_assert_str_eq(err.text, "abc!");
+    cfg_buf_finish(&text);
+}
