@@ -2,6 +2,7 @@
 #include "proto/utf8.h"
 #include "proto/yaml_read.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,6 +171,8 @@ static void put_hint(struct cfg_buf *b, const struct cfg_yaml_reading *readings,
     for (enum cfg_yaml_reader i = 0; i < CFG_YAML_READERS; i++) {
         bool shown = cfg_yaml_reading_equal(&readings[i], read) || readings[i].kind == CFG_YAML_DATE ||
                      readings[i].kind == CFG_YAML_BROKEN || readings[i].kind == CFG_YAML_MERGE;
+        bool number = readings[i].kind == CFG_YAML_INT || readings[i].kind == CFG_YAML_FLOAT;
+        shown = shown || (number && !isfinite(readings[i].number)); /* no document holds it */
         for (enum cfg_yaml_reader j = 0; j < i; j++)
             shown = shown || cfg_yaml_reading_equal(&readings[i], &readings[j]);
         if (shown)

@@ -393,6 +393,10 @@ void cfg_yaml_reading_put(struct cfg_buf *out, const struct cfg_yaml_reading *r,
 void cfg_yaml_number_put(struct cfg_buf *out, double d)
 {
     char text[CFG_NUMBER_TEXT + 1];
+    if (!isfinite(d)) {
+        cfg_buf_puts(out, isnan(d) ? ".nan" : d < 0 ? "-.inf" : ".inf");
+        return;
+    }
     text[cfg_number_format(text, d, true)] = '\0';
     const char *exponent = strpbrk(text, "eE");
     if (exponent == NULL) {
