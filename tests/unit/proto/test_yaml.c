@@ -287,7 +287,6 @@ Test(yaml, hints_name_no_infinite_number)
 {
     const struct cfg_yaml_options o = {.dialect = CFG_YAML_PYYAML};
     cJSON *v = NULL, *warnings = cJSON_CreateArray();
-    struct cfg_error err = CFG_ERROR_INIT;
     cr_assert_eq(cfg_yaml_parse(&v, CFG_SLICE_LIT("k: 1e400\n"), &o, warnings, &err), 0, "%s", err.text);
     cr_assert_str_eq(cfg_json_get_str(warnings->child, "hint", ""), "write '1e400'");
     cJSON_Delete(v);
