@@ -40,6 +40,11 @@ static int check_options(const struct cli *c, bool folder, struct cfg_error *err
         cfg_error_set_hint(err, "cfgctl plan -f DIR, or cfgctl plan NS -f FILE");
         return CFG_E_INVALID;
     }
+    if (!folder && cli_has(c, OPT_FILE) && c->n_args == 0) {
+        (void)cfg_fail(err, CFG_E_INVALID, "%s is no folder", cli_value(c, OPT_FILE));
+        cfg_error_set_hint(err, "cfgctl plan -f DIR, or cfgctl plan NS -f FILE");
+        return CFG_E_INVALID;
+    }
     if (!folder && (cli_has(c, OPT_PRUNE) || cli_has(c, OPT_TAKE) || cli_has(c, OPT_SOURCE)))
         return cfg_fail(err, CFG_E_INVALID, "--prune, --take and --source are for a folder: -f DIR");
     return 0;

@@ -315,12 +315,16 @@ class Folder(Session):
         self.write("good.meta.yaml", "extends: [nobody]")
         self.stopped(3, r"nobody", "apply", "--yes")
         os.remove(os.path.join(self.dir, "good.meta.yaml"))
+        self.refused(2, "cannot name a source", "apply", "-f", self.dir, "--source", "a b", "--yes")
         self.write("odd.yaml", "answer: no\n")
         done = self.run_cfgctl("apply", "-f", self.dir, "--yes")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr, r"warning: odd\.yaml:1:9: .*no reads as false")
         self.refused(2, "no folder", "apply", "-f", os.path.join(self.lab.dir, "nowhere"), "--yes")
         self.refused(2, "-f DIR", "apply")
+        self.refused(2, "no folder", "plan", "-f", os.path.join(self.dir, "good.yaml"))
+        self.refused(2, "is a folder", "plan", "good", "-f", self.dir)
+        self.refused(2, "for a folder", "plan", "good/a=1", "--prune")
 
     def test_somebody_writes_between_plan_and_apply(self):
         self.ok("set", "base/x=1")
