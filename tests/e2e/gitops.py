@@ -200,6 +200,12 @@ class Folder(Session):
         self.refused(3, "nobody", "export", "-f", other, "nobody")
         self.refused(2, "folder", "export")
         self.refused(2, "export yaml", "export", "yml", "blue")
+        self.write("base.yaml", "x: [\n")  # may hold what nobody else has
+        self.ok("set", "exp/n=7")
+        self.refused(5, r"base\.yaml:2:1: ", "export", "-f", self.dir)
+        self.assertEqual(self.read("exp.yaml"), files["exp.yaml"], "nothing is written unless all can be")
+        self.ok("export", "-f", self.dir, "exp")
+        self.assertEqual(self.read("exp.yaml"), '"n": 7\n')
         # what was exported may be edited and applied without --take, for it is known what it was
         self.write("base.yaml", "x: 2\n")
         self.apply()
