@@ -6,6 +6,7 @@
 #include "configd/api.h"
 #include "configd/http_auth.h"
 #include "configd/release.h"
+#include "proto/patch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,13 +120,15 @@ static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error
 
 /* --- the answer --- */
 
+/* Names, not values: what is set in a process's environment may be what its owner keeps out of the store, and the
+ * worker tells nobody. */
 static bool add_workers(struct explain *x)
 {
     cJSON *names = cJSON_AddArrayToObject(x->body, "overridden_on");
     cJSON *reply = x->deployment.name[0] ? cfg_fleet_workers(x->app->fleet, x->deployment.name) : NULL;
     const cJSON *worker, *path;
     bool ok = names != NULL;
-    cJSON_ArrayForEach(worker, cfg_json_get(reply, "items"))
+    cJSON_ArrayForEach(worker, cfg_json_get(reply, "workers"))
     {
         cJSON_ArrayForEach(path, cfg_json_get(worker, "overrides"))
         {
@@ -133,6 +136,8 @@ static bool add_workers(struct explain *x)
                 ok = cJSON_AddItemToArray(names, cJSON_CreateString(cfg_json_get_str(worker, "worker", "?"))) && ok;
         }
     }
+    if (ok && reply) /* other configds know theirs: who asks each of them knows all */
+        ok = cJSON_AddBoolToObject(x->body, "partial", cfg_json_get_bool(reply, "partial", false)) != NULL;
     cJSON_Delete(reply);
     return ok;
 }
@@ -177,6 +182,61 @@ static bool print_why(struct explain *x, const cJSON *why)
         ok = ok && add_layer(x, entry, names, winner);
     }
     return ok && add_workers(x);
+}
+
+/* --- a locked view --- */
+
+static bool add_locked_layer(struct explain *x, const char *kind, const cJSON *value, bool wins)
+{
+    cJSON *layer = value ? cJSON_CreateObject() : NULL;
+    bool ok = layer && cJSON_AddStringToObject(layer, "layer", x->deployment.name) &&
+              cJSON_AddStringToObject(layer, "kind", kind) &&
+              cJSON_AddNumberToObject(layer, "version", (double)x->deployment_version) &&
+              cfg_json_set(layer, "value", cJSON_Duplicate(value, true)) == 0 &&
+              cJSON_AddBoolToObject(layer, "wins", wins) && cJSON_AddItemToArray(x->layers, layer);
+    if (!ok)
+        cJSON_Delete(layer);
+    return ok || value == NULL;
+}
+
+/* A lock holds values and the versions that they came from. An object may have pinned parts: it is both together. */
+static bool print_locked(struct explain *x, const cJSON *locked, const cJSON *value, const cJSON *pin)
+{
+    cJSON *both = NULL;
+    if (value && pin && cfg_patch_merge(&both, value, pin, NULL) != 0)
+        return false;
+    const cJSON *shown = both ? both : value ? value : pin;
+    x->body = cJSON_CreateObject();
+    bool ok = cJSON_AddStringToObject(x->body, "namespace", x->ns) &&
+              cJSON_AddStringToObject(x->body, "path", x->path) &&
+              cJSON_AddStringToObject(x->body, "deployment", x->deployment.name) &&
+              cfg_json_set(x->body, "value", cJSON_Duplicate(shown, true)) == 0 &&
+              cfg_json_set(x->body, "inputs", cJSON_Duplicate(cfg_json_get(locked, "inputs"), true)) == 0;
+    cJSON_Delete(both);
+    x->layers = ok ? cJSON_AddArrayToObject(x->body, "layers") : NULL;
+    return x->layers && add_locked_layer(x, "lock", value, value && !pin) &&
+           add_locked_layer(x, "pin", pin, pin && !value) && add_workers(x);
+}
+
+static void explain_locked(struct explain *x)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    const struct cfg_object *o = cfg_store_find(x->app->store, CFG_KIND_LOCKED, x->deployment.name, "");
+    cJSON *locked = o ? cfg_object_tree(o) : NULL;
+    const cJSON *value = cfg_path_get(cfg_json_get(locked, "parameters"), x->path);
+    const cJSON *pin = cfg_path_get(x->deployment.pin, x->path);
+    if (value == NULL && pin == NULL) {
+        (void)cfg_fail(&err, CFG_E_UNKNOWN_KEY, "the lock that %s was made from has no %s", x->deployment.name,
+                       x->path);
+        fail(x, &err);
+    } else if (!print_locked(x, locked, value, pin)) {
+        fail_without_memory(x);
+    } else {
+        cfg_api_reply(x->call, 200, x->body);
+        x->body = NULL;
+        explain_free(x);
+    }
+    cJSON_Delete(locked);
 }
 
 /* --- since when --- */
@@ -300,13 +360,6 @@ static int read_deployment(struct explain *x, const char *name, struct cfg_error
     if (rc != 0)
         return rc;
     x->deployment_version = o->version;
-    const struct cfg_arm *arm = arm_of(x);
-    if (arm && arm->locked[0]) {
-        (void)cfg_fail(err, CFG_E_UNSUPPORTED, "deployment %s was made from a lock, which holds values, not layers",
-                       name);
-        cfg_error_set_hint(err, "the lock names the versions that they came from");
-        return CFG_E_UNSUPPORTED;
-    }
     if (strcmp(x->deployment.config, x->ns) == 0)
         return 0;
     (void)cfg_fail(err, CFG_E_INVALID, "deployment %s runs %s, not %s", name, x->deployment.config, x->ns);
@@ -341,8 +394,11 @@ void cfg_api_explain(struct cfg_app *app, struct cfg_call *c)
     }
     x->call = c;
     x->app = app;
+    const struct cfg_arm *arm = NULL;
     if (read_request(x, &err) != 0)
         fail(x, &err);
+    else if ((arm = arm_of(x)) != NULL && arm->locked[0])
+        explain_locked(x);
     else
         gather(x);
 }

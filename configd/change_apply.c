@@ -145,6 +145,23 @@ static int apply_rollback(const struct cfg_bench *b, struct cfg_draft *d, const 
     return 0;
 }
 
+/* For the history, where the author says nothing: "extends base, common", or as many as fit. */
+static void tell_extends(struct cfg_draft *d, const cJSON *extends)
+{
+    const cJSON *base;
+    size_t used = (size_t)snprintf(d->message, sizeof d->message, "extends%s", extends->child ? "" : " nothing");
+    cJSON_ArrayForEach(base, extends)
+    {
+        size_t need = strlen(base->valuestring) + strlen(", , …");
+        bool fits = used + need < sizeof d->message;
+        (void)snprintf(d->message + used, sizeof d->message - used, "%s%s", base == extends->child ? " " : ", ",
+                       fits ? base->valuestring : "…");
+        if (!fits)
+            return;
+        used = strlen(d->message);
+    }
+}
+
 /* The entry's bases; a namespace that does not exist yet comes into being, without parameters of its own. */
 static int apply_extends(struct cfg_bench *b, size_t entry, struct cfg_error *err)
 {
@@ -155,6 +172,8 @@ static int apply_extends(struct cfg_bench *b, size_t entry, struct cfg_error *er
     rc = rc ? rc : cfg_extends_check(e->extends, e->id.ns, err);
     if (rc == 0 && d->after == NULL)
         rc = set_document(d, cJSON_CreateObject(), err);
+    if (rc == 0 && !cfg_json_equal(cfg_json_get(d->after, "extends"), e->extends))
+        tell_extends(d, e->extends);
     if (rc == 0 && cfg_json_set(d->after, "extends", cJSON_Duplicate(e->extends, true)) != 0)
         rc = no_memory(err);
     return rc;

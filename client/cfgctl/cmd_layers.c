@@ -66,9 +66,10 @@ static void add_layer(struct table *t, const cJSON *layer)
 {
     char text[CFG_LIMIT_NAME + 32], age[32];
     const cJSON *since = cfg_json_get(layer, "since");
-    bool pin = strcmp(cfg_json_get_str(layer, "kind", ""), "pin") == 0;
+    const char *kind = cfg_json_get_str(layer, "kind", "");
+    const char *what = strcmp(kind, "pin") == 0 ? "pin of " : strcmp(kind, "lock") == 0 ? "lock of " : "";
     table_add(t, cfg_json_get_bool(layer, "wins", false) ? "*" : "");
-    (void)snprintf(text, sizeof text, "%s%s", pin ? "pin of " : "", cfg_json_get_str(layer, "layer", "?"));
+    (void)snprintf(text, sizeof text, "%s%s", what, cfg_json_get_str(layer, "layer", "?"));
     table_add(t, text);
     table_add_number(t, cfg_json_get_num(since ? since : layer, "version", 0));
     table_add(t, since ? cli_age(age, cfg_json_get_str(since, "time", "-")) : "-");
@@ -81,6 +82,7 @@ static void print_explained(const struct cli *c, const cJSON *reply)
     struct table t;
     struct cfg_buf out;
     const cJSON *layer, *text = cfg_json_get(reply, "text"), *workers = cfg_json_get(reply, "overridden_on"), *w;
+    const cJSON *input, *inputs = cfg_json_get(reply, "inputs");
     cfg_buf_init(&out, (size_t)1 << 26);
     cfg_buf_printf(&out, "%s/%s = ", cfg_json_get_str(reply, "namespace", "?"), cfg_json_get_str(reply, "path", "?"));
     cli_put_value(&out, cfg_json_get(reply, "value"));
@@ -104,6 +106,14 @@ static void print_explained(const struct cli *c, const cJSON *reply)
     }
     if (workers && workers->child)
         cfg_buf_putc(&out, '\n');
+    if (cfg_json_get_bool(reply, "partial", false))
+        cfg_buf_puts(&out, "workers of other configds are not among those asked\n");
+    cJSON_ArrayForEach(input, inputs)
+    {
+        cfg_buf_printf(&out, "%s%s v%.0f%s", input == inputs->child ? "locked from " : ", ",
+                       cfg_json_get_str(input, "object", "?"), cfg_json_get_num(input, "version", 0),
+                       input->next ? "" : "\n");
+    }
     cli_print(&out);
     table_finish(&t);
 }

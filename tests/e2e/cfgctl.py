@@ -165,6 +165,7 @@ class Session(unittest.TestCase):
             self.assertIn(says, done.stderr)
         self.assertEqual(self.json("get", "base")["version"], version)
         self.assertIn("(extends)", self.ok("diff", "chat", "0", "1"))
+        self.assertIn("extends base", self.ok("history", "chat"))
 
     def test_locks(self):
         self.ok("set", "base/seed=1", "base/distributed.tp=4", "chat/x=1", "experiment/ab.flag=on")
@@ -182,6 +183,11 @@ class Session(unittest.TestCase):
         self.assertEqual(again["view"]["digest"], digest)
         self.assertEqual(again["arms"]["base"]["release"], {"base": 1, "chat": 2})
         self.assertEqual(json.loads(self.ok("lock", "again"))["digest"], digest)
+        out = self.ok("explain", "chat/x", "--deployment", "again")
+        self.assertRegex(out, r"(?m)^\* +lock of again .* 1$")
+        self.assertRegex(out, r"(?m)^locked from .*config/base v1, config/chat v2$")
+        self.assertRegex(self.ok("explain", "chat/distributed.tp", "--deployment", "again"), r"(?m)^\* +pin of again .* 4$")
+        self.refused(3, "has no y", "explain", "chat/y", "--deployment", "again")
         self.refused(5, "changed", "deployment", "create", "other", "--from-lock", "-", stdin=lock.replace('"x": 1', '"x": 3'))
         self.refused(2, "--from-lock goes alone", "deployment", "create", "other", "--from-lock", file, "--config", "chat")
         self.ok("deployment", "update", "blue", "--track", "hold")
