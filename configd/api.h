@@ -67,6 +67,7 @@ void cfg_api_list_flags(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_flagd(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_flag(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_evaluators(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_schema(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_list_deployments(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_lock(struct cfg_app *app, struct cfg_call *c);

@@ -110,6 +110,7 @@ enum cfg_kind cfg_api_kind(const struct cfg_call *c)
     } kinds[] = {{"/v1/config/", CFG_KIND_CONFIG},
                  {"/v1/flags/", CFG_KIND_FLAG},
                  {"/v1/evaluators/", CFG_KIND_EVALUATORS},
+                 {"/v1/schemas/", CFG_KIND_SCHEMA},
                  {"/v1/deployments/", CFG_KIND_DEPLOYMENT}};
     const char *pattern = cfg_call_route(c)->pattern;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -175,7 +176,7 @@ static int deleted(const struct cfg_object *o, const char *what, struct cfg_erro
     cJSON *tree = cfg_object_tree(o);
     (void)cfg_fail(err, CFG_E_NOT_FOUND, "%s was deleted at version %llu by %s", what, (unsigned long long)o->version,
                    cfg_json_get_str(tree, "author", "somebody"));
-    if (o->id.kind != CFG_KIND_DEPLOYMENT)
+    if (o->id.kind == CFG_KIND_CONFIG || o->id.kind == CFG_KIND_FLAG)
         cfg_error_set_hint(err, "bring it back with cfgctl rollback %s%s%s --to %llu", o->id.ns,
                            o->id.name[0] ? "/" : "", o->id.name, (unsigned long long)o->parent);
     cJSON_Delete(tree);
@@ -304,13 +305,23 @@ static void add_view(struct cfg_app *app, cJSON *out, const struct cfg_object *o
 
 static const char *content_of(enum cfg_kind kind)
 {
-    return kind == CFG_KIND_FLAG ? "definition" : kind == CFG_KIND_EVALUATORS ? "evaluators" : "document";
+    switch (kind) {
+    case CFG_KIND_FLAG:
+        return "definition";
+    case CFG_KIND_EVALUATORS:
+        return "evaluators";
+    case CFG_KIND_SCHEMA:
+        return "schema";
+    default:
+        return "document";
+    }
 }
 
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief)
 {
     static const char *const config[] = {"extends", "document"};
     static const char *const evaluators[] = {"metadata", "evaluators"};
+    static const char *const schema[] = {"schema"};
     static const char *const deployment[] = {"config", "flags", "track",          "generation", "pin_keys",
                                              "pin",    "arms",  "adopted_stores", "pin_digest"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
@@ -340,6 +351,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
         move_members(out, tree, evaluators, brief ? 1 : 2);
         if (is_head && !brief)
             cfg_api_add_used_by(app, out, o);
+    } else if (o->id.kind == CFG_KIND_SCHEMA) {
+        move_members(out, tree, schema, brief ? 0 : 1);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
         add_view(app, out, o);

@@ -90,6 +90,11 @@ void cfg_api_get_evaluators(struct cfg_app *app, struct cfg_call *c)
     get_object(app, c, CFG_KIND_EVALUATORS, false);
 }
 
+void cfg_api_get_schema(struct cfg_app *app, struct cfg_call *c)
+{
+    get_object(app, c, CFG_KIND_SCHEMA, false);
+}
+
 void cfg_api_get_deployment(struct cfg_app *app, struct cfg_call *c)
 {
     get_object(app, c, CFG_KIND_DEPLOYMENT, false);

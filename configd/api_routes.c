@@ -57,6 +57,13 @@ static const struct cfg_route routes[] = {
     READ("/v1/evaluators/{ns}/versions/{n}", cfg_api_get_version),
     WRITE("POST", "/v1/evaluators/{ns}/rollback", CFG_BODY_JSON, cfg_api_rollback),
 
+    READ("/v1/schemas/{ns}", cfg_api_get_schema),
+    WRITE("PUT", "/v1/schemas/{ns}", CFG_BODY_JSON, cfg_api_write),
+    WRITE("DELETE", "/v1/schemas/{ns}", CFG_BODY_NONE, cfg_api_write),
+    READ("/v1/schemas/{ns}/versions", cfg_api_versions),
+    READ("/v1/schemas/{ns}/versions/{n}", cfg_api_get_version),
+    WRITE("POST", "/v1/schemas/{ns}/rollback", CFG_BODY_JSON, cfg_api_rollback),
+
     EVALUATE("/ns/{ns}/ofrep/v1/evaluate/flags", cfg_api_ofrep_bulk),
     EVALUATE("/ns/{ns}/ofrep/v1/evaluate/flags/{key}", cfg_api_ofrep_flag),
     READ("/ns/{ns}/ofrep/v1/events", cfg_api_ofrep_events),

@@ -72,7 +72,7 @@ static void on_changed(void *arg, const cJSON *result, bool visible, const struc
 {
     struct cfg_call *c = arg;
     if (err) {
-        cfg_call_fail(c, err, NULL);
+        cfg_call_fail(c, err, result ? cJSON_Duplicate(result, true) : NULL); /* without memory the list is missing */
         return;
     }
     cJSON *body = cJSON_Duplicate(result, true);
@@ -81,7 +81,7 @@ static void on_changed(void *arg, const cJSON *result, bool visible, const struc
     int status = 200;
     if (results)
         cfg_fleet_add_reach(cfg_call_app(c)->fleet, results);
-    if (cJSON_GetArraySize(results) == 1 && cfg_call_route(c)->handler != cfg_api_change) {
+    if (results && results->child && cfg_call_route(c)->handler != cfg_api_change) { /* others stand behind it */
         tag_single(c, results->child);
         if (!dry && cfg_json_get_bool(results->child, "created", false))
             status = 201;

@@ -69,9 +69,25 @@ static int set_evaluators(struct cfg_draft *d, cJSON *body, struct cfg_error *er
     return 0;
 }
 
+/* Consumes schema. */
+static int set_schema(struct cfg_draft *d, cJSON *schema, struct cfg_error *err)
+{
+    cJSON *body = cJSON_CreateObject();
+    if (body == NULL || cfg_json_set(body, "schema", schema) != 0) {
+        if (body == NULL)
+            cJSON_Delete(schema);
+        cJSON_Delete(body);
+        return no_memory(err);
+    }
+    set_after(d, body);
+    return 0;
+}
+
 static int set_body(struct cfg_draft *d, cJSON *body, struct cfg_error *err)
 {
     switch (d->id.kind) {
+    case CFG_KIND_SCHEMA:
+        return set_schema(d, body, err);
     case CFG_KIND_CONFIG:
         return set_document(d, body, err);
     case CFG_KIND_EVALUATORS:
@@ -95,6 +111,8 @@ static int apply_patch(const struct cfg_bench *b, struct cfg_draft *d, const str
                        struct cfg_error *err)
 {
     bool creates = e->has_if_version && e->if_version == 0;
+    if (d->id.kind == CFG_KIND_SCHEMA)
+        return cfg_fail(err, CFG_E_UNSUPPORTED, "a schema is replaced as a whole: put");
     if (d->before == NULL && !creates)
         return cfg_bench_missing(b, d, err);
     const cJSON *is = d->id.kind == CFG_KIND_CONFIG ? cfg_json_get(d->before, "document") : d->before;

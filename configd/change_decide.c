@@ -1,5 +1,6 @@
 /* The decision: entries are applied to drafts, drafts are checked, and what changed becomes guards, puts and results.
  */
+#include "configd/change_checks.h"
 #include "configd/change_edges.h"
 #include "configd/change_lock.h"
 #include "configd/change_views.h"
@@ -97,6 +98,15 @@ static int check_document(const struct cfg_draft *d, struct cfg_error *err)
     return cfg_path_check_document(document, err);
 }
 
+/* What is not valid, or not ours, is never stored. */
+static int check_schema(const struct cfg_draft *d, struct cfg_error *err)
+{
+    struct cfg_compiled *compiled = NULL;
+    int rc = d->after ? cfg_compiled_new(&compiled, d->after, err) : 0;
+    (void)cfg_compiled_unref(compiled);
+    return rc;
+}
+
 static int check_content(struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
 {
     switch (d->id.kind) {
@@ -108,6 +118,8 @@ static int check_content(struct cfg_bench *b, struct cfg_draft *d, struct cfg_er
         return cfg_flags_check_evaluators(b, d, err);
     case CFG_KIND_FLIP:
         return cfg_flags_check_flip(b, d, err);
+    case CFG_KIND_SCHEMA:
+        return check_schema(d, err);
     default:
         return 0;
     }
@@ -132,11 +144,22 @@ static const char *or_empty(const char *s)
     return s ? s : "";
 }
 
+/* What workers would have refused stays to be seen in history. */
+static void describe_force(char *message, size_t size, size_t forced)
+{
+    size_t n = strlen(message);
+    if (forced > 0)
+        (void)snprintf(message + n, size - n, "%s[forced past %zu violation%s of workers' contracts or ceilings]",
+                       n > 0 ? " " : "", forced, forced == 1 ? "" : "s");
+}
+
 static int put(struct cfg_decision *out, const struct cfg_bench *b, const struct cfg_draft *d,
                char digest[CFG_DIGEST_TEXT], struct cfg_error *err)
 {
     const struct cfg_change *c = b->change;
-    const char *message = or_empty(c->message);
+    char message[CFG_LIMIT_MESSAGE + 128];
+    (void)snprintf(message, sizeof message, "%s", or_empty(c->message));
+    describe_force(message, sizeof message, cfg_checks_forced(b));
     struct cfg_envelope e = {.version = cfg_draft_next_version(d),
                              .parent = d->head ? d->head->version : 0,
                              .author = or_empty(c->author),
@@ -246,19 +269,33 @@ static int check_rules(struct cfg_bench *b, struct cfg_draft *d, const cJSON *ch
     return rc == 0 ? cfg_deployments_refuse(b, d, err) : rc;
 }
 
+static int check_draft(struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
+{
+    char label[CFG_DRAFT_LABEL];
+    d->changes = describe(d);
+    int rc = d->changes ? check_rules(b, d, d->changes, err) : no_memory(err);
+    return rc == 0 ? 0 : cfg_error_wrap(err, "%s", cfg_draft_label(&d->id, label));
+}
+
 static int finish_draft(struct cfg_decision *out, struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
 {
     char digest[CFG_DIGEST_TEXT] = "", label[CFG_DRAFT_LABEL];
-    cJSON *changes = describe(d);
-    int rc = changes ? check_rules(b, d, changes, err) : no_memory(err);
+    int rc = 0;
+    if (d->id.kind == CFG_KIND_DEPLOYMENT) { /* schemas may have pinned more of it since */
+        cJSON_Delete(d->changes);
+        d->changes = describe(d);
+    }
     if (d->head)
         memcpy(digest, d->head->digest, sizeof digest);
-    if (rc == 0 && cfg_draft_changed(d))
+    if (d->changes == NULL)
+        return no_memory(err);
+    if (cfg_draft_changed(d))
         rc = put(out, b, d, digest, err);
-    if (rc == 0)
-        return add_result(out, d, digest, changes, err);
-    cJSON_Delete(changes);
-    return cfg_error_wrap(err, "%s", cfg_draft_label(&d->id, label));
+    if (rc != 0)
+        return cfg_error_wrap(err, "%s", cfg_draft_label(&d->id, label));
+    cJSON *changes = d->changes;
+    d->changes = NULL;
+    return add_result(out, d, digest, changes, err);
 }
 
 static int check_change(const struct cfg_change *c, struct cfg_error *err)
@@ -270,6 +307,19 @@ static int check_change(const struct cfg_change *c, struct cfg_error *err)
     return 0;
 }
 
+static int check_size(const struct cfg_bench *b, struct cfg_error *err)
+{
+    size_t touched = 0, frozen = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        touched += b->items[i]->touched;
+        frozen += b->items[i]->frozen;
+    }
+    if (touched > CFG_LIMIT_CHANGE_OBJECTS)
+        return cfg_fail(err, CFG_E_LIMIT, "the change touches %zu objects%s; at most %d are possible", touched,
+                        frozen > 0 ? ", deployments whose pins it extends included" : "", CFG_LIMIT_CHANGE_OBJECTS);
+    return 0;
+}
+
 static int apply_entries(struct cfg_bench *b, struct cfg_error *err)
 {
     for (size_t i = 0; i < b->change->n; i++) {
@@ -277,13 +327,7 @@ static int apply_entries(struct cfg_bench *b, struct cfg_error *err)
         if (rc != 0)
             return b->change->n > 1 ? cfg_error_wrap(err, "entry %zu", i + 1) : rc;
     }
-    size_t touched = 0;
-    for (size_t i = 0; i < b->n; i++)
-        touched += b->items[i]->touched;
-    if (touched > CFG_LIMIT_CHANGE_OBJECTS)
-        return cfg_fail(err, CFG_E_LIMIT, "the change touches %zu objects; at most %d are possible", touched,
-                        CFG_LIMIT_CHANGE_OBJECTS);
-    return 0;
+    return check_size(b, err);
 }
 
 /* Into the results, which are in the drafts' order. */
@@ -301,18 +345,49 @@ static int report_views(struct cfg_decision *out, const struct cfg_views *v, str
     return 0;
 }
 
+/* Every draft by itself, then all together. What schemas pin in addition may touch deployments. */
+static int check(struct cfg_views *views, struct cfg_bench *b, struct cfg_error *err)
+{
+    static const struct cfg_view_hooks hooks = {cfg_checks_wants, cfg_pins_freeze, cfg_checks_view};
+    int rc = 0;
+    for (size_t i = 0; i < b->n && rc == 0; i++) /* b->n may grow by drafts that are only looked into */
+        rc = b->items[i]->touched ? check_draft(b, b->items[i], err) : 0;
+    rc = rc ? rc : cfg_views_gather(views, b, err);
+    rc = rc ? rc : cfg_checks_spaces(b, views, err);
+    rc = rc ? rc : cfg_views_compose(views, b, &hooks, err);
+    rc = rc ? rc : cfg_contracts_flags(b, err);
+    rc = rc ? rc : check_size(b, err);
+    return rc ? rc : cfg_checks_refuse(b, err);
+}
+
+/* Into the first result: a violation is one of the whole change. */
+static int report_checks(struct cfg_decision *out, struct cfg_bench *b, struct cfg_error *err)
+{
+    cJSON *violations = cfg_checks_take(b), *forced = cfg_checks_take_forced(b), *first = out->results->child;
+    bool ok = true;
+    if (violations && first)
+        ok = cfg_json_set(first, "violations", violations) == 0;
+    else
+        cJSON_Delete(violations);
+    if (forced && first)
+        ok = cfg_json_set(first, "forced", forced) == 0 && ok;
+    else
+        cJSON_Delete(forced);
+    return ok ? 0 : no_memory(err);
+}
+
 static int finish(struct cfg_decision *out, struct cfg_bench *b, struct cfg_error *err)
 {
     struct cfg_views views = {0};
-    int rc = 0;
+    int rc = check(&views, b, err);
     out->results = cJSON_CreateArray();
     out->writes = calloc(CFG_EDGES_MAX + 2 * b->n, sizeof *out->writes);
-    if (out->results == NULL || out->writes == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < b->n && rc == 0; i++) /* b->n may grow by drafts that are only looked into */
+    if (rc == 0 && (out->results == NULL || out->writes == NULL))
+        rc = no_memory(err);
+    for (size_t i = 0; i < b->n && rc == 0; i++)
         rc = b->items[i]->touched ? finish_draft(out, b, b->items[i], err) : 0;
-    rc = rc ? rc : cfg_views_check(&views, b, err);
     rc = rc ? rc : report_views(out, &views, b, err);
+    rc = rc ? rc : report_checks(out, b, err);
     rc = rc ? rc : cfg_edges_write(out, b, err);
     rc = rc ? rc : cfg_lock_write(out, b, err);
     cfg_views_finish(&views);
@@ -340,6 +415,7 @@ int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struc
         rc = finish(&d, &b, err);
     if (rc != 0) {
         cfg_decision_finish(&d);
+        d.violations = cfg_checks_take(&b);
         if (guard_all(&b) != 0 || cfg_bench_compact(&b, NULL) != 0)
             rc = no_memory(err);
     }
@@ -347,6 +423,7 @@ int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struc
     d.n_guards = b.n_guards;
     b.guards = NULL;
     cfg_spaces_free(b.spaces);
+    cfg_checks_free(b.checks);
     cfg_bench_finish(&b);
     *out = d;
     return rc;
@@ -359,5 +436,6 @@ void cfg_decision_finish(struct cfg_decision *d)
     free(d->writes);
     free(d->guards);
     cJSON_Delete(d->results);
+    cJSON_Delete(d->violations);
     *d = (struct cfg_decision){0};
 }

@@ -15,6 +15,7 @@ void cfg_bench_finish(struct cfg_bench *b)
     for (size_t i = 0; i < b->n; i++) {
         cJSON_Delete(b->items[i]->before);
         cJSON_Delete(b->items[i]->after);
+        cJSON_Delete(b->items[i]->changes);
         cfg_flag_facts_free(b->items[i]->facts);
         free(b->items[i]);
     }
@@ -186,10 +187,8 @@ int cfg_bench_compact(struct cfg_bench *b, struct cfg_error *err)
     static const struct {
         enum cfg_kind kind;
         bool heads;
-    } order[] = {{CFG_KIND_EXTENDS, false},
-                 {CFG_KIND_FLAG, false},
-                 {CFG_KIND_CONFIG, true},
-                 {CFG_KIND_FLAG, true},
+    } order[] = {{CFG_KIND_EXTENDS, false},  {CFG_KIND_FLAG, false},  {CFG_KIND_CONFIG, true},
+                 {CFG_KIND_FLAG, true},      {CFG_KIND_SCHEMA, true}, {CFG_KIND_PRESENCE, false},
                  {CFG_KIND_EVALUATORS, true}};
     int rc = 0;
     for (size_t i = 0; i < sizeof order / sizeof order[0] && rc == 0 && b->n_guards > CFG_GUARDS_MAX; i++)

@@ -11,8 +11,10 @@ struct cfg_draft {
     cJSON *before, *after;        /* bodies (cfg_object_body), owned; NULL: absent or deleted */
     size_t entry;                 /* the one entry that may touch it */
     bool touched;                 /* false: only looked into */
+    bool frozen;                  /* touched by no entry: a schema pins more of this deployment */
     struct cfg_flag_facts *facts; /* of a flag's `after`; see cfg_draft_facts */
     bool has_facts;
+    cJSON *changes;   /* for people; NULL: not told yet; owned */
     char message[64]; /* instead of an empty message; "" for none */
     char hint[256];
 };
@@ -27,6 +29,7 @@ struct cfg_bench {
     size_t n_guards, cap_guards;
     char graph[CFG_LIMIT_NAME + 1]; /* the namespace whose prerequisites were checked last, all of them */
     struct cfg_spaces *spaces;      /* of change_spaces.h; owned by whoever owns the bench */
+    struct cfg_checks *checks;      /* of change_checks.h; likewise */
 };
 
 void cfg_bench_finish(struct cfg_bench *b);

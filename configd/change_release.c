@@ -1,4 +1,5 @@
 #include "configd/change_release.h"
+#include "configd/change_checks.h"
 #include "configd/release.h"
 
 #include <inttypes.h>
@@ -85,13 +86,21 @@ static int check_named(const struct cfg_closure *c, const struct cfg_release *na
     return 0;
 }
 
-static int check_view(const struct cfg_closure *c, const struct cfg_draft *d, struct cfg_error *err)
+static int check_view(struct cfg_bench *b, const struct cfg_closure *c, const struct cfg_draft *d,
+                      struct cfg_error *err)
 {
-    cJSON *document = NULL;
+    cJSON *document = NULL, *kept = cJSON_CreateArray();
     const struct cfg_release_options o = {.pin_keys = cfg_json_get(d->before, "pin_keys"),
                                           .pin = cfg_json_get(d->before, "pin")};
-    int rc = cfg_release_resolve(&document, NULL, c, &o, err);
+    int rc = kept ? cfg_release_resolve(&document, kept, c, &o, err) : no_memory(err);
+    const struct cfg_checked checked = {.closure = c,
+                                        .document = document,
+                                        .kept = kept,
+                                        .ns = cfg_json_get_str(d->before, "config", ""),
+                                        .deployment = d->id.ns};
+    rc = rc ? rc : cfg_checks_document(b, &checked, err);
     cJSON_Delete(document);
+    cJSON_Delete(kept);
     return rc == 0 ? 0 : cfg_error_wrap(err, "deployment %s", d->id.ns);
 }
 
@@ -110,7 +119,7 @@ int cfg_release_decide(struct cfg_release *out, struct cfg_bench *b, const struc
     if (rc == 0)
         rc = check_named(&closure, &r.named, ns, err);
     if (rc == 0)
-        rc = check_view(&closure, d, err);
+        rc = check_view(b, &closure, d, err);
     if (rc == 0)
         rc = cfg_closure_release(out, &closure, err);
     cfg_closure_finish(&closure);

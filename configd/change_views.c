@@ -87,6 +87,8 @@ static int check_merge(struct cfg_bench *b, const char *ns, struct cfg_error *er
 static int check_space(struct cfg_bench *b, const struct cfg_touched_space *s, struct cfg_error *err)
 {
     const struct cfg_draft *d = s->draft;
+    if (d->id.kind != CFG_KIND_CONFIG)
+        return 0;
     if (d->after == NULL)
         return d->before ? still_extended(s, err) : 0;
     if (!cfg_draft_changed(d))
@@ -105,7 +107,7 @@ static int gather_spaces(struct cfg_views *v, struct cfg_bench *b, struct cfg_er
     for (size_t i = 0; i < n && rc == 0; i++) {
         const struct cfg_draft *d = b->items[i];
         struct cfg_touched_space *s = &v->spaces[v->n_spaces];
-        if (!d->touched || d->id.kind != CFG_KIND_CONFIG)
+        if (!d->touched || (d->id.kind != CFG_KIND_CONFIG && d->id.kind != CFG_KIND_SCHEMA))
             continue;
         s->draft = d;
         rc = cfg_spaces_above(&s->above, b, d->id.ns, err);
@@ -130,8 +132,9 @@ struct search {
 };
 
 /* Consumes *d. */
-static int add_concern(struct search *s, struct cfg_deployment *d, bool touched)
+static int add_concern(struct search *s, struct cfg_deployment *d, const struct cfg_draft *draft)
 {
+    bool created = draft && draft->before == NULL;
     struct cfg_views *v = s->views;
     if (v->n == v->cap) {
         size_t cap = v->cap ? v->cap * 2 : 16;
@@ -143,8 +146,10 @@ static int add_concern(struct search *s, struct cfg_deployment *d, bool touched)
         v->concerns = concerns;
         v->cap = cap;
     }
-    v->concerns[v->n++] =
-        (struct cfg_concern){.deployment = *d, .touched = touched, .follows = cfg_deployment_follows(d)};
+    struct cfg_concern c = {.deployment = *d, .touched = draft != NULL, .created = created};
+    c.follows = cfg_deployment_follows(d);
+    c.told = c.follows || (created && d->arms[0].locked[0] == '\0');
+    v->concerns[v->n++] = c;
     return 0;
 }
 
@@ -164,7 +169,7 @@ static bool look_at(struct cfg_object *o, void *arg)
     if (o->deleted || (draft && draft->touched) || cfg_deployment_read(&d, o, NULL) != 0)
         return true; /* a record that nobody can use concerns nobody */
     if (runs_touched(s->views, &d))
-        s->rc = add_concern(s, &d, false);
+        s->rc = add_concern(s, &d, NULL);
     else
         cfg_deployment_finish(&d);
     return s->rc == 0;
@@ -185,7 +190,7 @@ static int gather_deployments(struct search *s)
             continue;
         s->rc = cfg_deployment_read_body(&d, draft->id.ns, draft->after, s->err);
         if (s->rc == 0)
-            s->rc = add_concern(s, &d, true);
+            s->rc = add_concern(s, &d, draft);
     }
     return s->rc;
 }
@@ -295,7 +300,7 @@ static bool is_deleted(const struct cfg_bench *b, const char *ns)
     return d && d->touched && d->after == NULL;
 }
 
-static bool changes_anything(const struct cfg_bench *b)
+bool cfg_views_change_anything(const struct cfg_bench *b)
 {
     for (size_t i = 0; i < b->n; i++)
         if (b->items[i]->touched && cfg_draft_changed(b->items[i]))
@@ -303,16 +308,98 @@ static bool changes_anything(const struct cfg_bench *b)
     return false;
 }
 
-int cfg_views_check(struct cfg_views *v, struct cfg_bench *b, struct cfg_error *err)
+int cfg_views_gather(struct cfg_views *v, struct cfg_bench *b, struct cfg_error *err)
 {
     struct search s = {.views = v, .bench = b, .err = err};
-    bool strict = changes_anything(b);
+    int rc = gather_spaces(v, b, err);
+    return rc ? rc : gather_deployments(&s);
+}
+
+/* --- what is asked about them --- */
+
+static void view_finish(struct cfg_view_documents *x)
+{
+    cJSON_Delete(x->before);
+    cJSON_Delete(x->after);
+    cJSON_Delete(x->environment);
+    *x = (struct cfg_view_documents){NULL, NULL, NULL};
+}
+
+/* The whole of it, before and after. What was there before may be gone, or may not have resolved. */
+static int view_of(struct cfg_view_documents *x, struct cfg_bench *b, const struct cfg_deployment *d,
+                   struct cfg_error *err)
+{
+    struct cfg_closure before = {0}, after;
+    const struct cfg_release_options now = {.pin_keys = d->pin_keys, .pin = d->pin};
+    const struct cfg_release_options then = {.pin_keys = d->pin_keys, .pin = d->pin, .incomplete = true};
+    int rc = cfg_spaces_closure(&after, b, d->config, true, err);
+    if (rc != 0)
+        return rc;
+    x->environment = cJSON_CreateArray();
+    rc = x->environment ? cfg_release_resolve(&x->after, x->environment, &after, &now, err) : no_memory(err);
+    int was = rc ? rc : cfg_spaces_closure(&before, b, d->config, false, NULL);
+    if (was == 0)
+        was = cfg_release_resolve(&x->before, NULL, &before, &then, NULL);
+    cfg_closure_finish(&before);
+    cfg_closure_finish(&after);
+    return rc == 0 && was == CFG_E_NOMEM ? no_memory(err) : rc;
+}
+
+/* The deployment's record pins more now: its view is another. */
+static int compose_again(struct cfg_views *v, size_t i, struct cfg_bench *b, struct cfg_release_bases *bases,
+                         struct cfg_error *err)
+{
+    struct cfg_concern *c = &v->concerns[i];
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_DEPLOYMENT, c->deployment.name, NULL);
+    struct cfg_deployment d;
+    int rc = cfg_deployment_read_body(&d, id.ns, cfg_bench_find(b, &id)->after, err);
+    if (rc != 0)
+        return rc;
+    cfg_deployment_finish(&c->deployment);
+    c->deployment = d;
+    composed_unref(c->composed);
+    c->composed = NULL;
+    return compose(v, i, b, bases, c->follows, err);
+}
+
+static int ask(struct cfg_views *v, size_t i, struct cfg_bench *b, struct cfg_release_bases *bases,
+               const struct cfg_view_hooks *hooks, struct cfg_error *err)
+{
+    struct cfg_concern *c = &v->concerns[i];
+    struct cfg_view_documents x = {NULL, NULL, NULL};
+    bool wanted = false, changed = false;
+    if (!c->told || c->composed == NULL)
+        return 0;
+    int rc = hooks->wants(&wanted, b, c, c->composed->refs == 1, err);
+    if (rc != 0 || !wanted)
+        return rc;
+    rc = view_of(&x, b, &c->deployment, err);
+    rc = rc ? rc : hooks->freeze(&changed, b, c, &x, err);
+    if (rc == 0 && changed) {
+        view_finish(&x);
+        rc = compose_again(v, i, b, bases, err);
+        rc = rc ? rc : view_of(&x, b, &c->deployment, err);
+    }
+    if (rc == 0 && c->composed)
+        rc = hooks->judge(b, c, c->composed->refs == 1, &x, err);
+    view_finish(&x);
+    return rc;
+}
+
+int cfg_views_compose(struct cfg_views *v, struct cfg_bench *b, const struct cfg_view_hooks *hooks,
+                      struct cfg_error *err)
+{
+    bool changes = cfg_views_change_anything(b);
     struct cfg_release_bases *bases = cfg_release_bases_new();
-    int rc = bases ? gather_spaces(v, b, err) : no_memory(err);
-    rc = rc ? rc : gather_deployments(&s);
-    for (size_t i = 0; i < v->n && rc == 0; i++)
-        if ((v->concerns[i].follows || !v->concerns[i].touched) && !is_deleted(b, v->concerns[i].deployment.config))
-            rc = compose(v, i, b, bases, strict && v->concerns[i].follows, err);
+    int rc = bases ? 0 : no_memory(err);
+    for (size_t i = 0; i < v->n && rc == 0; i++) {
+        const struct cfg_concern *c = &v->concerns[i];
+        if ((!c->told && c->touched) || is_deleted(b, c->deployment.config))
+            continue;
+        rc = compose(v, i, b, bases, changes && c->follows, err);
+        if (rc == 0 && changes)
+            rc = ask(v, i, b, bases, hooks, err);
+    }
     cfg_release_bases_free(bases);
     return rc;
 }

@@ -5,7 +5,6 @@
 
 enum { CONTRACT_MAX = 1024 * 1024 }; /* bytes of a declaration */
 
-static const char *const class_names[] = {"live", "drain", "barrier", "restart", "pinned"};
 static const char *const type_names[] = {"bool", "i64", "f64", "string", "json", "flag"};
 
 static int find(const char *const *names, size_t n, const char *name)
@@ -22,13 +21,14 @@ static int check_param(const cJSON *p, enum cfg_apply *apply, struct cfg_error *
 {
     size_t len = strlen(p->string);
     const char *type = cfg_json_get_str(p, "type", ""), *class_name = cfg_json_get_str(p, "class", "");
-    int c = FIND(class_names, class_name), rc = 0;
+    enum cfg_apply class = CFG_APPLY_NONE;
+    int rc = 0;
     if (len == 0 || len > CFG_LIMIT_PATH)
         rc = cfg_fail(err, CFG_E_INVALID, "contract: a path has 1 to %d bytes", CFG_LIMIT_PATH);
     else if (FIND(type_names, type) < 0)
         rc = cfg_fail(err, CFG_E_INVALID, "contract: %s has type '%s'; types are bool, i64, f64, string, json, flag",
                       p->string, type);
-    else if (c < 0)
+    else if (!cfg_apply_parse(&class, class_name))
         rc = cfg_fail(err, CFG_E_INVALID,
                       "contract: %s has class '%s'; classes are live, drain, barrier, restart, pinned", p->string,
                       class_name);
@@ -36,7 +36,7 @@ static int check_param(const cJSON *p, enum cfg_apply *apply, struct cfg_error *
         cfg_error_set_path(err, "%s", p->string);
         return rc;
     }
-    *apply = (enum cfg_apply)c;
+    *apply = class;
     return 0;
 }
 

@@ -7,9 +7,7 @@
 
 #include "proto/digest.h"
 #include "proto/limits.h"
-
-/* Rising strictness. */
-enum cfg_apply { CFG_APPLY_LIVE, CFG_APPLY_DRAIN, CFG_APPLY_BARRIER, CFG_APPLY_RESTART, CFG_APPLY_PINNED };
+#include "proto/schema.h"
 
 struct cfg_contract {
     char digest[CFG_DIGEST_TEXT]; /* of the declaration */

@@ -256,6 +256,7 @@ bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
     case CFG_KIND_EVALUATORS:
     case CFG_KIND_FLIP:
         return is_listed(t->flags, t->n_flags, o->id.ns);
+    case CFG_KIND_SCHEMA:
     case CFG_KIND_LOCK:
     case CFG_KIND_PRESENCE:
     case CFG_KIND_EXTENDS:

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kind_names[] = {"config", "flag",     "evaluators", "deployment", "flip",
-                                         "lock",   "presence", "extends",    "locked",     "other"};
+static const char *const kind_names[] = {"config", "flag",     "evaluators", "schema", "deployment", "flip",
+                                         "lock",   "presence", "extends",    "locked", "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {
@@ -182,7 +182,9 @@ int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct
     struct cfg_object_id id = {.kind = kind_from(next_part(&rest))};
     if (!cfg_kind_is_public(id.kind)) {
         (void)cfg_fail(err, CFG_E_ADDRESS, "object '%.*s' names no kind of object", (int)text.len, text.ptr);
-        cfg_error_set_hint(err, "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE or deployment/NAME");
+        cfg_error_set_hint(
+            err,
+            "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE, schema/NAMESPACE or deployment/NAME");
         return CFG_E_ADDRESS;
     }
     int rc = read_names(&id, rest, err);
@@ -205,6 +207,9 @@ static int check_body(const struct cfg_object *o, const cJSON *tree, struct cfg_
         return cfg_fail(err, CFG_E_VALUE, "the record names no config");
     if (o->id.kind == CFG_KIND_EVALUATORS && !cJSON_IsObject(cfg_json_get(tree, "evaluators")))
         return cfg_fail(err, CFG_E_VALUE, "the record holds no evaluators");
+    const cJSON *schema = cfg_json_get(tree, "schema");
+    if (o->id.kind == CFG_KIND_SCHEMA && !cJSON_IsObject(schema) && !cJSON_IsBool(schema))
+        return cfg_fail(err, CFG_E_VALUE, "the record holds no schema");
     if (o->id.kind == CFG_KIND_FLIP && !(cfg_json_get_num(tree, "at", -1) >= 0))
         return cfg_fail(err, CFG_E_VALUE, "the record does not say when");
     return 0;
@@ -325,6 +330,7 @@ static int check_size(enum cfg_kind kind, const cJSON *body, struct cfg_error *e
                         kind == CFG_KIND_CONFIG       ? "document"
                         : kind == CFG_KIND_FLAG       ? "definition"
                         : kind == CFG_KIND_EVALUATORS ? "object of evaluators"
+                        : kind == CFG_KIND_SCHEMA     ? "schema"
                                                       : "record",
                         limit / 1024);
     return rc == 0 ? 0 : cfg_fail(err, rc, "out of memory");

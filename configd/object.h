@@ -11,6 +11,7 @@ enum cfg_kind {
     CFG_KIND_CONFIG,
     CFG_KIND_FLAG,
     CFG_KIND_EVALUATORS, /* shared rules and metadata of a namespace's flags: {"evaluators","metadata"} */
+    CFG_KIND_SCHEMA,     /* what a namespace's document must keep to: {"schema"} */
     CFG_KIND_DEPLOYMENT,
     CFG_KIND_FLIP, /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
     CFG_KIND_LOCK, /* who does what must be done once: {"holder"} */
@@ -54,8 +55,8 @@ CFG_MUST_CHECK int cfg_object_id_from_key(struct cfg_object_id *out, struct cfg_
 /* "history/config/chat/0000000041" → id and version. CFG_E_ADDRESS for every other key. */
 CFG_MUST_CHECK int cfg_object_id_from_history_key(struct cfg_object_id *out, uint64_t *version, struct cfg_slice key,
                                                   struct cfg_error *err);
-/* "config/chat", "flag/experiment/ab.flag", "evaluators/experiment", "deployment/chat-blue" ↔ id; public kinds only.
- * CFG_E_ADDRESS. */
+/* "config/chat", "flag/experiment/ab.flag", "evaluators/experiment", "schema/chat", "deployment/chat-blue" ↔ id; public
+ * kinds only. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct cfg_error *err);
 void cfg_object_id_print(struct cfg_buf *out, const struct cfg_object_id *id);
 /* The same into memory of the caller's, which the slice borrows; NUL-terminated. */

@@ -142,7 +142,11 @@ static void op_end(struct cfg_op *op, const cJSON *body, bool visible, const str
 void cfg_op_fail(struct cfg_op *op, const struct cfg_error *err)
 {
     struct cfg_error copy = *err;
-    op_end(op, NULL, false, &copy);
+    cJSON *details = op->decision.violations && err == &op->refusal ? cJSON_CreateObject() : NULL;
+    if (details && cfg_json_set(details, "violations", op->decision.violations) == 0)
+        op->decision.violations = NULL;
+    op_end(op, details, false, &copy);
+    cJSON_Delete(details);
 }
 
 void cfg_op_reply(struct cfg_op *op, const cJSON *results, struct cfg_rev rev, bool visible)
@@ -261,9 +265,11 @@ int cfg_service_new(struct cfg_service **out, const struct cfg_service_options *
 {
     struct cfg_service *s = calloc(1, sizeof *s);
     char *prefix = cfg_slice_dup(cfg_slice_str(o->prefix));
-    if (s == NULL || prefix == NULL) {
+    struct cfg_schema_cache *schemas = cfg_schema_cache_new();
+    if (s == NULL || prefix == NULL || schemas == NULL) {
         free(s);
         free(prefix);
+        cfg_schema_cache_free(schemas);
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
     *s = (struct cfg_service){.loop = o->loop,
@@ -271,6 +277,7 @@ int cfg_service_new(struct cfg_service **out, const struct cfg_service_options *
                               .store = o->store,
                               .clock = o->clock ? o->clock : &cfg_clock_system,
                               .prefix = prefix,
+                              .schemas = schemas,
                               .history_versions = o->history_versions,
                               .history_days = o->history_days,
                               .visible_timeout_ms = o->visible_timeout_ms ? o->visible_timeout_ms : 2000,
@@ -280,6 +287,11 @@ int cfg_service_new(struct cfg_service **out, const struct cfg_service_options *
     cfg_store_listen(s->store, &s->listener);
     *out = s;
     return 0;
+}
+
+void cfg_service_set_crew(struct cfg_service *s, const struct cfg_crew *crew)
+{
+    s->crew = crew;
 }
 
 void cfg_service_free(struct cfg_service *s)
@@ -297,6 +309,7 @@ void cfg_service_free(struct cfg_service *s)
         job->cancel(job, &err);
     }
     cfg_cache_finish(s);
+    cfg_schema_cache_free(s->schemas);
     free(s->prefix);
     free(s);
 }

@@ -30,11 +30,15 @@ CFG_MUST_CHECK int cfg_service_new(struct cfg_service **out, const struct cfg_se
                                    struct cfg_error *err);
 void cfg_service_free(struct cfg_service *s);
 
-/* result: the reply body {"revision","visible","dry_run","results"} without reach, borrowed; err otherwise. */
+/* result: the reply body {"revision","visible","dry_run","results"} without reach, borrowed. With err: {"violations"}
+ * of a refusal for them, or NULL. */
 typedef void (*cfg_change_fn)(void *arg, const cJSON *result, bool visible, const struct cfg_error *err);
 /* Consumes *c. idempotency_key may be NULL. */
 void cfg_service_change(struct cfg_service *s, struct cfg_change *c, const char *idempotency_key, cfg_change_fn fn,
                         void *arg);
+
+/* Who is connected, for checks of contracts; borrowed, outlives the service. */
+void cfg_service_set_crew(struct cfg_service *s, const struct cfg_crew *crew);
 
 /* History. object borrowed (ref to keep). */
 typedef void (*cfg_object_fn)(void *arg, struct cfg_object *object, const struct cfg_error *err);

@@ -73,6 +73,11 @@ static void each_head(void *arg, enum cfg_kind kind, const char *ns, bool (*fn)(
     cfg_store_each(s->store, kind, ns, fn, fn_arg);
 }
 
+static struct cfg_heads heads_of(struct cfg_service *s)
+{
+    return (struct cfg_heads){.get = get_head, .each = each_head, .arg = s, .schemas = s->schemas, .crew = s->crew};
+}
+
 static void fetch_source(struct cfg_op *op, const struct cfg_object_id *id, uint64_t version)
 {
     struct cfg_service *s = op->job.service;
@@ -88,7 +93,7 @@ static void fetch_source(struct cfg_op *op, const struct cfg_object_id *id, uint
 static void fetch_sources(struct cfg_op *op)
 {
     struct cfg_service *s = op->job.service;
-    const struct cfg_heads heads = {get_head, each_head, s};
+    const struct cfg_heads heads = heads_of(s);
     struct cfg_object_id id;
     uint64_t version;
     struct cfg_error err;
@@ -129,7 +134,7 @@ static bool is_final(int code)
 void cfg_op_decide(struct cfg_op *op)
 {
     struct cfg_service *s = op->job.service;
-    const struct cfg_heads heads = {get_head, each_head, s};
+    const struct cfg_heads heads = heads_of(s);
     struct cfg_error err;
     if (check_gate(s, &err) != 0) {
         cfg_op_fail(op, &err);

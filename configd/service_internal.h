@@ -37,6 +37,8 @@ struct cfg_service {
     struct cfg_op *first, *last; /* writes, in order of arrival */
     struct cfg_cache cache;
     struct cfg_idem idem;
+    struct cfg_schema_cache *schemas; /* owned */
+    const struct cfg_crew *crew;
     void (*fetched)(void *arg, struct cfg_object *object);
     void *fetched_arg;
 };

@@ -143,7 +143,7 @@ static void commit(struct cfg_store *s, const struct cfg_decision *d, uint64_t r
 
 static void change(struct cfg_store *s, struct cfg_slice text, uint64_t revision)
 {
-    const struct cfg_heads heads = {get, each, s};
+    const struct cfg_heads heads = {.get = get, .each = each, .arg = s};
     cJSON *array = NULL;
     struct cfg_change c = {0};
     struct cfg_decision d = {0};
