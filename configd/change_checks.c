@@ -334,6 +334,18 @@ static int sift(struct cfg_bench *b, const struct cfg_checked *c, const char *sc
     return rc;
 }
 
+/* 0 also when it is violated: the list says so. */
+static int list_violations(cJSON *list, const struct cfg_schema *schema, const cJSON *document, struct cfg_error *err)
+{
+    struct cfg_error why = CFG_ERROR_INIT;
+    int rc = list && document ? cfg_schema_check(schema, document, list, &why) : no_memory(&why);
+    if (rc == 0 || rc == CFG_E_SCHEMA)
+        return 0;
+    if (err)
+        *err = why;
+    return rc;
+}
+
 /* What is not known is judged by nobody; invariants judge what is known. */
 static int judge(struct cfg_bench *b, const struct cfg_checked *c, const struct cfg_schema *schema, const char *ns,
                  struct cfg_error *err)
@@ -341,14 +353,12 @@ static int judge(struct cfg_bench *b, const struct cfg_checked *c, const struct 
     const struct cfg_schema_invariant *invariants;
     bool unknown = any_unknown(c);
     cJSON *list = cJSON_CreateArray(), *part = NULL;
-    int rc = list ? cfg_schema_check(schema, c->document, list, err) : no_memory(err);
-    if (rc == CFG_E_SCHEMA)
-        rc = sift(b, c, ns, list, unknown, false, err);
+    int rc = list_violations(list, schema, c->document, err);
+    rc = rc ? rc : sift(b, c, ns, list, unknown, false, err);
     if (rc == 0 && unknown && cfg_schema_invariants(schema, &invariants) > 0) {
         part = known_part(c);
-        rc = part ? cfg_schema_check(schema, part, list, err) : no_memory(err);
-        if (rc == CFG_E_SCHEMA)
-            rc = sift(b, c, ns, list, unknown, true, err);
+        rc = list_violations(list, schema, part, err);
+        rc = rc ? rc : sift(b, c, ns, list, unknown, true, err);
     }
     cJSON_Delete(part);
     cJSON_Delete(list);
@@ -449,30 +459,37 @@ static int has_schema(bool *out, struct cfg_bench *b, const struct cfg_closure *
 
 /* A namespace by itself may be incomplete: a base that others complete. What is missing or does not resolve there is
  * not checked, everything else is. */
-static int check_space(struct cfg_bench *b, const char *ns, struct cfg_error *err)
+static int check_resolved(struct cfg_bench *b, const struct cfg_closure *closure, const char *ns, struct cfg_error *err)
 {
-    struct cfg_closure closure;
-    struct cfg_checked c = {.closure = &closure, .ns = ns};
     cJSON *document = NULL, *kept = cJSON_CreateArray(), *failures = cJSON_CreateArray();
     struct cfg_release_options o = {.incomplete = true, .failures = failures};
-    bool any = false;
-    int rc = cfg_spaces_closure(&closure, b, ns, true, err);
-    if (rc == CFG_E_NOT_FOUND) { /* a schema without a document, or one that goes by force */
-        rc = 0;
-    } else if (rc == 0) {
-        rc = kept && failures ? has_schema(&any, b, &closure, err) : no_memory(err);
-        if (rc == 0 && any)
-            rc = cfg_release_resolve(&document, kept, &closure, &o, err);
-        c.document = document;
-        c.kept = kept;
-        c.failures = failures;
-        if (rc == 0 && any)
-            rc = cfg_checks_document(b, &c, err);
-        cfg_closure_finish(&closure);
-    }
+    int rc = kept && failures ? cfg_release_resolve(&document, kept, closure, &o, err) : no_memory(err);
+    const struct cfg_checked c = {
+        .closure = closure, .document = document, .kept = kept, .failures = failures, .ns = ns};
+    rc = rc ? rc : cfg_checks_document(b, &c, err);
     cJSON_Delete(document);
     cJSON_Delete(kept);
     cJSON_Delete(failures);
+    return rc;
+}
+
+static int check_space(struct cfg_bench *b, const char *ns, struct cfg_error *err)
+{
+    struct cfg_closure closure;
+    struct cfg_error why = CFG_ERROR_INIT;
+    bool any = false;
+    int rc = cfg_spaces_closure(&closure, b, ns, true, &why);
+    if (rc == CFG_E_NOT_FOUND) /* a schema without a document, or one that goes by force */
+        return 0;
+    if (rc != 0) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    rc = has_schema(&any, b, &closure, err);
+    if (rc == 0 && any)
+        rc = check_resolved(b, &closure, ns, err);
+    cfg_closure_finish(&closure);
     return rc;
 }
 

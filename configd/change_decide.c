@@ -408,16 +408,17 @@ int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struc
 {
     struct cfg_bench b = {.change = c, .heads = heads};
     struct cfg_decision d = {0};
-    int rc = check_change(c, err);
+    struct cfg_error why = CFG_ERROR_INIT; /* what was tried on the way may have failed without harm */
+    int rc = check_change(c, &why);
     if (rc == 0)
-        rc = apply_entries(&b, err);
+        rc = apply_entries(&b, &why);
     if (rc == 0)
-        rc = finish(&d, &b, err);
+        rc = finish(&d, &b, &why);
     if (rc != 0) {
         cfg_decision_finish(&d);
         d.violations = cfg_checks_take(&b);
         if (guard_all(&b) != 0 || cfg_bench_compact(&b, NULL) != 0)
-            rc = no_memory(err);
+            rc = no_memory(&why);
     }
     d.guards = b.guards;
     d.n_guards = b.n_guards;
@@ -426,6 +427,8 @@ int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struc
     cfg_checks_free(b.checks);
     cfg_bench_finish(&b);
     *out = d;
+    if (rc != 0 && err)
+        *err = why;
     return rc;
 }
 

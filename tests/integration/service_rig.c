@@ -75,8 +75,10 @@ static void answered(void *arg, const cJSON *result, bool visible, const struct 
     a->visible = visible;
     a->err = err ? *err : (struct cfg_error)CFG_ERROR_INIT;
     a->body = result ? cJSON_Duplicate(result, true) : NULL;
-    if ((result == NULL) == (err == NULL))
-        cfg_test_die("an answer is a result or an error");
+    if (result == NULL && err == NULL)
+        cfg_test_die("an answer is a result or an error, with the violations that it is about");
+    if (result && err && cfg_json_get(result, "violations") == NULL)
+        cfg_test_die("an error brings nothing but violations");
 }
 
 void cfg_node_begin(struct cfg_node *n, struct cfg_answer *a, const char *entries, const char *key)

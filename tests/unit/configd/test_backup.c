@@ -34,7 +34,7 @@ static void whole(struct cfg_buf *out)
     head(out, 6);
     line(out, "live/config/chat", CHAT2);
     line(out, "live/flag/chat/quo\"te", ODD);
-    line(out, "live/schema/chat", "{\"any\":1}");
+    line(out, "live/policy/chat", "{\"any\":1}");
     line(out, "history/config/chat/0000000001", CHAT1);
     line(out, "history/config/chat/0000000002", CHAT2);
     line(out, "history/flag/chat/quo\"te/0000000001", ODD);
@@ -136,14 +136,14 @@ Test(backup, counts_order_and_doubles)
     struct cfg_buf text;
     struct cfg_error err = CFG_ERROR_INIT;
     head(&text, 2);
-    line(&text, "live/schema/a", "{}");
+    line(&text, "live/policy/a", "{}");
     seal(&text);
     cr_assert_neq(read_text(&text, &err), 0);
     cr_assert(strstr(err.text, "number of keys"), "%s", err.text);
     cfg_buf_finish(&text);
     head(&text, 2);
-    line(&text, "live/schema/a", "{}");
-    line(&text, "live/schema/a", "{}");
+    line(&text, "live/policy/a", "{}");
+    line(&text, "live/policy/a", "{}");
     seal(&text);
     cr_assert_neq(read_text(&text, &err), 0);
     cr_assert(strstr(err.text, "twice"), "%s", err.text);

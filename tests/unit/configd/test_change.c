@@ -72,10 +72,11 @@ Test(change, every_decision_guards_its_own_head)
 {
     world_ok(&w, PUT("{\"a\":1}"));
     cr_assert_eq(world_decide(&w, "[{\"object\":\"config/chat\",\"patch\":{\"a\":2}}]"), 0);
-    /* Also that nobody begins to extend it meanwhile, and the deployments that may run it. */
-    cr_assert_eq(w.decision.n_guards, 3);
+    /* Also that nobody begins to extend it meanwhile, the deployments that may run it, and that it has no schema. */
+    cr_assert_eq(w.decision.n_guards, 4);
     cr_assert(w.decision.guards[1].kind == CFG_GUARD_SPACE && w.decision.guards[1].id.kind == CFG_KIND_EXTENDS);
     cr_assert(w.decision.guards[2].kind == CFG_GUARD_SPACE && w.decision.guards[2].id.kind == CFG_KIND_DEPLOYMENT);
+    cr_assert(w.decision.guards[3].kind == CFG_GUARD_HEAD && w.decision.guards[3].id.kind == CFG_KIND_SCHEMA);
     cr_assert_eq(w.decision.guards[0].kind, CFG_GUARD_HEAD);
     cr_assert_eq(w.decision.guards[0].mod_revision, world_object(&w, "config/chat")->mod_revision);
     /* A change that would do nothing was decided on the head, too. */
