@@ -138,6 +138,8 @@ static int make_fleet(struct cfg_app *app, struct cfg_error *err)
                                             .prefix = s->prefix,
                                             .replica_id = app->replica_id};
     int rc = cfg_fleet_new(&app->fleet, &f, err);
+    if (rc == 0)
+        cfg_service_set_crew(app->service, cfg_fleet_crew(app->fleet));
     rc = rc ? rc : cfg_flips_new(&app->flips, &flips, err);
     struct cfg_streams_options o = {.loop = app->loop,
                                     .store = app->store,
@@ -281,6 +283,8 @@ void cfg_app_free(struct cfg_app *app)
     if (app == NULL)
         return;
     cfg_streams_free(app->streams);
+    if (app->service)
+        cfg_service_set_crew(app->service, NULL);
     cfg_fleet_free(app->fleet);
     cfg_flips_free(app->flips);
     cfg_hub_free(app->hub);

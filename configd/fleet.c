@@ -132,6 +132,7 @@ static void free_worker(struct fleet_worker *w)
     free(w->about);
     free(w->kept);
     free(w->old);
+    cJSON_Delete(w->ceilings);
     fleet_told_finish(&w->told);
     free(w);
 }
@@ -234,6 +235,7 @@ int cfg_fleet_new(struct cfg_fleet **out, const struct cfg_fleet_options *o, str
     f->url = copy(o->advertise_url);
     f->lease_ttl_s = o->lease_ttl_s ? o->lease_ttl_s : LEASE_TTL_S;
     f->report_interval_ms = o->report_interval_ms ? o->report_interval_ms : REPORT_INTERVAL_MS;
+    fleet_crew_init(f);
     int rc = f->prefix && f->replica_id && f->url ? fleet_presence_start(f, err)
                                                   : cfg_fail(err, CFG_E_NOMEM, "out of memory for the fleet");
     if (rc != 0) {

@@ -7,6 +7,7 @@
 #ifndef CFG_CONFIGD_FLEET_H
 #define CFG_CONFIGD_FLEET_H
 
+#include "configd/contract_check.h"
 #include "configd/hub.h"
 
 struct cfg_fleet;
@@ -26,8 +27,8 @@ void cfg_fleet_free(struct cfg_fleet *f); /* revokes the lease as far as it can 
 
 /* Registration (the API's JSON). *reply is returned-owned; *problem (returned-owned or NULL) holds extra members for
  * the error reply
- * ("differences"). CFG_E_NOT_FOUND, CFG_E_PIN_MISMATCH, CFG_E_SUPERSEDED, CFG_E_FOREIGN_STORE, CFG_E_INVALID,
- * CFG_E_LIMIT, CFG_E_NOT_READY. */
+ * ("differences", "violations"). CFG_E_NOT_FOUND, CFG_E_PIN_MISMATCH, CFG_E_CONTRACT, CFG_E_CEILING, CFG_E_SUPERSEDED,
+ * CFG_E_FOREIGN_STORE, CFG_E_INVALID, CFG_E_LIMIT, CFG_E_NOT_READY. */
 CFG_MUST_CHECK int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON *body, cJSON **reply,
                                       cJSON **problem, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *worker, const cJSON *body,
@@ -52,6 +53,7 @@ cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment);
 /* Connected workers of a deployment, those that other replicas' presence tells of included; NULL: all deployments, this
  * replica only. */
 size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment);
+const struct cfg_crew *cfg_fleet_crew(const struct cfg_fleet *f); /* borrowed; who is connected here */
 /* Adds "reach" to each result of a change (see the API). results: array, changed in place. */
 void cfg_fleet_add_reach(struct cfg_fleet *f, cJSON *results);
 

@@ -3,6 +3,7 @@
 #ifndef CFG_CONFIGD_FLEET_INTERNAL_H
 #define CFG_CONFIGD_FLEET_INTERNAL_H
 
+#include "configd/contract_check.h"
 #include "configd/fleet.h"
 #include "configd/fleet_exposures.h"
 #include "configd/fleet_reach.h"
@@ -11,11 +12,14 @@ enum {
     FLEET_INCARNATION = 64, /* bytes of one, at most */
     FLEET_OLD = 8,          /* superseded incarnations remembered per worker */
     FLEET_FLAPS = 4,
+    FLEET_NAMES = 3,
 };
 
 /* One distinct contract among a deployment's workers. */
 struct fleet_contract {
-    struct cfg_contract *contract; /* owned */
+    struct cfg_contract *contract;  /* owned */
+    const char *names[FLEET_NAMES]; /* some of those connected, gathered when they are asked for */
+    size_t n_names;
     size_t workers, connected;
     struct fleet_contract *next;
 };
@@ -30,6 +34,7 @@ struct fleet_worker {
     uint64_t replaced_ms[FLEET_FLAPS]; /* when a live incarnation was superseded, newest last; 0: unused */
     char *about;                       /* host, pid, group, rank, world, labels; owned */
     struct fleet_contract *contract;
+    cJSON *ceilings;                                     /* {PATH: number}; owned, NULL: none */
     uint64_t registered_wall_ns, registered_ms, gone_ms; /* gone: when its stream closed; 0: never had one */
     /* The last report. */
     bool reported;
@@ -77,6 +82,7 @@ struct cfg_fleet {
     struct fleet_deployment *deployments;
     size_t n_workers, n_connected;
     struct cfg_store_listener listener;
+    struct cfg_crew crew;
     struct cfg_timer *tick;
     enum fleet_lease lease_state;
     int64_t lease;
@@ -92,6 +98,22 @@ struct fleet_worker *fleet_find_worker(const struct fleet_deployment *d, const c
 struct fleet_deployment *fleet_add_deployment(struct cfg_fleet *f, const char *name);
 struct fleet_worker *fleet_add_worker(struct cfg_fleet *f, struct fleet_deployment *d, const char *worker);
 void fleet_remove_worker(struct cfg_fleet *f, struct fleet_worker *w); /* its stream is not told */
+/* Who is connected here, as decisions ask for it (fleet_crew.c). */
+void fleet_crew_init(struct cfg_fleet *f);
+/* Notes in every contract of d some of the connected workers that hold it. */
+void fleet_name_workers(struct fleet_deployment *d);
+/* {PATH: {"lowest","worker"}} of d's connected workers; returned-owned, NULL: none (or no memory). */
+cJSON *fleet_lowest_ceilings(const struct fleet_deployment *d);
+/* Would a worker with this contract and these ceilings take the deployment's view as it is now? *problem is
+ * {"violations"} then. CFG_E_CONTRACT, CFG_E_CEILING, CFG_E_NOMEM. */
+CFG_MUST_CHECK int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const struct cfg_contract *c,
+                                        const cJSON *ceilings, cJSON **problem, struct cfg_error *err);
+/* Is this a registration's or report's member "ceilings" (NULL: none is fine)? CFG_E_INVALID with the path. */
+CFG_MUST_CHECK int fleet_ceilings_check(const cJSON *ceilings, struct cfg_error *err);
+/* Takes them over from a report or registration that was checked; NULL: they stay. CFG_E_NOMEM. */
+CFG_MUST_CHECK int fleet_ceilings_take(struct cfg_fleet *f, struct fleet_worker *w, const cJSON *ceilings,
+                                       struct cfg_error *err);
+
 /* Exchanges a worker's contract; c is consumed. CFG_E_NOMEM. */
 CFG_MUST_CHECK int fleet_set_contract(struct fleet_worker *w, struct cfg_contract *c);
 void fleet_disconnect(struct cfg_fleet *f, struct fleet_worker *w);
@@ -103,8 +125,8 @@ unsigned fleet_flaps(const struct fleet_worker *w, uint64_t now_ms);
 void fleet_presence_touch(struct cfg_fleet *f, struct fleet_deployment *d);
 CFG_MUST_CHECK int fleet_presence_start(struct cfg_fleet *f, struct cfg_error *err);
 void fleet_presence_stop(struct cfg_fleet *f);
-/* This replica's record for d: {"url","replica","workers","contracts":[{"workers","contract"}]}. Check cfg_buf_status.
- */
-void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, const struct fleet_deployment *d);
+/* This replica's record for d: {"url","replica","workers","contracts":[{"workers","contract","names"}],"ceilings"?}.
+ * Check cfg_buf_status. */
+void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct fleet_deployment *d);
 
 #endif

@@ -41,8 +41,29 @@ static struct cfg_fleet *drop_link(struct fleet_link *link)
     return f;
 }
 
-void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, const struct fleet_deployment *d)
+static void print_names(struct cfg_buf *out, const struct fleet_contract *c)
 {
+    cfg_buf_puts(out, ",\"names\":[");
+    for (size_t i = 0; i < c->n_names; i++) {
+        cfg_buf_puts(out, i > 0 ? "," : "");
+        cfg_json_put_string(out, cfg_slice_str(c->names[i]));
+    }
+    cfg_buf_putc(out, ']');
+}
+
+static void print_ceilings(struct cfg_buf *out, const struct fleet_deployment *d)
+{
+    cJSON *ceilings = fleet_lowest_ceilings(d);
+    if (ceilings) {
+        cfg_buf_puts(out, ",\"ceilings\":");
+        cfg_json_print(out, ceilings);
+    }
+    cJSON_Delete(ceilings);
+}
+
+void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct fleet_deployment *d)
+{
+    fleet_name_workers(d);
     cfg_buf_puts(out, "{\"url\":");
     cfg_json_put_string(out, cfg_slice_str(f->url));
     cfg_buf_puts(out, ",\"replica\":");
@@ -55,10 +76,13 @@ void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, const 
             continue;
         cfg_buf_printf(out, "%s{\"workers\":%zu,\"contract\":", comma, c->connected);
         cfg_buf_put(out, json.ptr, json.len);
+        print_names(out, c);
         cfg_buf_putc(out, '}');
         comma = ",";
     }
-    cfg_buf_puts(out, "]}");
+    cfg_buf_putc(out, ']');
+    print_ceilings(out, d);
+    cfg_buf_putc(out, '}');
 }
 
 static void write_done(void *arg, const struct cfg_etcd_txn_reply *reply, const struct cfg_error *err)

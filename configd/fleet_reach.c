@@ -54,7 +54,7 @@ static int keep_text(struct cfg_contract *c, const cJSON *declaration)
     if (copy)
         cfg_json_canonical(&text, copy);
     int rc = copy ? cfg_buf_status(&text) : CFG_E_NOMEM;
-    cJSON_Delete(copy);
+    c->tree = copy;
     if (rc == 0)
         rc = cfg_digest_bytes(c->digest, cfg_buf_slice(&text));
     if (rc == 0 && (c->json = cfg_bytes_new(cfg_buf_slice(&text))) == NULL)
@@ -122,6 +122,7 @@ void cfg_contract_free(struct cfg_contract *c)
     if (c == NULL)
         return;
     (void)cfg_bytes_unref(c->json);
+    cJSON_Delete(c->tree);
     free(c->params);
     free(c->paths);
     free(c);

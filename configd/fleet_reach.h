@@ -12,6 +12,7 @@
 struct cfg_contract {
     char digest[CFG_DIGEST_TEXT]; /* of the declaration */
     struct cfg_bytes *json;       /* the declaration, canonical, without defaults */
+    cJSON *tree;                  /* the same */
     size_t n;
     struct cfg_contract_param {
         const char *path; /* inside `paths` */

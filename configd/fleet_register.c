@@ -60,6 +60,7 @@ static int check_kind(const cJSON *body, const char *key, bool object, struct cf
 
 struct registration {
     const char *worker, *incarnation;
+    const cJSON *ceilings;
     struct cfg_contract *contract; /* owned */
     char *about;                   /* owned */
 };
@@ -110,6 +111,8 @@ static int read_registration(struct registration *r, const cJSON *body, struct c
     rc = rc ? rc : check_incarnation(body, &r->incarnation, err);
     rc = rc ? rc : check_kind(body, "pin", true, err);
     rc = rc ? rc : check_text(body, "store", err);
+    r->ceilings = cfg_json_get(body, "ceilings");
+    rc = rc ? rc : fleet_ceilings_check(r->ceilings, err);
     rc = rc ? rc : read_about(&r->about, body, err);
     return rc ? rc : cfg_contract_read(&r->contract, cfg_json_get(body, "contract"), err);
 }
@@ -205,6 +208,12 @@ static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_err
     return 0;
 }
 
+/* A worker that names the store of its view has one: it goes on with that, whatever there is now, and says so. */
+static bool starts(const cJSON *body)
+{
+    return cfg_json_get_str(body, "store", "")[0] == '\0';
+}
+
 static int enter(struct cfg_fleet *f, const char *deployment, struct registration *r, struct cfg_error *err)
 {
     struct fleet_deployment *d = fleet_add_deployment(f, deployment);
@@ -232,6 +241,11 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
         return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
     }
     (void)snprintf(w->incarnation, sizeof w->incarnation, "%s", r->incarnation);
+    cJSON_Delete(w->ceilings);
+    w->ceilings = NULL;
+    int taken = fleet_ceilings_take(f, w, r->ceilings, err);
+    if (taken != 0)
+        return taken;
     free(w->about);
     w->about = r->about;
     r->about = NULL;
@@ -278,6 +292,8 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
     rc = rc ? rc : cfg_hub_deployment(&o, f->store, deployment, err);
     rc = rc ? rc : cfg_deployment_read(&d, o, err);
     rc = rc ? rc : check_deployment(f, &d, body, problem, err);
+    if (rc == 0 && starts(body))
+        rc = fleet_check_contract(f, deployment, r.contract, r.ceilings, problem, err);
     rc = rc ? rc : enter(f, deployment, &r, err);
     if (rc == 0) {
         cJSON *answer = registration_reply(f, &d, r.worker);
@@ -352,6 +368,7 @@ static int read_report(struct report *r, const cJSON *body, struct cfg_error *er
     rc = rc ? rc : check_kind(body, "overrides", false, err);
     rc = rc ? rc : check_kind(body, "metrics", true, err);
     rc = rc ? rc : fleet_exposures_check(cfg_json_get(body, "exposures"), err);
+    rc = rc ? rc : fleet_ceilings_check(cfg_json_get(body, "ceilings"), err);
     rc = rc ? rc : read_applied(r, body, err);
     if (rc != 0)
         return rc;
@@ -376,6 +393,7 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     }
     struct report r = {0};
     int rc = read_report(&r, body, err);
+    rc = rc ? rc : fleet_ceilings_take(f, w, cfg_json_get(body, "ceilings"), err);
     if (rc != 0) {
         free(r.kept);
         return rc;

@@ -1,0 +1,201 @@
+/* Who is connected here, as decisions ask for it: contracts with some of those who hold them, and the ceilings that
+ * workers publish. And the same question the other way round: would a worker that starts take the view that there is?
+ */
+#include "configd/fleet_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CEILINGS_MAX = 256 };
+
+/* --- ceilings --- */
+
+int fleet_ceilings_check(const cJSON *ceilings, struct cfg_error *err)
+{
+    const cJSON *c;
+    int rc = 0;
+    if (ceilings && !cJSON_IsObject(ceilings)) {
+        rc = cfg_fail(err, CFG_E_INVALID, "ceilings must be an object of numbers by path");
+    } else if (cJSON_GetArraySize(ceilings) > CEILINGS_MAX) {
+        rc = cfg_fail(err, CFG_E_LIMIT, "more than %d ceilings", CEILINGS_MAX);
+    }
+    cJSON_ArrayForEach(c, ceilings)
+    {
+        if (rc != 0 || (cJSON_IsNumber(c) && strlen(c->string) <= CFG_LIMIT_PATH))
+            continue;
+        rc = cfg_fail(err, CFG_E_INVALID, "ceilings: %.64s must be a number", c->string);
+        cfg_error_set_path(err, "%.100s", c->string);
+    }
+    return rc;
+}
+
+int fleet_ceilings_take(struct cfg_fleet *f, struct fleet_worker *w, const cJSON *ceilings, struct cfg_error *err)
+{
+    if (ceilings == NULL || cfg_json_equal(ceilings, w->ceilings))
+        return 0;
+    cJSON *copy = cJSON_Duplicate(ceilings, true);
+    if (copy == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker's ceilings");
+    cJSON_Delete(w->ceilings);
+    w->ceilings = copy;
+    if (w->superseded)
+        fleet_presence_touch(f, w->deployment);
+    return 0;
+}
+
+static bool put_lowest(cJSON *lowest, const char *path, double value, const char *worker)
+{
+    const cJSON *is = cfg_json_get(lowest, path);
+    if (is && cfg_json_get_num(is, "lowest", value) <= value)
+        return true;
+    cJSON *entry = cJSON_CreateObject();
+    if (entry && cJSON_AddNumberToObject(entry, "lowest", value) && cJSON_AddStringToObject(entry, "worker", worker))
+        return cfg_json_set(lowest, path, entry) == 0;
+    cJSON_Delete(entry);
+    return false;
+}
+
+static void add_ceilings(struct fleet_worker *w, void *arg)
+{
+    cJSON *lowest = arg;
+    const cJSON *c;
+    if (w->superseded == NULL)
+        return;
+    cJSON_ArrayForEach(c, w->ceilings)
+    {
+        if (!put_lowest(lowest, c->string, c->valuedouble, w->id))
+            return; /* without memory it is missing, which refuses less */
+    }
+}
+
+cJSON *fleet_lowest_ceilings(const struct fleet_deployment *d)
+{
+    cJSON *lowest = cJSON_CreateObject();
+    if (lowest)
+        fleet_each_worker(d, add_ceilings, lowest);
+    if (lowest && lowest->child)
+        return lowest;
+    cJSON_Delete(lowest);
+    return NULL;
+}
+
+/* --- contracts --- */
+
+static void add_name(struct fleet_worker *w, void *arg)
+{
+    (void)arg;
+    struct fleet_contract *c = w->contract;
+    if (w->superseded && c && c->n_names < FLEET_NAMES)
+        c->names[c->n_names++] = w->id;
+}
+
+void fleet_name_workers(struct fleet_deployment *d)
+{
+    for (struct fleet_contract *c = d->contracts; c; c = c->next)
+        c->n_names = 0;
+    fleet_each_worker(d, add_name, NULL);
+}
+
+static void each_part(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *fn_arg),
+                      void *fn_arg)
+{
+    struct fleet_deployment *d = fleet_find_deployment(arg, deployment);
+    bool go_on = d != NULL;
+    if (d)
+        fleet_name_workers(d);
+    for (const struct fleet_contract *c = d ? d->contracts : NULL; c && go_on; c = c->next) {
+        const struct cfg_crew_part part = {
+            .contract = c->contract->tree, .workers = c->connected, .names = c->names, .n_names = c->n_names};
+        if (c->connected > 0)
+            go_on = fn(&part, fn_arg);
+    }
+    cJSON *ceilings = go_on ? fleet_lowest_ceilings(d) : NULL;
+    if (ceilings)
+        (void)fn(&(struct cfg_crew_part){.ceilings = ceilings}, fn_arg);
+    cJSON_Delete(ceilings);
+}
+
+void fleet_crew_init(struct cfg_fleet *f)
+{
+    f->crew = (struct cfg_crew){.each = each_part, .arg = f, .replica = f->replica_id};
+}
+
+const struct cfg_crew *cfg_fleet_crew(const struct cfg_fleet *f)
+{
+    return &f->crew;
+}
+
+/* --- a worker that starts --- */
+
+static bool lay_over(cJSON *doc, const cJSON *over)
+{
+    for (const cJSON *m = over->child; m; m = m->next) {
+        cJSON *is = cfg_json_get(doc, m->string);
+        bool both = cJSON_IsObject(is) && cJSON_IsObject(m);
+        if (both ? !lay_over(is, m) : cfg_json_set(doc, m->string, cJSON_Duplicate(m, true)) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The view's parameters with the pinned ones among them; NULL: there is none to tell. Returned-owned. */
+static cJSON *current_view(struct cfg_fleet *f, const char *deployment)
+{
+    struct cfg_topic *topic = NULL;
+    cJSON *event = NULL, *document = NULL;
+    if (cfg_hub_topic(&topic, f->hub, deployment, "base", NULL) != 0 ||
+        cfg_json_parse(&event, cfg_topic_view_json(topic), CFG_ENVELOPE_DEPTH, NULL) != 0)
+        return NULL;
+    cJSON *view = cfg_json_get(event, "view");
+    const cJSON *pinned = cfg_json_get(view, "pinned");
+    document = cJSON_DetachItemFromObjectCaseSensitive(view, "parameters");
+    if (document && pinned && !lay_over(document, pinned)) {
+        cJSON_Delete(document);
+        document = NULL;
+    }
+    cJSON_Delete(event);
+    return document;
+}
+
+static int tell(int code, cJSON *list, const char *deployment, cJSON **problem, struct cfg_error *err)
+{
+    char all[280] = "";
+    cJSON *v, *extra = cJSON_CreateObject();
+    cJSON_ArrayForEach(v, list)
+    {
+        (void)cJSON_AddStringToObject(v, "code", cfg_code_name(code)); /* without memory it is missing */
+        (void)cJSON_AddStringToObject(v, "deployment", deployment);
+        size_t n = strlen(all);
+        (void)snprintf(all + n, sizeof all - n, "%s%s: %s", n > 0 ? "; " : "", cfg_json_get_str(v, "path", ""),
+                       cfg_json_get_str(v, "message", ""));
+    }
+    (void)cfg_fail(err, code, "%s has no view that this worker takes: %s", deployment, all);
+    cfg_error_set_path(err, "%s", cfg_json_get_str(list->child, "path", ""));
+    cfg_error_set_hint(err, "cfgctl contract check %s; set what it needs, then start the worker again", deployment);
+    if (extra == NULL || cfg_json_set(extra, "violations", list) != 0) {
+        cJSON_Delete(extra);
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for what a worker's contract lacks");
+    }
+    *problem = extra;
+    return code;
+}
+
+int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const struct cfg_contract *c,
+                         const cJSON *ceilings, cJSON **problem, struct cfg_error *err)
+{
+    cJSON *view = current_view(f, deployment), *list = view ? cJSON_CreateArray() : NULL;
+    int code = CFG_E_CONTRACT, rc = 0;
+    if (view == NULL) /* not composed yet, or not composable: the stream tells */
+        return 0;
+    rc = list ? cfg_contract_check(c->tree, view, list) : CFG_E_NOMEM;
+    if (rc == 0 && list->child == NULL) {
+        code = CFG_E_CEILING;
+        rc = cfg_ceilings_check(ceilings, view, list);
+    }
+    cJSON_Delete(view);
+    if (rc == 0 && list->child)
+        return tell(code, list, deployment, problem, err);
+    cJSON_Delete(list);
+    return rc ? cfg_fail(err, rc, "out of memory for a worker's contract") : 0;
+}
