@@ -106,6 +106,11 @@ int cfg_checks_add(struct cfg_bench *b, int code, cJSON *violation, struct cfg_e
     return 0;
 }
 
+const cJSON *cfg_checks_list(const struct cfg_bench *b)
+{
+    return b->checks ? b->checks->violations : NULL;
+}
+
 cJSON *cfg_checks_take(struct cfg_bench *b)
 {
     cJSON *list = b->checks ? b->checks->violations : NULL;

@@ -48,14 +48,17 @@ CFG_MUST_CHECK int cfg_pins_freeze(bool *changed, struct cfg_bench *b, const str
 /* The end of all checks. 0: nothing is wrong, or the change is a plan. CFG_E_SCHEMA, CFG_E_CONTRACT, CFG_E_CEILING:
  * cfg_checks_take has the list. */
 CFG_MUST_CHECK int cfg_checks_refuse(struct cfg_bench *b, struct cfg_error *err);
-cJSON *cfg_checks_take(struct cfg_bench *b);         /* the violations; the caller's; NULL: none */
-cJSON *cfg_checks_take_forced(struct cfg_bench *b);  /* those that force overrode; likewise */
-size_t cfg_checks_forced(const struct cfg_bench *b); /* how many these are */
-void cfg_checks_free(struct cfg_checks *c);          /* NULL is fine; with the bench */
+const cJSON *cfg_checks_list(const struct cfg_bench *b); /* the violations until now; NULL: none */
+cJSON *cfg_checks_take(struct cfg_bench *b);             /* the violations; the caller's; NULL: none */
+cJSON *cfg_checks_take_forced(struct cfg_bench *b);      /* those that force overrode; likewise */
+size_t cfg_checks_forced(const struct cfg_bench *b);     /* how many these are */
+void cfg_checks_free(struct cfg_checks *c);              /* NULL is fine; with the bench */
 
 /* Calls fn for every part of a deployment's connected workers, here and by presence, until it returns false. */
 void cfg_crew_each(struct cfg_bench *b, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *arg),
                    void *arg);
+/* Groups of the workers that other replicas' presence tells of. */
+uint64_t cfg_crew_groups_elsewhere(struct cfg_bench *b, const char *deployment);
 /* Adds what connected workers would reject to what is wrong: of a view, of the values that flags carry
  * (change_contracts.c). CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_contracts_view(struct cfg_bench *b, const struct cfg_concern *c, const cJSON *document,

@@ -84,6 +84,32 @@ void cfg_crew_each(struct cfg_bench *b, const char *deployment, bool (*fn)(const
         b->heads->each(b->heads->arg, CFG_KIND_PRESENCE, deployment, tell_presence, &g);
 }
 
+struct grouping {
+    struct cfg_bench *bench;
+    uint64_t n;
+};
+
+static bool add_groups(struct cfg_object *o, void *arg)
+{
+    struct grouping *g = arg;
+    const struct cfg_crew *crew = g->bench->heads->crew;
+    uint64_t n = 0;
+    if (crew && strcmp(o->id.name, crew->replica) == 0)
+        return true;
+    cJSON *tree = cfg_object_tree(o);
+    if (cfg_json_get(tree, "groups") && cfg_json_need_u64(tree, "groups", &n, NULL) == 0)
+        g->n += n;
+    cJSON_Delete(tree);
+    return true;
+}
+
+uint64_t cfg_crew_groups_elsewhere(struct cfg_bench *b, const char *deployment)
+{
+    struct grouping g = {.bench = b};
+    b->heads->each(b->heads->arg, CFG_KIND_PRESENCE, deployment, add_groups, &g);
+    return g.n;
+}
+
 /* --- what they would reject --- */
 
 struct verdict {

@@ -3,6 +3,7 @@
 #include "configd/change_checks.h"
 #include "configd/change_edges.h"
 #include "configd/change_lock.h"
+#include "configd/change_plan.h"
 #include "configd/change_views.h"
 #include "proto/patch.h"
 
@@ -338,6 +339,8 @@ static int report_views(struct cfg_decision *out, const struct cfg_views *v, str
         if (!b->items[i]->touched)
             continue;
         int rc = b->items[i]->id.kind == CFG_KIND_CONFIG ? cfg_views_report(v, b, b->items[i], result, err) : 0;
+        if (rc == 0 && b->change->plan)
+            rc = cfg_plan_report(b, v, b->items[i], result, err);
         if (rc != 0)
             return rc;
         result = result->next;

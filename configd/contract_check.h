@@ -18,6 +18,7 @@ struct cfg_crew_part {
 struct cfg_crew {
     void (*each)(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *fn_arg),
                  void *fn_arg);
+    size_t (*groups)(void *arg, const char *deployment); /* of those workers; may be NULL */
     void *arg;
     const char *replica; /* this configd's id: its own presence record tells nothing new */
 };

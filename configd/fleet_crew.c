@@ -116,9 +116,44 @@ static void each_part(void *arg, const char *deployment, bool (*fn)(const struct
     cJSON_Delete(ceilings);
 }
 
+/* --- groups --- */
+
+struct groups {
+    cJSON *seen; /* members by name */
+    size_t n;
+};
+
+static void add_group(struct fleet_worker *w, void *arg)
+{
+    struct groups *g = arg;
+    cJSON *about = NULL;
+    if (w->superseded == NULL || w->about == NULL || strstr(w->about, "\"group\"") == NULL ||
+        cfg_json_parse(&about, cfg_slice_str(w->about), 0, NULL) != 0)
+        return;
+    const char *name = cfg_json_get_str(about, "group", "");
+    if (name[0] && cfg_json_get(g->seen, name) == NULL && cJSON_AddTrueToObject(g->seen, name))
+        g->n++;
+    cJSON_Delete(about);
+}
+
+size_t fleet_count_groups(const struct fleet_deployment *d)
+{
+    struct groups g = {.seen = cJSON_CreateObject()};
+    if (g.seen)
+        fleet_each_worker(d, add_group, &g);
+    cJSON_Delete(g.seen);
+    return g.n;
+}
+
+static size_t count_groups(void *arg, const char *deployment)
+{
+    const struct fleet_deployment *d = fleet_find_deployment(arg, deployment);
+    return d ? fleet_count_groups(d) : 0;
+}
+
 void fleet_crew_init(struct cfg_fleet *f)
 {
-    f->crew = (struct cfg_crew){.each = each_part, .arg = f, .replica = f->replica_id};
+    f->crew = (struct cfg_crew){.each = each_part, .groups = count_groups, .arg = f, .replica = f->replica_id};
 }
 
 const struct cfg_crew *cfg_fleet_crew(const struct cfg_fleet *f)

@@ -104,6 +104,7 @@ void fleet_crew_init(struct cfg_fleet *f);
 void fleet_name_workers(struct fleet_deployment *d);
 /* {PATH: {"lowest","worker"}} of d's connected workers; returned-owned, NULL: none (or no memory). */
 cJSON *fleet_lowest_ceilings(const struct fleet_deployment *d);
+size_t fleet_count_groups(const struct fleet_deployment *d); /* of connected workers */
 /* Would a worker with this contract and these ceilings take the deployment's view as it is now? *problem is
  * {"violations"} then. CFG_E_CONTRACT, CFG_E_CEILING, CFG_E_NOMEM. */
 CFG_MUST_CHECK int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const struct cfg_contract *c,

@@ -81,6 +81,9 @@ void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct
         comma = ",";
     }
     cfg_buf_putc(out, ']');
+    size_t groups = fleet_count_groups(d);
+    if (groups > 0)
+        cfg_buf_printf(out, ",\"groups\":%zu", groups);
     print_ceilings(out, d);
     cfg_buf_putc(out, '}');
 }

@@ -280,3 +280,161 @@ Test(checks, schemas_that_were_looked_for_are_guarded)
     cr_assert_eq(world_decide(&w, PATCH("base", "{\"seed\":6}")), CFG_E_SCHEMA);
     cr_assert(guards(CFG_KIND_SCHEMA, "search"), "a refusal holds only while the schema does");
 }
+
+/* --- connected workers --- */
+
+/* Two workers here, one of which publishes a ceiling; nobody elsewhere but for presence records. */
+static cJSON *contract, *ceilings;
+static bool unknown;
+
+static void each_part(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *fn_arg),
+                      void *fn_arg)
+{
+    static const char *const names[] = {"w1", "w2"};
+    (void)arg;
+    if (strcmp(deployment, "blue") != 0)
+        return;
+    if (!fn(&(struct cfg_crew_part){.contract = contract, .workers = 2, .names = names, .n_names = 2}, fn_arg))
+        return;
+    if (unknown)
+        (void)fn(&(struct cfg_crew_part){.unknown = true, .workers = 3, .replica = "r2"}, fn_arg);
+    (void)fn(&(struct cfg_crew_part){.ceilings = ceilings}, fn_arg);
+}
+static const struct cfg_crew crew = {.each = each_part, .replica = "r1"};
+
+static void connect_workers(void)
+{
+    cr_assert_eq(
+        cfg_json_parse(&contract,
+                       CFG_SLICE_LIT("{\"sampling.temperature\":{\"type\":\"f64\",\"class\":\"live\",\"min\":0,"
+                                     "\"max\":2},\"batch\":{\"type\":\"i64\",\"class\":\"drain\"},"
+                                     "\"name\":{\"type\":\"string\",\"class\":\"restart\",\"required\":true},"
+                                     "\"exp/f\":{\"type\":\"flag\",\"class\":\"live\"}}"),
+                       0, NULL),
+        0);
+    cr_assert_eq(cfg_json_parse(&ceilings, CFG_SLICE_LIT("{\"batch\":{\"lowest\":32,\"worker\":\"w2\"}}"), 0, NULL), 0);
+    w.heads.crew = &crew;
+}
+
+static void open_connected(void)
+{
+    open_world();
+    world_ok(&w, PATCH("base", "{\"name\":\"a\"}"));
+    connect_workers();
+}
+
+static void close_connected(void)
+{
+    cJSON_Delete(contract);
+    cJSON_Delete(ceilings);
+    close_world();
+}
+TestSuite(connected, .init = open_connected, .fini = close_connected);
+
+Test(connected, a_view_that_workers_would_reject_is_refused_with_all_keys)
+{
+    world_fails(&w, PATCH("base", "{\"batch\":8.5,\"name\":null}"), CFG_E_CONTRACT, "deployment blue");
+    cr_assert_eq(violations(), 2);
+    size_t i = (size_t)at("batch");
+    cr_assert_str_eq(violation(i, "keyword"), "type");
+    cr_assert_str_eq(violation(i, "expected"), "an integer");
+    cr_assert_str_eq(violation(i, "got"), "8.5");
+    cr_assert_str_eq(violation(i, "deployment"), "blue");
+    cr_assert_str_eq(violation(i, "worker"), "w1");
+    cr_assert_str_eq(violation(i, "code"), "contract");
+    cr_assert_eq(cfg_json_get_num(cJSON_GetArrayItem(w.decision.violations, (int)i), "workers", 0), 2);
+    world_fails(&w, PATCH("chat", "{\"sampling\":{\"temperature\":2.1}}"), CFG_E_CONTRACT, "0 to 2");
+    world_fails(&w, "[{\"object\":\"config/base\",\"json_patch\":[{\"op\":\"remove\",\"path\":\"/name\"}]}]",
+                CFG_E_CONTRACT, "there is none");
+    world_ok(&w, PATCH("chat", "{\"sampling\":{\"temperature\":2}}"));
+    world_ok(&w, PATCH("search", "{\"sampling\":{\"temperature\":9}}"));
+}
+
+Test(connected, a_value_above_a_published_ceiling_is_refused)
+{
+    world_fails(&w, PATCH("chat", "{\"batch\":33}"), CFG_E_CEILING, "batch");
+    cr_assert_str_eq(violation(0, "worker"), "w2");
+    cr_assert_str_eq(violation(0, "expected"), "at most 32");
+    world_ok(&w, PATCH("chat", "{\"batch\":32}"));
+}
+
+Test(connected, force_overrides_workers_and_is_recorded_but_never_a_schema)
+{
+    w.force = true;
+    world_ok(&w, PATCH("chat", "{\"batch\":33,\"sampling\":{\"temperature\":3}}"));
+    cr_assert_str_eq(world_head(&w, "config/chat", "message"),
+                     "\"[forced past 2 violations of workers' contracts or ceilings]\"");
+    cr_assert_str_eq(world_result(&w, "r[0].forced[0].code"), "\"contract\"");
+    cr_assert_str_eq(world_result(&w, "r[0].forced[1].code"), "\"ceiling\"");
+    world_fails(&w, SCHEMA("chat", "{\"properties\":{\"batch\":{\"maximum\":32}}}"), CFG_E_SCHEMA, "batch");
+}
+
+Test(connected, the_schema_weighs_more_than_workers)
+{
+    world_ok(&w, SCHEMA("chat", "{\"properties\":{\"seed\":{\"maximum\":5}}}"));
+    world_fails(&w, PATCH("chat", "{\"batch\":33,\"seed\":6}"), CFG_E_SCHEMA, "seed");
+    cr_assert_eq(violations(), 2);
+}
+
+Test(connected, presence_is_guarded_so_that_who_connects_meanwhile_is_asked)
+{
+    cr_assert_eq(world_decide(&w, PATCH("base", "{\"seed\":3}")), 0);
+    cr_assert(guards(CFG_KIND_PRESENCE, "blue"));
+}
+
+Test(connected, what_a_flag_overrides_is_checked)
+{
+#define FLAG(value)                                                                                        \
+    "[{\"object\":\"flag/exp/warm\",\"put\":{\"overrides\":{\"on\":{\"sampling.temperature\":" value "}}," \
+    "\"definition\":{\"state\":\"ENABLED\",\"variants\":{\"on\":true,\"off\":false},\"defaultVariant\":\"on\"}}}]"
+    world_ok(&w, "[{\"object\":\"deployment/blue\",\"patch\":{\"flags\":[\"exp\"]}}]");
+    world_fails(&w, FLAG("2.5"), CFG_E_CONTRACT, "sampling.temperature");
+    cr_assert_str_eq(violation(0, "flag"), "exp/warm");
+    world_ok(&w, FLAG("1.5"));
+}
+
+/* --- plans --- */
+
+static const char *planned(const char *deployment, const char *path, const char *member)
+{
+    static char text[200];
+    const cJSON *e, *list = cfg_json_get(w.decision.results ? w.decision.results->child : NULL, "plan");
+    cJSON_ArrayForEach(e, list)
+    {
+        if (strcmp(cfg_json_get_str(e, "deployment", ""), deployment) != 0 ||
+            strcmp(cfg_json_get_str(e, "path", ""), path) != 0)
+            continue;
+        const cJSON *value = cfg_json_get(e, member);
+        if (cJSON_IsNumber(value))
+            (void)snprintf(text, sizeof text, "%g", value->valuedouble);
+        else
+            (void)snprintf(text, sizeof text, "%s", cfg_json_get_str(e, member, ""));
+        return text;
+    }
+    return "nothing";
+}
+
+Test(connected, a_plan_says_what_would_happen_to_whom)
+{
+    world_ok(&w, SCHEMA("base", SAMPLING));
+    unknown = true;
+    w.plan = true;
+    cr_assert_eq(
+        world_decide(&w, PATCH("base", "{\"sampling\":{\"temperature\":5},\"name\":\"b\",\"batch\":9,\"new\":1,"
+                                       "\"distributed\":{\"tp\":8}}")),
+        0, "%s", w.err.text);
+    unknown = false;
+    cr_assert_str_eq(planned("blue", "batch", "action"), "drain");
+    cr_assert_str_eq(planned("blue", "batch", "workers"), "2");
+    cr_assert_str_eq(planned("blue", "batch", "unknown"), "3");
+    cr_assert_str_eq(planned("blue", "name", "action"), "restart");
+    cr_assert_str_eq(planned("blue", "new", "reason"), "nobody declares it");
+    cr_assert_str_eq(planned("blue", "distributed.tp", "action"), "pinned");
+    cr_assert_str_eq(planned("blue", "distributed.tp", "reason"), "keeps 4");
+    cr_assert_str_eq(planned("red", "", "action"), "held");
+    const cJSON *refused = cfg_json_get(w.decision.results->child, "violations");
+    cr_assert_str_eq(cfg_json_get_str(refused->child, "path", ""), "sampling.temperature", "base's own document");
+    cr_assert_eq(world_decide(&w, PATCH("chat", "{\"sampling\":{\"temperature\":3}}")), 0);
+    cr_assert_str_eq(planned("blue", "sampling.temperature", "action"), "live");
+    cr_assert_str_eq(world_head(&w, "config/chat", "document.sampling.temperature"), "0.2");
+}

@@ -77,6 +77,7 @@ int world_decide(struct world *w, const char *entries)
     c.time = strdup("2026-01-01T00:00:00.000000Z");
     c.request_id = strdup("r1");
     c.force = w->force;
+    c.plan = w->plan;
     fill_sources(w, &c);
     rc = cfg_decide(&w->decision, &c, &w->heads, &w->err);
     cr_assert_eq(rc, w->err.code, "%s: %s", entries, w->err.text); /* nothing but a failure fills it */

@@ -15,7 +15,7 @@ struct world {
     cJSON *results; /* of the last change: {"r":[…]} */
     struct cfg_error err;
     struct cfg_decision decision; /* the last one */
-    bool force;
+    bool force, plan;
     const char *message;
 };
 
