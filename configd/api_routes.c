@@ -85,6 +85,8 @@ static const struct cfg_route routes[] = {
     WORKER("GET", "/v1/deployments/{d}/stream", CFG_ROLE_READER, CFG_BODY_NONE, cfg_stream_deployment),
     READ("/v1/deployments/{d}/workers", cfg_api_workers),
     READ("/v1/deployments/{d}/exposures", cfg_api_exposures),
+    READ("/v1/deployments/{d}/contract", cfg_api_contract),
+    EVALUATE("/v1/deployments/{d}/contract/check", cfg_api_check_contract),
     WORKER("POST", "/v1/deployments/{d}/workers", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_register),
     WORKER("POST", "/v1/deployments/{d}/workers/{id}/report", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_report),
 

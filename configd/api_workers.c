@@ -59,6 +59,30 @@ void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c)
     reply_of_fleet(app, c, cfg_fleet_exposures);
 }
 
+void cfg_api_contract(struct cfg_app *app, struct cfg_call *c)
+{
+    reply_of_fleet(app, c, cfg_fleet_contracts);
+}
+
+/* {"parameters","pinned"} as a view has them, or {} for the view as it is. */
+void cfg_api_check_contract(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_object_id id;
+    struct cfg_object *o;
+    cJSON *body = NULL;
+    int rc = cfg_api_id(&id, CFG_KIND_DEPLOYMENT, c, &err);
+    rc = rc ? rc : cfg_api_head(&o, app, &id, &err);
+    rc = rc ? rc : cfg_call_json(c, &body, &err);
+    if (rc == 0 && !cJSON_IsObject(body))
+        rc = cfg_fail(&err, CFG_E_INVALID, "an object of parameters is needed; {} asks about the view as it is");
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else
+        cfg_api_reply(c, 200, cfg_fleet_check_contracts(app->fleet, id.ns, body->child ? body : NULL));
+    cJSON_Delete(body);
+}
+
 void cfg_api_watch(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err;

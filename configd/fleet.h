@@ -53,6 +53,13 @@ cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment);
 /* Connected workers of a deployment, those that other replicas' presence tells of included; NULL: all deployments, this
  * replica only. */
 size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment);
+/* What the deployment's connected workers declare, here and by presence:
+ * {"deployment","contracts":[{"workers","contract","names"?,"replica"?}],"ceilings":{PATH:{"lowest","worker"}},"unknown"}.
+ * Returned-owned; NULL without memory. */
+cJSON *cfg_fleet_contracts(struct cfg_fleet *f, const char *deployment);
+/* Would they take these parameters (NULL: the view as it is)? {"deployment","workers","unknown","violations"}.
+ * Returned-owned; NULL without memory. */
+cJSON *cfg_fleet_check_contracts(struct cfg_fleet *f, const char *deployment, const cJSON *parameters);
 const struct cfg_crew *cfg_fleet_crew(const struct cfg_fleet *f); /* borrowed; who is connected here */
 /* Adds "reach" to each result of a change (see the API). results: array, changed in place. */
 void cfg_fleet_add_reach(struct cfg_fleet *f, cJSON *results);

@@ -234,3 +234,153 @@ int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const stru
     cJSON_Delete(list);
     return rc ? cfg_fail(err, rc, "out of memory for a worker's contract") : 0;
 }
+
+/* --- what people ask --- */
+
+struct asking {
+    struct cfg_fleet *f;
+    const char *deployment, *replica;
+    cJSON *reply;
+    const cJSON *document; /* NULL: nothing is judged */
+    double workers, unknown;
+    bool failed;
+};
+
+static cJSON *names_of(const char *const *names, size_t n)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; list && i < n; i++)
+        if (!cJSON_AddItemToArray(list, cJSON_CreateString(names[i]))) {
+            cJSON_Delete(list);
+            return NULL;
+        }
+    return list;
+}
+
+static bool list_part(struct asking *a, const struct cfg_crew_part *part, cJSON *names)
+{
+    cJSON *entry = cJSON_CreateObject();
+    bool ok = entry && cJSON_AddNumberToObject(entry, "workers", (double)part->workers) &&
+              cfg_json_set(entry, "contract", cJSON_Duplicate(part->contract, true)) == 0;
+    if (ok && names)
+        ok = cfg_json_set(entry, "names", cJSON_Duplicate(names, true)) == 0;
+    if (ok && part->replica)
+        ok = cJSON_AddStringToObject(entry, "replica", part->replica) != NULL;
+    if (ok && cJSON_AddItemToArray(cfg_json_get(a->reply, "contracts"), entry))
+        return true;
+    cJSON_Delete(entry);
+    return false;
+}
+
+static bool judge_part(struct asking *a, const struct cfg_crew_part *part, const cJSON *names)
+{
+    cJSON *list = cfg_json_get(a->reply, "violations");
+    int before = cJSON_GetArraySize(list), i = 0;
+    bool ok = cfg_contract_check(part->contract, a->document, list) == 0;
+    const char *worker = names && names->child ? names->child->valuestring : NULL;
+    cJSON *v;
+    cJSON_ArrayForEach(v, list)
+    {
+        if (i++ < before || !ok)
+            continue;
+        ok = cJSON_AddStringToObject(v, "code", cfg_code_name(CFG_E_CONTRACT)) &&
+             cJSON_AddStringToObject(v, "deployment", a->deployment) &&
+             (worker == NULL || cJSON_AddStringToObject(v, "worker", worker)) &&
+             cJSON_AddNumberToObject(v, "workers", (double)part->workers) &&
+             (part->replica == NULL || cJSON_AddStringToObject(v, "replica", part->replica));
+    }
+    return ok;
+}
+
+static void ask_part(struct asking *a, const struct cfg_crew_part *part, cJSON *names)
+{
+    a->workers += (double)part->workers;
+    a->failed = a->failed || !(a->document ? judge_part(a, part, names) : list_part(a, part, names));
+}
+
+/* The lowest of what is there already and what comes. */
+static void ask_ceilings(struct asking *a, const cJSON *ceilings)
+{
+    cJSON *all = cfg_json_get(a->reply, "ceilings"), *list = cfg_json_get(a->reply, "violations");
+    const cJSON *c;
+    if (a->document && cfg_ceilings_check(ceilings, a->document, list) != 0)
+        a->failed = true;
+    ceilings = a->document ? NULL : ceilings;
+    cJSON_ArrayForEach(c, ceilings)
+    {
+        a->failed = a->failed ||
+                    !put_lowest(all, c->string, cfg_json_get_num(c, "lowest", 0), cfg_json_get_str(c, "worker", "?"));
+    }
+}
+
+static bool ask_here(const struct cfg_crew_part *part, void *arg)
+{
+    struct asking *a = arg;
+    cJSON *names = names_of(part->names, part->n_names);
+    if (part->ceilings)
+        ask_ceilings(a, part->ceilings);
+    else
+        ask_part(a, part, names);
+    cJSON_Delete(names);
+    return true;
+}
+
+static bool ask_elsewhere(struct cfg_object *o, void *arg)
+{
+    struct asking *a = arg;
+    uint64_t total = 1, told = 0;
+    if (strcmp(o->id.name, a->f->replica_id) == 0)
+        return true;
+    cJSON *tree = cfg_object_tree(o), *entry;
+    if (cfg_json_need_u64(tree, "workers", &total, NULL) != 0)
+        total = 1; /* at least: it has a record */
+    cJSON_ArrayForEach(entry, cfg_json_get(tree, "contracts"))
+    {
+        struct cfg_crew_part part = {.replica = o->id.name, .contract = cfg_json_get(entry, "contract")};
+        if (!cJSON_IsObject(part.contract) || cfg_json_need_u64(entry, "workers", &part.workers, NULL) != 0)
+            continue;
+        told += part.workers;
+        ask_part(a, &part, cfg_json_get(entry, "names"));
+    }
+    ask_ceilings(a, cfg_json_get(tree, "ceilings"));
+    a->unknown += total > told ? (double)(total - told) : 0;
+    cJSON_Delete(tree);
+    return true;
+}
+
+static cJSON *ask_all(struct asking *a)
+{
+    each_part(a->f, a->deployment, ask_here, a);
+    cfg_store_each(a->f->store, CFG_KIND_PRESENCE, a->deployment, ask_elsewhere, a);
+    if (a->failed || !cJSON_AddNumberToObject(a->reply, "workers", a->workers) ||
+        !cJSON_AddNumberToObject(a->reply, "unknown", a->unknown)) {
+        cJSON_Delete(a->reply);
+        return NULL;
+    }
+    return a->reply;
+}
+
+cJSON *cfg_fleet_contracts(struct cfg_fleet *f, const char *deployment)
+{
+    struct asking a = {.f = f, .deployment = deployment, .reply = cJSON_CreateObject()};
+    if (a.reply && cJSON_AddStringToObject(a.reply, "deployment", deployment) &&
+        cJSON_AddArrayToObject(a.reply, "contracts") && cJSON_AddObjectToObject(a.reply, "ceilings"))
+        return ask_all(&a);
+    cJSON_Delete(a.reply);
+    return NULL;
+}
+
+cJSON *cfg_fleet_check_contracts(struct cfg_fleet *f, const char *deployment, const cJSON *parameters)
+{
+    static const cJSON nothing = {.type = cJSON_Object};
+    cJSON *view = parameters ? NULL : current_view(f, deployment), *reply = NULL;
+    struct asking a = {.f = f, .deployment = deployment, .reply = cJSON_CreateObject()};
+    a.document = parameters ? parameters : view ? view : &nothing;
+    if (a.reply && cJSON_AddStringToObject(a.reply, "deployment", deployment) &&
+        cJSON_AddArrayToObject(a.reply, "violations"))
+        reply = ask_all(&a);
+    else
+        cJSON_Delete(a.reply);
+    cJSON_Delete(view);
+    return reply;
+}

@@ -45,15 +45,28 @@ static int parse_reply(const struct cfg_response *reply, cJSON **out, struct cfg
 /* A configd that has just been started takes a moment to read its store: worth waiting for, not for long. Nothing was
  * done, so asking again is safe. */
 static int call_when_ready(struct cfg_client *client, const struct cfg_request *r, struct cfg_response *reply,
-                           struct cfg_error *err)
+                           char **raw_error, struct cfg_error *err)
 {
     static const struct timespec pause = {0, READY_PAUSE_MS * 1000000L};
-    int rc = cfg_client_call(client, r, reply, NULL, err);
+    int rc = cfg_client_call(client, r, reply, raw_error, err);
     for (int waited = 0; rc == CFG_E_NOT_READY && waited < READY_WAIT_MS; waited += READY_PAUSE_MS) {
         (void)nanosleep(&pause, NULL); /* waking early is fine */
-        rc = cfg_client_call(client, r, reply, NULL, err);
+        free(*raw_error);
+        *raw_error = NULL;
+        rc = cfg_client_call(client, r, reply, raw_error, err);
     }
     return rc;
+}
+
+/* What a refusal lists is shown with it. */
+static void keep_violations(struct cli *c, const char *problem)
+{
+    cJSON *tree = NULL;
+    if (problem == NULL || cfg_json_parse(&tree, cfg_slice_str(problem), 0, NULL) != 0)
+        return;
+    cJSON_Delete(c->violations);
+    c->violations = cJSON_DetachItemFromObjectCaseSensitive(tree, "violations");
+    cJSON_Delete(tree);
 }
 
 int cli_call(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type, cJSON **out,
@@ -68,11 +81,15 @@ int cli_call(struct cli *c, const char *method, const char *path, const cJSON *b
     if (body)
         cfg_json_print(&text, body);
     struct cfg_response reply = {0};
+    char *raw_error = NULL;
     const struct cfg_request r = {
         .method = method, .path = path, .body = body ? text.data : NULL, .body_len = text.len, .content_type = type};
-    rc = cfg_buf_status(&text) != 0 ? cli_no_memory(err) : call_when_ready(client, &r, &reply, err);
+    rc = cfg_buf_status(&text) != 0 ? cli_no_memory(err) : call_when_ready(client, &r, &reply, &raw_error, err);
     if (rc == 0)
         rc = parse_reply(&reply, out, err);
+    else
+        keep_violations(c, raw_error);
+    free(raw_error);
     cfg_response_finish(&reply);
     cfg_buf_finish(&text);
     return rc;

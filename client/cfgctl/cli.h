@@ -145,6 +145,7 @@ struct cli {
     enum cli_output output;
     bool color;                /* escape sequences on stdout */
     struct cfg_client *client; /* made when first used */
+    cJSON *violations;         /* of the last refusal, owned; NULL: none */
     int exit_code;             /* of a program that the command stands for; else 0, and the error decides */
 };
 

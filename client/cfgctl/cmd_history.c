@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_versions(const struct cli *c, const cJSON *reply, bool log)
+void history_print(const struct cli *c, const cJSON *reply, bool log)
 {
     struct table t;
     const cJSON *o;
@@ -67,7 +67,7 @@ int cmd_history(struct cli *c, struct cfg_error *err)
         cfg_error_set_hint(err, "parameters have the history of their namespace: cfgctl history %.*s",
                            (int)strcspn(c->args[0], "/"), c->args[0]);
     if (rc == 0 && !cli_show_tree(c, reply))
-        print_versions(c, reply, c->n_args == 0);
+        history_print(c, reply, c->n_args == 0);
     cJSON_Delete(reply);
     return rc;
 }

@@ -12,7 +12,8 @@ const struct cli_command cli_commands[] = {
      "cfgctl set +chat/new.key=1                    # only if it does not exist yet\n"
      "cfgctl set train optimizer.lr=1e-4 +trainer.epochs=5 ~model.dropout   # Hydra's words, the namespace first\n"
      "cfgctl set chat --file chat.yaml --if-version 42",
-     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE), 0, ANY, cmd_set},
+     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE) | CLI_BIT(FORCE), 0, ANY,
+     cmd_set},
     {"unset", NULL, "NS/KEY… | NS --force", "remove parameters or flags, or a whole namespace",
      "cfgctl unset chat/sampling.top_k\n"
      "cfgctl unset chat --force",
@@ -56,7 +57,7 @@ const struct cli_command cli_commands[] = {
      "cfgctl extend chat base                       # chat's own values win\n"
      "cfgctl extend chat-prod chat prod-limits\n"
      "cfgctl extend chat                            # extends nothing any more",
-     CLI_WRITES | CLI_BIT(IF_VERSION), 1, 17, cmd_extend},
+     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE), 1, 17, cmd_extend},
     {"explain", NULL, "NS/KEY", "why a value is what it is: every layer, the one that wins, since when, by whom",
      "cfgctl explain chat/sampling.temperature\n"
      "cfgctl explain chat/distributed.tp --deployment chat-blue   # with its pin and its workers",
@@ -82,8 +83,8 @@ const struct cli_command cli_commands[] = {
      "cfgctl diff experiment/ab.flag 4 5",
      0, 1, 3, cmd_diff},
     {"rollback", NULL, "NS | NS/FLAG | deployment/NAME", "make an earlier version the newest again",
-     "cfgctl rollback chat --to 41 -m 'worse answers'", CLI_WRITES | CLI_BIT(TO) | CLI_BIT(IF_VERSION), 1, 1,
-     cmd_rollback},
+     "cfgctl rollback chat --to 41 -m 'worse answers'", CLI_WRITES | CLI_BIT(TO) | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE),
+     1, 1, cmd_rollback},
     {"watch", NULL, "[NS…]", "show changes as they happen",
      "cfgctl watch chat experiment\n"
      "cfgctl watch -o json | jq .version",
@@ -110,6 +111,26 @@ const struct cli_command cli_commands[] = {
     {"deployment adopt", "deploy", "NAME --from STORE",
      "let workers that hold another store's view move over to this one",
      "cfgctl deployment adopt chat-blue --from 5f0c…", CLI_WRITES | CLI_BIT(FROM), 1, 1, cmd_deployment_adopt},
+    {"schema get", NULL, "NS", "show a namespace's schema",
+     "cfgctl schema get chat\n"
+     "cfgctl schema get chat --version 2 -o json",
+     CLI_BIT(VERSION), 1, 1, cmd_schema_get},
+    {"schema set", NULL, "NS FILE", "say what a namespace's document must keep to (JSON Schema 2020-12; JSON or YAML)",
+     "cfgctl schema set chat chat.schema.json -m 'temperatures stay below 2'\n"
+     "cfgctl schema set chat chat.schema.yaml --if-version 3",
+     CLI_EDITS, 2, 2, cmd_schema_set},
+    {"schema check", NULL, "NS FILE", "say whether a schema could be set, and everything that violates it",
+     "cfgctl schema check chat chat.schema.json", 0, 2, 2, cmd_schema_check},
+    {"schema delete", NULL, "NS", "let a namespace be anything", "cfgctl schema delete chat", CLI_EDITS, 1, 1,
+     cmd_schema_delete},
+    {"schema history", NULL, "NS", "who changed a schema, when and why", "cfgctl schema history chat --limit 5",
+     CLI_BIT(LIMIT), 1, 1, cmd_schema_history},
+    {"contract show", NULL, "DEPLOYMENT", "what a deployment's connected workers declare",
+     "cfgctl contract show chat-blue", 0, 1, 1, cmd_contract_show},
+    {"contract check", NULL, "DEPLOYMENT", "whether the connected workers take the view there is, or that of a file",
+     "cfgctl contract check chat-blue\n"
+     "cfgctl contract check chat-blue --file view.json     # parameters as they would be",
+     CLI_BIT(FILE), 1, 1, cmd_contract_check},
     {"status", NULL, "[DEPLOYMENT]", "how the server is, or who runs what in a deployment",
      "cfgctl status\n"
      "cfgctl status chat-blue -w",
@@ -175,7 +196,7 @@ const struct cli_command cli_commands[] = {
      "parameters that a variant carries for one request",
      "cfgctl flag override experiment/ab.flag on sampling.temperature=0.9\n"
      "cfgctl flag override experiment/ab.flag on --remove sampling.temperature",
-     CLI_EDITS | CLI_BIT(REMOVE) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_override},
+     CLI_EDITS | CLI_BIT(REMOVE) | CLI_BIT(CLEAR) | CLI_BIT(FORCE), 1, ANY, cmd_flag_override},
     {"flag segment", NULL, "set NS/NAME CONDITION | list NS | get NS/NAME | delete NS/NAME",
      "conditions with a name, shared by the flags of a namespace",
      "cfgctl flag segment set experiment/staff 'team in [infra, research]'\n"

@@ -63,7 +63,18 @@ int cmd_run(struct cli *c, struct cfg_error *err);
 int cmd_sync(struct cli *c, struct cfg_error *err);
 int cmd_help(struct cli *c, struct cfg_error *err);
 
+int cmd_schema_get(struct cli *c, struct cfg_error *err);
+int cmd_schema_set(struct cli *c, struct cfg_error *err);
+int cmd_schema_check(struct cli *c, struct cfg_error *err);
+int cmd_schema_delete(struct cli *c, struct cfg_error *err);
+int cmd_schema_history(struct cli *c, struct cfg_error *err);
+int cmd_contract_show(struct cli *c, struct cfg_error *err);
+int cmd_contract_check(struct cli *c, struct cfg_error *err);
+
 /* Parts that several commands share. */
+
+/* The reply of an object's versions, as a table; log: of many objects. */
+void history_print(const struct cli *c, const cJSON *reply, bool log);
 
 /* Shows a flag's object; name and namespace as the API gives them. */
 void show_flag(const struct cli *c, const cJSON *flag);

@@ -1,5 +1,6 @@
 /* cfgctl: the operator's hand. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/refusal.h"
 
 #include <stdio.h>
 
@@ -33,9 +34,10 @@ int main(int argc, char **argv)
     if (rc == 0) {
         rc = run(&c, &err);
         rc = finish_output(rc, &err);
-        cli_finish(&c);
     }
     if (rc != 0)
         cli_print_error(&err);
+    refusal_print(stderr, rc != 0 ? c.violations : NULL);
+    cli_finish(&c);
     return c.exit_code != 0 ? c.exit_code : cfg_code_exit(rc);
 }

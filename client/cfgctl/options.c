@@ -275,6 +275,7 @@ int cli_parse(struct cli *out, int argc, char **argv, struct cfg_error *err)
 void cli_finish(struct cli *c)
 {
     cfg_client_free(c->client);
+    cJSON_Delete(c->violations);
     free(c->args);
     free(c->given);
 }

@@ -174,6 +174,8 @@ static void put_what(struct cfg_buf *out, const cJSON *result)
         put_flag(out, result);
     else if (cfg_json_get_bool(result, "deleted", false))
         cfg_buf_puts(out, "deleted");
+    else if (strcmp(kind, "schema") == 0)
+        cfg_buf_puts(out, cfg_json_get_bool(result, "created", false) ? "created" : "changed");
     else if (strcmp(kind, "evaluators") == 0)
         put_flag_parts(out, result);
     else if (cfg_json_get_bool(result, "created", false) && strcmp(kind, "deployment") == 0)
@@ -195,6 +197,8 @@ static void put_label(struct cfg_buf *out, const cJSON *result)
         const char *object = cfg_json_get_str(result, "object", "?"), *slash = strchr(object, '/');
         label = slash ? slash + 1 : object;
     }
+    if (strcmp(cfg_json_get_str(result, "kind", ""), "schema") == 0)
+        cfg_buf_puts(out, "schema of ");
     cli_put_text(out, label);
     cfg_buf_printf(out, " v%.0f: ", cfg_json_get_num(result, "version", 0));
 }
@@ -269,6 +273,21 @@ static void warn_of_nobody(struct cfg_buf *warnings, const cJSON *result)
     cfg_buf_finish(&line);
 }
 
+static void put_forced(struct cfg_buf *warnings, const cJSON *result)
+{
+    const cJSON *v;
+    cJSON_ArrayForEach(v, cfg_json_get(result, "forced"))
+    {
+        cfg_buf_puts(warnings, "warning: forced: ");
+        cli_put_text(warnings, cfg_json_get_str(v, "path", ""));
+        cfg_buf_puts(warnings, ": ");
+        cli_put_text(warnings, cfg_json_get_str(v, "message", ""));
+        cfg_buf_printf(warnings, " (%.0f of deployment ", cfg_json_get_num(v, "workers", 1));
+        cli_put_text(warnings, cfg_json_get_str(v, "deployment", "?"));
+        cfg_buf_puts(warnings, ")\n");
+    }
+}
+
 static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSON *result, bool dry_run)
 {
     bool unchanged = cfg_json_get_bool(result, "unchanged", false), reached = true;
@@ -285,6 +304,7 @@ static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSO
     const char *hint = cfg_json_get_str(result, "hint", "");
     if (!reached && !held && !kept)
         warn_of_nobody(warnings, result);
+    put_forced(warnings, result);
     if (hint[0]) {
         cfg_buf_puts(warnings, "hint: ");
         cli_put_text(warnings, hint);

@@ -1,4 +1,5 @@
 /* Every write ends here: options into the request, one round trip, what it did in words, and the waiting. */
+#include "client/cfgctl/commands.h"
 #include "client/cfgctl/reach.h"
 #include "client/cfgctl/wait.h"
 #include "client/url.h"
@@ -54,6 +55,12 @@ static int wait_and_show(struct cli *c, cJSON *reply, int64_t sent_us, struct cf
     return rc;
 }
 
+/* Of other commands --force means something else, which they see to. */
+static bool overrides_workers(const struct cli *c)
+{
+    return cli_has(c, OPT_FORCE) && c->command->run != cmd_unset && c->command->run != cmd_deployment_delete;
+}
+
 int cli_write(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
               struct cfg_error *err)
 {
@@ -70,6 +77,8 @@ int cli_write_saying(struct cli *c, const char *method, const char *path, const 
         cfg_url_query(&full, "message", message);
     if (cli_has(c, OPT_DRY_RUN))
         cfg_url_query(&full, "dry_run", "true");
+    if (overrides_workers(c))
+        cfg_url_query(&full, "force", "true");
     if (cfg_buf_status(&full) != 0) {
         cfg_buf_finish(&full);
         return cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB");

@@ -182,7 +182,10 @@ class Session(unittest.TestCase):
         self.put("/v1/flags/experiment/heat", flag(default="hot", variants={"hot": 1}, overrides={"hot": {"sampling.temperature": 0.9}}))
         self.workers(1)
         good = self.settle()
-        self.patch("/v1/flags/experiment/heat", {"overrides": {"hot": {"sampling.temperature": 99}}})
+        hot = {"overrides": {"hot": {"sampling.temperature": 99}}}
+        with self.assertRaisesRegex(laboratory.Problem, "409.*sampling.temperature"):
+            self.patch("/v1/flags/experiment/heat", hot)
+        self.patch("/v1/flags/experiment/heat?force=true", hot)
 
         def rejected():
             (worker,) = self.configd.call("GET", "/v1/deployments/blue/workers")["workers"]

