@@ -89,15 +89,16 @@ struct cfg_decision {
     struct cfg_write *writes; /* owned; none when nothing changes */
     size_t n_writes;
     cJSON *results; /* the reply's "results", owned: changes, kept, held, affected, hints; reach is added at the edge */
-    cJSON *violations; /* of a refusal for CFG_E_SCHEMA, CFG_E_CONTRACT or CFG_E_CEILING: all of them; else NULL; owned */
-    size_t bytes;      /* of all puts */
+    cJSON
+        *violations; /* of a refusal for CFG_E_SCHEMA, CFG_E_CONTRACT or CFG_E_CEILING: all of them; else NULL; owned */
+    size_t bytes;    /* of all puts */
 };
 /* All or nothing. CFG_E_PRECONDITION (both versions in text), CFG_E_EXISTS, CFG_E_NOT_FOUND, CFG_E_UNKNOWN_KEY,
  * CFG_E_TYPE_CHANGE, CFG_E_PATCH, CFG_E_PINNED, CFG_E_VALUE, CFG_E_LIMIT, CFG_E_CONFLICT, CFG_E_IN_USE (a namespace
  * that deployments run, unless c->force), CFG_E_INVALID, CFG_E_UNSUPPORTED, CFG_E_SCHEMA, CFG_E_CONTRACT and
  * CFG_E_CEILING (with out->violations; of the workers' ones not with c->force). *c is borrowed.
- * On failure *out holds the guards of what had been read until then, the violations, and nothing else: a refusal holds only while they
- * do (the replica may have been behind). */
+ * On failure *out holds the guards of what had been read until then, the violations, and nothing else: a refusal holds
+ * only while they do (the replica may have been behind). */
 CFG_MUST_CHECK int cfg_decide(struct cfg_decision *out, const struct cfg_change *c, const struct cfg_heads *heads,
                               struct cfg_error *err);
 void cfg_decision_finish(struct cfg_decision *d); /* takes a zeroed struct */

@@ -146,7 +146,16 @@ static int read_items(struct crew *crew, struct cfg_bench *b, const struct cfg_c
     return rc;
 }
 
-static int plan_concern(struct plan *p, const struct cfg_concern *c)
+static int add_held(const struct plan *p, const struct cfg_concern *c, const char *ns, const struct crew *crew)
+{
+    char reason[CFG_LIMIT_NAME + 40] = "it is locked";
+    uint64_t version = cfg_release_version(&c->deployment.arms[0].release, ns);
+    if (version > 0)
+        (void)snprintf(reason, sizeof reason, "it holds %s v%llu", ns, (unsigned long long)version);
+    return add(p, "held", NULL, crew->workers, crew->unknown, reason);
+}
+
+static int plan_concern(struct plan *p, const struct cfg_concern *c, const char *ns)
 {
     struct crew crew = {.items = NULL};
     int rc = 0;
@@ -155,7 +164,7 @@ static int plan_concern(struct plan *p, const struct cfg_concern *c)
     if (rc == 0)
         cfg_crew_each(p->bench, p->deployment, count_part, &crew);
     if (rc == 0 && !c->follows)
-        rc = add(p, "held", NULL, crew.workers, crew.unknown, "it holds another release");
+        rc = add_held(p, c, ns, &crew);
     for (size_t i = 0; i < crew.n && rc == 0 && c->follows; i++)
         rc = add_item(p, &crew.items[i], crew.unknown);
     if (rc == 0 && c->composed && c->follows)
@@ -175,7 +184,7 @@ static int plan_space(struct plan *p, const struct cfg_views *v, const struct cf
         const struct cfg_concern *c = &v->concerns[i];
         p->deployment = c->deployment.name;
         if (cfg_names_has(&space->above, c->deployment.config))
-            rc = plan_concern(p, c);
+            rc = plan_concern(p, c, d->id.ns);
     }
     return rc;
 }
