@@ -9,9 +9,9 @@
 /* What the change means for a deployment: told from its namespace's release with the pin on top, resolved, before and
  * after. The documents themselves are not kept: a base may lie under a thousand of them. */
 struct cfg_composed {
-    uint32_t refs;                        /* deployments that run the same with the same pin share one */
-    cJSON *paths;                         /* array of what differs */
-    cJSON *kept;                          /* as cfg_pin_kept; NULL without pinned keys */
+    uint32_t refs; /* deployments that run the same with the same pin share one */
+    cJSON *paths;  /* array of what differs */
+    cJSON *kept;   /* as cfg_pin_kept; NULL without pinned keys */
 };
 /* The whole of what a deployment is told. All owned. */
 struct cfg_view_documents {
