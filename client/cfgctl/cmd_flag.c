@@ -140,19 +140,3 @@ int cmd_flag_list(struct cli *c, struct cfg_error *err)
     cJSON_Delete(reply);
     return rc;
 }
-
-/* --- its versions: as those of everything else --- */
-
-int cmd_flag_history(struct cli *c, struct cfg_error *err)
-{
-    struct object_path path;
-    int rc = flag_path(c, &path, err);
-    return rc == 0 ? cmd_history(c, err) : rc;
-}
-
-int cmd_flag_rollback(struct cli *c, struct cfg_error *err)
-{
-    struct object_path path;
-    int rc = flag_path(c, &path, err);
-    return rc == 0 ? cmd_rollback(c, err) : rc;
-}

@@ -49,8 +49,8 @@ static int export_whole(cJSON *flags, const cJSON *reply, struct cfg_error *err)
         rc = gitops_flag_write(&flag, envelope, err);
     if (rc == 0 && cfg_json_get(flag, "configd") == NULL && cJSON_AddObjectToObject(flag, "configd") == NULL)
         rc = cli_no_memory(err);
-    if (rc == 0 && !cJSON_HasObjectItem(cfg_json_get(flag, "configd"), "enabled") &&
-        cJSON_AddTrueToObject(cfg_json_get(flag, "configd"), "enabled") == NULL)
+    cJSON *around = rc == 0 ? cfg_json_get(flag, "configd") : NULL;
+    if (around && cfg_json_get(around, "enabled") == NULL && cJSON_AddTrueToObject(around, "enabled") == NULL)
         rc = cli_no_memory(err);
     cJSON_Delete(envelope);
     if (rc == 0)

@@ -53,8 +53,12 @@ int cmd_history(struct cli *c, struct cfg_error *err)
     int rc = cli_number(c, OPT_LIMIT, &limit, err);
     if (rc == 0 && c->n_args == 1)
         rc = object_path_parse(&o, c->args[0], err);
+    if (rc == 0 && limit == 0 && cli_has(c, OPT_LIMIT))
+        rc = cfg_fail(err, CFG_E_INVALID, "--limit 0 would show nothing");
     if (rc != 0)
         return rc;
+    if (strncmp(o.object, "flag/", 5) == 0)
+        return flag_history(c, &o, err);
     struct cfg_buf path;
     cfg_buf_init(&path, 2048);
     cfg_buf_printf(&path, c->n_args == 1 ? "%s/versions" : "%s", o.base);
@@ -63,9 +67,6 @@ int cmd_history(struct cli *c, struct cfg_error *err)
     cJSON *reply = NULL;
     rc = cfg_buf_status(&path) == 0 ? cli_get(c, path.data, &reply, err) : cli_no_memory(err);
     cfg_buf_finish(&path);
-    if (rc == CFG_E_NOT_FOUND && err->hint[0] == '\0' && strncmp(o.object, "flag/", 5) == 0)
-        cfg_error_set_hint(err, "parameters have the history of their namespace: cfgctl history %.*s",
-                           (int)strcspn(c->args[0], "/"), c->args[0]);
     if (rc == 0 && !cli_show_tree(c, reply))
         history_print(c, reply, c->n_args == 0);
     cJSON_Delete(reply);
@@ -226,6 +227,32 @@ int cmd_diff(struct cli *c, struct cfg_error *err)
 
 /* --- rollback --- */
 
+/* What becomes of a flag. A version that cannot be read is the server's to refuse; one that was deleted is nothing. */
+static void show_rollback(struct cli *c, const char *base, uint64_t to)
+{
+    struct cfg_error ignored;
+    struct cfg_buf before, after, out;
+    cJSON *head = NULL, *old = NULL;
+    char version[32];
+    (void)snprintf(version, sizeof version, "%llu", (unsigned long long)to);
+    cfg_buf_init(&before, (size_t)1 << 24);
+    cfg_buf_init(&after, (size_t)1 << 24);
+    cfg_buf_init(&out, (size_t)1 << 26);
+    if (read_version(c, base, NULL, &head, &ignored) == 0 && cJSON_IsObject(cfg_json_get(head, "definition")))
+        flag_describe(&before, head, false);
+    if (read_version(c, base, version, &old, &ignored) == 0 && cJSON_IsObject(cfg_json_get(old, "definition"))) {
+        flag_describe(&after, old, false);
+        flag_diff(&out, before.data ? before.data : "", after.data ? after.data : "", c->color);
+        cli_print(&out);
+        (void)fflush(stdout); /* before it is done; main looks at the outcome */
+    }
+    cfg_buf_finish(&before);
+    cfg_buf_finish(&after);
+    cfg_buf_finish(&out);
+    cJSON_Delete(head);
+    cJSON_Delete(old);
+}
+
 int cmd_rollback(struct cli *c, struct cfg_error *err)
 {
     struct object_path o;
@@ -241,6 +268,8 @@ int cmd_rollback(struct cli *c, struct cfg_error *err)
     }
     if (rc != 0)
         return rc;
+    if (strncmp(o.object, "flag/", 5) == 0 && c->output != OUTPUT_JSON && c->output != OUTPUT_YAML)
+        show_rollback(c, o.base, to);
     cJSON *changes = cJSON_CreateArray(), *entry = cJSON_CreateObject();
     bool ok = changes && entry && cJSON_AddStringToObject(entry, "object", o.object) &&
               cJSON_AddNumberToObject(entry, "rollback_to", (double)to);

@@ -217,11 +217,12 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag export experiment --envelopes > all.json    # nothing is lost: `flag import` makes it so again\n"
      "cfgctl flag export experiment -o yaml",
      CLI_BIT(ENVELOPES), 1, 1, cmd_flag_export},
-    {"flag history", NULL, "NS/NAME", "who changed a flag, when and why",
+    {"flag history", NULL, "NS/NAME", "what each version of a flag changed, by whom, when and why",
      "cfgctl flag history experiment/ab.flag --limit 5", CLI_BIT(LIMIT), 1, 1, cmd_flag_history},
     {"flag rollback", NULL, "NS/NAME", "make an earlier version of a flag the newest again",
-     "cfgctl flag rollback experiment/ab.flag --to 3 -m 'worse answers'", CLI_EDITS | CLI_BIT(TO), 1, 1,
-     cmd_flag_rollback},
+     "cfgctl flag rollback experiment/ab.flag --to 3 -n          # what that would change\n"
+     "cfgctl flag rollback experiment/ab.flag --to 3 -m 'worse answers'",
+     CLI_EDITS | CLI_BIT(TO), 1, 1, cmd_flag_rollback},
     {"flag eval", NULL, "NS/NAME | --file F --flag NAME | --batch", "ask a flag, as an application would",
      "cfgctl flag eval experiment/ab.flag --context '{\"targetingKey\": \"u-1\"}'\n"
      "cfgctl flag eval --file flags.json --flag ab --type bool --default false --context @user.json -o json\n"

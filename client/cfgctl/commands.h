@@ -101,5 +101,7 @@ struct object_path {
 };
 /* `NS`, `NS/FLAG` or `deployment/NAME`. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int object_path_parse(struct object_path *out, const char *text, struct cfg_error *err);
+/* The versions of a flag, with what each changed. */
+CFG_MUST_CHECK int flag_history(struct cli *c, const struct object_path *o, struct cfg_error *err);
 
 #endif

@@ -132,6 +132,8 @@ cJSON *flag_envelope_of(const cJSON *reply);
 void flag_describe(struct cfg_buf *out, const cJSON *envelope, bool numbered);
 /* Its rules alone. */
 void flag_describe_rules(struct cfg_buf *out, const cJSON *envelope, bool numbered);
+/* The parts that differ, "switched off, rules, metadata". Equal ones give nothing. */
+void flag_name_changes(struct cfg_buf *out, const cJSON *old, const cJSON *new);
 /* Lines that went and came, "- …" and "+ …". Equal texts give nothing. */
 void flag_diff(struct cfg_buf *out, const char *old, const char *new, bool color);
 /* What a rule answers: `on`, `on 10 %, off 90 % by user.id`, or JSON. */

@@ -170,6 +170,34 @@ void flag_describe(struct cfg_buf *out, const cJSON *envelope, bool numbered)
     put_each(out, "metadata", cfg_json_get(definition, "metadata"));
 }
 
+/* --- what changed --- */
+
+static void name_if_changed(struct cfg_buf *out, const char *name, const cJSON *a, const cJSON *b)
+{
+    bool none_a = a == NULL || cJSON_IsNull(a), none_b = b == NULL || cJSON_IsNull(b);
+    if (none_a == none_b && (none_a || cfg_json_equal(a, b)))
+        return;
+    cfg_buf_printf(out, "%s%s", out->len > 0 ? ", " : "", name);
+}
+
+void flag_name_changes(struct cfg_buf *out, const cJSON *old, const cJSON *new)
+{
+    static const struct {
+        const char *key, *name;
+    } inside[] = {{"state", "state"},     {"variants", "variants"},         {"defaultVariant", "default"},
+                  {"targeting", "rules"}, {"hash_version", "hash version"}, {"metadata", "metadata"}},
+      outside[] = {{"off_variant", "off variant"}, {"prerequisites", "requires"}, {"group", "group"},
+                   {"holdouts", "holdouts"},       {"overrides", "overrides"},    {"hash_version", "hash version"}};
+    const cJSON *a = cfg_json_get(old, "definition"), *b = cfg_json_get(new, "definition");
+    bool was = cfg_json_get_bool(old, "enabled", true), is = cfg_json_get_bool(new, "enabled", true);
+    if (was != is)
+        cfg_buf_puts(out, is ? "switched on" : "switched off");
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++)
+        name_if_changed(out, inside[i].name, cfg_json_get(a, inside[i].key), cfg_json_get(b, inside[i].key));
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++)
+        name_if_changed(out, outside[i].name, cfg_json_get(old, outside[i].key), cfg_json_get(new, outside[i].key));
+}
+
 /* --- differences --- */
 
 struct lines {

@@ -181,6 +181,29 @@ class Flags(Session):
         self.refused(3, "no version 9", "diff", "experiment/versions", "9")
         self.assertTrue(self.json("flag", "get", "experiment/versions", "--version", "2")["enabled"])
 
+    def test_history_and_rollback_say_what_changes(self):
+        name = "experiment/ab.flag"
+        self.ok("flag", "create", name, "--default", "off")
+        self.ok("flag", "split", name, "on=10")
+        self.ok("flag", "update", name, "--default", "on", "--meta", "owner=a")
+        self.ok("flag", "off", name, "-m", "errors")
+        self.ok("flag", "delete", name)
+        self.ok("flag", "create", name)
+        for command in (("flag", "history"), ("history",)):
+            rows = [re.split(r"  +", line)[:1] + re.split(r"  +", line)[2:4] for line in self.ok(*command, name).splitlines()]
+            self.assertEqual(rows, [["VERSION", "STATE", "CHANGED"], ["6", "off", "created"], ["5", "deleted", "deleted"], ["4", "off", "switched off"],
+                                    ["3", "on", "default, metadata"], ["2", "on", "rules"], ["1", "on", "created"]])
+        self.assertEqual(len(self.ok("flag", "history", name, "--limit", "2").splitlines()), 4)
+        self.refused(2, "limit", "flag", "history", name, "--limit", "0")
+        self.refused(2, "limit", "history", "--limit", "0")
+        out = self.ok("flag", "rollback", name, "--to", "2", "-n")
+        self.assertIn("- off\n+ on\n", out)
+        self.assertIn("+ serve on 10 %, off 90 % by targetingKey\n", out)
+        self.assertIn("dry run", out)
+        self.assertEqual(self.flag()["version"], 6)
+        self.assertIn("+ serve on 10 %", self.ok("flag", "rollback", name, "--to", "2"))
+        self.refused(3, "9", "flag", "rollback", name, "--to", "9")
+
     def test_around_the_definition(self):
         for name in ("a", "b", "c"):
             self.ok("flag", "create", f"experiment/{name}", "--default", "on")
