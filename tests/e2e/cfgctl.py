@@ -241,6 +241,31 @@ class Session(unittest.TestCase):
         for w in self.workers:
             self.assertEqual(w.stop(), 0)
 
+    def test_bases_over_two_configd(self):
+        """A base written here reaches workers that another configd serves, also when it returns to what it was."""
+        etcd = next(p for p in self.lab.processes if isinstance(p, laboratory.Etcd))
+        second = start(self.lab, name="second", etcd=etcd.url)
+        self.ok("set", "base/counter.w0=1", "chat/distributed.tp=4")
+        self.ok("extend", "chat", "base")
+        for name in ("blue", "held"):
+            self.ok("deployment", "create", name, "--config", "chat", "--pin", "distributed")
+        self.ok("deployment", "update", "held", "--track", "hold")
+        follows = laboratory.Worker(self.lab, "w9", [second.url], extra_env={"CONFIGD_SET": "counter.w0=5"}).start()
+        plain = laboratory.Worker(self.lab, "w8", [second.url]).start()
+        held = laboratory.Worker(self.lab, "w7", [second.url], deployment="held").start()
+        laboratory.wait_for("all workers", lambda: follows.last() and plain.last() and held.last())
+        first, stays = plain.last()[2], held.views()
+        seen = len(plain.views())
+        self.ok("set", "base/counter.w0=2")
+        laboratory.wait_for("the new value", lambda: plain.last()[2] != first)
+        self.ok("set", "base/counter.w0=1")
+        laboratory.wait_for("the old value again", lambda: plain.last()[2] == first)
+        self.assertEqual(len(plain.views()), seen + 2)
+        self.assertEqual({v[2] for v in held.views()}, {stays[-1][2]})
+        out = self.ok("explain", "chat/counter.w0", "--deployment", "blue", server=second.url)
+        self.assertIn("overridden locally on w9", out)
+        self.assertIn("workers of other configds", self.ok("explain", "chat/counter.w0", "--deployment", "blue"))
+
     def test_two_configd(self):
         """What is asked of one configd is answered for the workers of both."""
         etcd = next(p for p in self.lab.processes if isinstance(p, laboratory.Etcd))
