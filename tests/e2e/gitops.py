@@ -40,6 +40,23 @@ class Plan(Session):
         self.refused(2, "nothing to set", "plan")
         self.refused(2, "address|NAMESPACE", "plan", "chat")
 
+    def test_workers_that_would_reject_it_block_unless_forced(self):
+        self.fleet()
+        line = ("chat/counter.w0=text", "--change-type")
+        done = self.refused_plan(*line)
+        self.assertRegex(done.stdout, r"blue +refused +2 ")
+        self.assertNotIn("live at the next step", done.stdout)
+        self.assertRegex(done.stdout, r"blocked: .*counter\.w0: .*integer.*, deployment blue, worker w\d and 1 more")
+        out = self.ok("plan", *line, "--force")
+        self.assertRegex(out, r"forced: .*counter\.w0: .*integer")
+        self.assertFalse(self.json("plan", *line, "--force")["blocked"])
+
+    def refused_plan(self, *line):
+        done = self.run_cfgctl("plan", *line)
+        self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+        self.assertIn("blocked by 1 violation", done.stderr)
+        return done
+
 
 class Promote(Session):
     def setUp(self):
@@ -331,6 +348,35 @@ class Folder(Session):
         self.refused(2, "no folder", "plan", "-f", os.path.join(self.dir, "good.yaml"))
         self.refused(2, "is a folder", "plan", "good", "-f", self.dir)
         self.refused(2, "for a folder", "plan", "good/a=1", "--prune")
+
+    def test_schemas_judge_the_files_beside_them(self):
+        schema = {"type": "object", "properties": {"t": {"type": "number", "maximum": 2}, "tp": {"type": "integer", "x-apply": "pinned"}},
+                  "additionalProperties": False}
+        self.write("chat.yaml", "t: 3\ntp: 4\n")
+        self.write("chat.schema.json", schema)
+        done = self.stopped(5, "blocked by 1 violation", "apply", "--yes")
+        self.assertRegex(done.stdout, r"blocked: chat/t: .*2")
+        self.stopped(5, "blocked by 1 violation", "plan")
+        self.assertTrue(json.loads(self.run_cfgctl("plan", "-f", self.dir, "-o", "json").stdout)["blocked"])
+        self.write("chat.yaml", "t: 1\ntp: 4\n")
+        self.apply()
+        schema["properties"]["t"]["maximum"] = 0.5  # the document and its schema, together
+        self.write("chat.schema.json", schema)
+        self.stopped(5, "blocked by", "apply", "--yes")
+        self.write("chat.yaml", "t: 0.5\ntp: 4\n")
+        self.apply()
+        self.assertIn("2 as they are", self.apply("--prune"))
+        other = os.path.join(self.lab.dir, "other")
+        self.ok("export", "-f", other)
+        self.assertEqual(sorted(os.listdir(other)), [".cfgctl.yaml", "chat.schema.json", "chat.yaml"])
+        with open(os.path.join(other, "chat.schema.json")) as f:
+            self.assertEqual(json.load(f), schema)
+        done = self.run_cfgctl("plan", "chat/t=9", "chat/x=1")
+        self.assertEqual(done.returncode, 5, done.stdout)
+        self.assertRegex(done.stdout, r"(?s)blocked: chat/t: .*blocked: chat/?x?: ")
+        os.remove(os.path.join(self.dir, "chat.schema.json"))
+        self.assertIn("- schema of chat: no file has it any more\n", self.apply("--prune"))
+        self.ok("set", "chat/x=1")
 
     def test_somebody_writes_between_plan_and_apply(self):
         self.ok("set", "base/x=1")
