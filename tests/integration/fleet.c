@@ -100,6 +100,44 @@ Test(fleet, a_write_anywhere_tells_its_reach_everywhere)
     stream_close(w2);
 }
 
+/* --- what workers elsewhere would reject --- */
+
+static int write_status(const struct daemon *at, const char *value, const char *query, cJSON **reply)
+{
+    char *path = cfg_test_format("/v1/changes%s", query);
+    char *body = cfg_test_format("[{\"namespace\":\"chat\",\"set\":[{\"name\":\"a\",\"mode\":\"force\",\"value\":%s,"
+                                 "\"change_type\":true}]}]",
+                                 value);
+    int status = daemon_call(reply, at, "POST", path, NULL, body);
+    free(path);
+    free(body);
+    return status;
+}
+
+/* The worker is connected to one daemon, the write comes to the other. */
+Test(fleet, a_write_that_a_worker_elsewhere_would_reject_is_refused)
+{
+    cJSON *reply = NULL;
+    struct stream *w0 = join(&d[0], "w0", A);
+    expect_elsewhere(1, 10000);
+    cr_assert_eq(write_status(&d[1], "\"text\"", "", &reply), 409);
+    cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "contract");
+    const cJSON *v = cJSON_GetArrayItem(cfg_json_get(reply, "violations"), 0);
+    cr_assert_str_eq(cfg_json_get_str(v, "path", ""), "a");
+    cr_assert_str_eq(cfg_json_get_str(v, "worker", ""), "w0");
+    cr_assert_str_eq(cfg_json_get_str(v, "deployment", ""), "blue");
+    cr_assert(cfg_json_get(v, "replica"));
+    cJSON_Delete(reply);
+    cr_assert_eq(write_status(&d[1], "\"text\"", "?force=true", &reply), 200);
+    const cJSON *result = cJSON_GetArrayItem(cfg_json_get(reply, "results"), 0);
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(result, "forced")), 1);
+    cJSON_Delete(reply);
+    cr_assert_eq(write_status(&d[1], "7", "", NULL), 200);
+    stream_close(w0);
+    expect_elsewhere(0, 10000);
+    cr_assert_eq(write_status(&d[1], "\"text\"", "", NULL), 200);
+}
+
 Test(fleet, presence_ends_with_its_daemon)
 {
     struct stream *w0 = join(&d[0], "w0", A);
