@@ -86,7 +86,11 @@ static int read_rule(cJSON **out, const struct cli *c, struct cfg_error *err)
     if (text)
         return flag_expr_parse(out, text, err);
     int rc = cfg_json_parse(out, cfg_slice_str(json), 0, err);
-    return rc == 0 ? 0 : cfg_error_wrap(err, "--rule");
+    if (rc == 0)
+        return 0;
+    rc = cfg_error_wrap(err, "--rule");
+    cfg_error_set_hint(err, "JsonLogic in single quotes: --rule '{\"in\": [{\"var\": \"team\"}, [\"infra\"]]}'");
+    return rc;
 }
 
 static void put_rule(struct cfg_buf *out, char sign, const char *name, const cJSON *rule)

@@ -20,7 +20,12 @@ static int read_condition(cJSON **out, const struct cli *c, struct cfg_error *er
     if (text)
         return flag_expr_parse(out, text, err);
     int rc = cfg_json_parse(out, cfg_slice_str(json), 0, err);
-    return rc == 0 ? 0 : cfg_error_wrap(err, "--rule");
+    if (rc == 0)
+        return 0;
+    rc = cfg_error_wrap(err, "--rule");
+    cfg_error_set_hint(
+        err, "JsonLogic in single quotes: --rule '{\"==\": [{\"var\": \"plan\"}, \"pro\"]}'; --if takes words");
+    return rc;
 }
 
 /* A variant, or shares: on=10,off=90. */

@@ -33,22 +33,28 @@ static const char *near_key(const cJSON *object, const char *name)
     return cfg_near_miss(name, keys, n);
 }
 
+/* As a hint: as many as it holds. */
+static void name_all(const cJSON *object, struct cfg_error *err)
+{
+    char known[200] = "";
+    const cJSON *m;
+    cJSON_ArrayForEach(m, object)
+    {
+        size_t n = strlen(known);
+        (void)snprintf(known + n, sizeof known - n, "%s%s", n > 0 ? ", " : "", m->string);
+    }
+    cfg_error_set_hint(err, "it has %s", known);
+}
+
 static int no_variant(const char *variant, const char *flag, const cJSON *variants, struct cfg_error *err)
 {
     const char *near = near_key(variants, variant);
-    char known[200] = "";
-    const cJSON *v;
     (void)cfg_fail(err, CFG_E_VALUE, "there is no variant \"%.80s\"%s%.80s", variant, flag[0] ? " of " : "", flag);
     if (near) {
         cfg_error_set_hint(err, "did you mean %s?", near);
         return CFG_E_VALUE;
     }
-    cJSON_ArrayForEach(v, variants)
-    {
-        size_t n = strlen(known);
-        (void)snprintf(known + n, sizeof known - n, "%s%s", n > 0 ? ", " : "", v->string);
-    }
-    cfg_error_set_hint(err, "it has %s", known);
+    name_all(variants, err);
     return CFG_E_VALUE;
 }
 
@@ -224,6 +230,8 @@ int flag_require(cJSON *envelope, const char *text, const cJSON *flags, struct c
         (void)cfg_fail(err, CFG_E_VALUE, "there is no flag \"%.100s\" in this namespace", name);
         if (near)
             cfg_error_set_hint(err, "did you mean %s?", near);
+        else
+            name_all(flags, err);
         return CFG_E_VALUE;
     }
     cJSON *list = cJSON_CreateArray();

@@ -187,13 +187,16 @@ static cJSON *parse_list(struct parser *p)
 
 /* --- tests --- */
 
-static cJSON *unknown_operator(struct parser *p)
+static cJSON *unknown_operator(struct parser *p, const char *path)
 {
     char word[WORD] = "", why[160];
     skip_blank(p);
     const char *at = p->p;
-    if (!take_word(p, word))
-        return fail(p, at, "an operator is missing");
+    if (!take_word(p, word) || strcmp(word, "and") == 0 || strcmp(word, "or") == 0) {
+        (void)fail(p, at, "an operator is missing");
+        cfg_error_set_hint(p->err, "%.100s == true, or %.100s exists", path, path);
+        return NULL;
+    }
     const char *near = cfg_near_miss(word, OPERATORS, sizeof OPERATORS / sizeof OPERATORS[0]);
     (void)snprintf(why, sizeof why, "unknown operator '%.60s'", word);
     (void)fail(p, at, why);
@@ -288,7 +291,7 @@ static cJSON *parse_test(struct parser *p, const char *path)
         return versions(p, path);
     bool no = take(p, "not");
     cJSON *v = word_test(p, path, &none);
-    return none ? unknown_operator(p) : no ? negated(p, v) : v;
+    return none ? unknown_operator(p, path) : no ? negated(p, v) : v;
 }
 
 static cJSON *parse_one(struct parser *p)

@@ -104,6 +104,9 @@ static int read_default(cJSON **out, const char *text, enum cfg_flag_type type, 
         rc = v ? 0 : cli_no_memory(err);
     } else if (rc == CFG_E_JSON) {
         (void)cfg_error_wrap(err, "--default");
+        cfg_error_set_hint(err, type == CFG_FLAG_BOOL     ? "--default true or false, as --type says"
+                                : type == CFG_FLAG_OBJECT ? "--default '{\"a\": 1}', as --type says"
+                                                          : "--default 0.5, as --type says");
     }
     if (rc == 0 && !flag_type_takes(type, v)) {
         rc = cfg_fail(err, CFG_E_INVALID, "--default is %s, and --type asks for another", cfg_json_type(v));
@@ -209,8 +212,8 @@ static int load_space(struct flag_loaded *out, struct cli *c, struct cfg_error *
 
 int flag_load(struct flag_loaded *out, struct cli *c, struct cfg_error *err)
 {
-    struct flag_loaded l = {.document = NULL};
     bool file = cli_has(c, OPT_FILE);
+    struct flag_loaded l = {.served = !file};
     int rc = read_options(&l, c, err);
     if (rc == 0)
         rc = file ? load_file(&l, c, err) : load_space(&l, c, err);
@@ -233,10 +236,34 @@ void flag_loaded_finish(struct flag_loaded *l)
     cJSON_Delete(l->context);
 }
 
+struct watch {
+    const struct cfg_flag_explain *inner; /* NULL: nobody else listens */
+    bool lacks_key;
+};
+
+static void watch_note(void *user, const struct cfg_flag_note *note)
+{
+    struct watch *w = user;
+    if (note->kind == CFG_NOTE_UNNAMED && cfg_slice_eq_str(note->name, "targetingKey"))
+        w->lacks_key = true;
+    if (w->inner)
+        w->inner->fn(w->inner->user, note);
+}
+
 struct flag_answer flag_loaded_ask(const struct flag_loaded *l, const struct cfg_flag_explain *explain)
 {
-    const struct flag_question q = {l->name, l->type, l->fallback, l->context, l->now, explain};
-    return flag_ask(l->set, &q);
+    struct watch w = {.inner = explain};
+    const struct cfg_flag_explain to = {watch_note, &w};
+    const struct flag_question q = {l->name, l->type, l->fallback, l->context, l->now, &to};
+    const struct flag_answer a = flag_ask(l->set, &q);
+    if (!w.lacks_key)
+        return a;
+    if (l->served)
+        return flag_ask_failed("TARGETING_KEY_MISSING", l->fallback);
+    (void)fputs("cfgctl: the context has no targetingKey: over OFREP and in workers this is TARGETING_KEY_MISSING, and "
+                "the caller's default\n",
+                stderr);
+    return a;
 }
 
 const cJSON *flag_members(const cJSON *document)

@@ -23,6 +23,7 @@ struct flag_loaded {
     cJSON *fallback, *context; /* owned; NULL: none given */
     enum cfg_flag_type type;
     int64_t now;
+    bool served; /* by configd; false: read from a file */
 };
 /* By the line's words and options: NS/NAME of the server, or --file F --flag NAME; --type, --default, --context, --at.
  * Finish it after success. */
@@ -30,6 +31,9 @@ CFG_MUST_CHECK int flag_load(struct flag_loaded *out, struct cli *c, struct cfg_
 void flag_loaded_finish(struct flag_loaded *l);
 /* --at, or the clock: seconds since 1970. */
 CFG_MUST_CHECK int flag_read_time(const struct cli *c, int64_t *out, struct cfg_error *err);
+/* As configd and workers answer, where configd serves the flag: TARGETING_KEY_MISSING when the answer depends on a
+ * targeting key that the context lacks. Flags of a file answer as flagd does, the default variant; then standard error
+ * says what OFREP would. */
 struct flag_answer flag_loaded_ask(const struct flag_loaded *l, const struct cfg_flag_explain *explain);
 /* The flag's envelope or definition in the document, borrowed; NULL when there is none. */
 const cJSON *flag_loaded_find(const struct flag_loaded *l);

@@ -109,6 +109,11 @@ int flag_join_group(cJSON *envelope, const char *self, const char *text, const c
     if (rc != 0)
         return rc;
     const cJSON *present = cfg_json_get(envelope, "group");
+    if (wanted == 0) {
+        rc = cfg_fail(err, CFG_E_INVALID, "a share of 0 %% of group %s is nobody", name);
+        cfg_error_set_hint(err, "--clear takes the flag out of its group; `cfgctl flag off` switches it off");
+        return rc;
+    }
     bool member = cJSON_IsObject(present) && strcmp(cfg_json_get_str(present, "name", ""), name) == 0;
     mark_taken(taken, &dealt_by, name, self, flags);
     if (by && dealt_by && strcmp(by, dealt_by) != 0)

@@ -259,6 +259,35 @@ class Flags(Session):
         self.refused(2, "type", "flag", "eval", "experiment/ab.flag", "--type", "bool", "--default", "7")
         self.refused(5, "context", "flag", "eval", "experiment/ab.flag", "--context", "{")
 
+    def test_no_targeting_key(self):
+        """Served flags answer as OFREP does, flags of a file as flagd does, and then what OFREP would say is named."""
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+        self.ok("flag", "split", "experiment/ab.flag", "on=10")
+        with self.assertRaises(laboratory.Problem) as refusal:
+            self.configd.call("POST", "/ns/experiment/ofrep/v1/evaluate/flags/ab.flag", {"context": {"plan": "pro"}})
+        self.assertEqual(refusal.exception.body["errorCode"], "TARGETING_KEY_MISSING")
+        asked = ("flag", "eval", "experiment/ab.flag", "--type", "bool", "--default", "true", "--context", '{"plan": "pro"}')
+        self.assertEqual(self.json(*asked), {"value": True, "variant": None, "reason": "ERROR", "errorCode": "TARGETING_KEY_MISSING"})
+        out = self.ok("flag", "explain", "experiment/ab.flag")
+        self.assertIn("= the caller's default (ERROR TARGETING_KEY_MISSING)\n", out)
+        self.assertIn("the context has no targetingKey to hash", out)
+        self.assertIsNone(self.json("flag", "eval", "experiment/ab.flag", "--context", '{"targetingKey": "u-1"}')["errorCode"])
+        name = os.path.join(self.lab.dir, "flags.json")
+        with open(name, "w") as f:
+            f.write(self.ok("flag", "export", "experiment"))
+        done = self.run_cfgctl("flag", "eval", "--file", name, "--flag", "ab.flag", "-o", "json")
+        self.assertEqual((json.loads(done.stdout)["variant"], json.loads(done.stdout)["errorCode"]), ("off", None))
+        self.assertIn("TARGETING_KEY_MISSING", done.stderr)
+
+    def test_hints(self):
+        self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
+        self.refused(5, "--rule '{", "flag", "target", "experiment/ab.flag", "--rule", "{bad", "--serve", "on")
+        self.refused(5, "--rule '{", "flag", "segment", "set", "experiment/s", "--rule", "{bad")
+        self.refused(5, "--default true or false", "flag", "eval", "experiment/ab.flag", "--type", "bool", "--default", "xyz")
+        self.refused(2, "nobody", "flag", "group", "experiment/ab.flag", "g=0%")
+        self.refused(5, "it has ab.flag", "flag", "require", "experiment/ab.flag", "nope=on")
+        self.refused(5, "beta == true", "flag", "target", "experiment/ab.flag", "--if", "plan = pro and (beta or x = 1)", "--serve", "on")
+
     def test_files(self):
         name = os.path.join(self.lab.dir, "flags.json")
         on = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "on"}

@@ -117,7 +117,9 @@ Test(flag_expr, refusals_say_where_and_what_is_near)
     } cases[] = {
         {"", "column 1", ""},
         {"email endswith x", "column 7: unknown operator 'endswith'", "ends_with"},
-        {"email", "an operator is missing", ""},
+        {"email", "an operator is missing", "email == true"},
+        {"plan = pro and (beta or x = 1)", "column 22: an operator is missing", "beta == true, or beta exists"},
+        {"(beta)", "column 6: an operator is missing", "beta == true"},
         {"email ==", "a value is missing", ""},
         {"email == \"x", "no closing quote", ""},
         {"a = 1 b = 2", "column 7", ""},
@@ -345,6 +347,7 @@ Test(flag_share, shares_of_a_group_never_overlap)
     cr_assert_eq(flag_join_group(e, "self", "g=41%", NULL, space, &err), CFG_E_VALUE);
     cr_assert(strstr(err.text, "60 % is free") && strstr(err.hint, "x 30 %, y 10 %"), "%s %s", err.text, err.hint);
     cr_assert_eq(flag_join_group(e, "self", "g=1%", "email", space, &err), CFG_E_VALUE);
+    cr_assert_eq(flag_join_group(e, "self", "g=0%", NULL, space, &err), CFG_E_INVALID);
     cr_assert_eq(flag_join_group(e, "self", "g=100.5%", NULL, space, &err), CFG_E_INVALID);
     cr_assert_eq(flag_join_group(e, "self", "g=0.001%", NULL, space, &err), CFG_E_INVALID);
     cr_assert_eq(flag_join_group(e, "self", "new=100%", NULL, space, &err), 0);
@@ -377,6 +380,8 @@ Test(flag_edit, prerequisites_and_overrides)
     same(cfg_json_get(e, "prerequisites"), "{'self':'on','other':['a','b']}");
     cr_assert_eq(flag_require(e, "sefl=on", space, &err), CFG_E_VALUE);
     cr_assert(strstr(err.hint, "self"), "%s", err.hint);
+    cr_assert_eq(flag_require(e, "nope=on", space, &err), CFG_E_VALUE);
+    cr_assert(strstr(err.hint, "it has x, y, self"), "%s", err.hint);
     cr_assert_eq(flag_require(e, "self=onn", space, &err), CFG_E_VALUE);
     cr_assert_eq(flag_require(e, "self=", space, &err), CFG_E_INVALID);
     cr_assert_eq(flag_unrequire(e, "slef", &err), CFG_E_VALUE);
