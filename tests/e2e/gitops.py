@@ -50,6 +50,10 @@ class Plan(Session):
         out = self.ok("plan", *line, "--force")
         self.assertRegex(out, r"forced: .*counter\.w0: .*integer")
         self.assertFalse(self.json("plan", *line, "--force")["blocked"])
+        self.ok("set", "other/counter.w0=text")
+        promote = ("promote", "other", "chat", "counter.w0", "--change-type", "--yes")
+        self.refused(5, "blocked by 1 violation", *promote)
+        self.assertIn("chat v2: ", self.ok(*promote, "--force"))
 
     def refused_plan(self, *line):
         done = self.run_cfgctl("plan", *line)
