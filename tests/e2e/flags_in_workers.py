@@ -195,6 +195,31 @@ class Session(unittest.TestCase):
         self.assertEqual(worker["applied"]["revision"], good)
         self.assertEqual(self.ask(0, {})["variants"], {"experiment/heat": "hot"})
 
+    def test_a_value_that_a_worker_cannot_take(self):
+        """Refused before it is stored; force stores it, and the worker goes on with what it has and says so."""
+        self.workers(1)
+        good = self.settle()
+        tool = [laboratory.CFGCTL, "set", "chat/sampling.temperature=99"]
+        environment = {**os.environ, "CONFIGD_SERVER": self.configd.url}
+        refused = subprocess.run(tool, env=environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(refused.returncode, 4, refused.stderr)
+        self.assertRegex(refused.stderr, r"sampling.temperature +deployment blue: w0 +\S+ to \S+ +99 ")
+        self.assertEqual(self.configd.call("GET", "/v1/config/chat")["version"], 1)
+        forced = subprocess.run(tool + ["--force"], env=environment, capture_output=True, text=True, timeout=60, check=True)
+        self.assertIn("warning: forced: sampling.temperature", forced.stderr)
+        self.assertRegex(self.configd.call("GET", "/v1/config/chat")["message"], "forced past 1 violation")
+
+        def rejected():
+            (worker,) = self.configd.call("GET", "/v1/deployments/blue/workers")["workers"]
+            return worker["rejects"] and worker
+        worker = laboratory.wait_for("the worker to refuse", rejected)
+        self.assertEqual((worker["rejects"][0]["path"], worker["applied"]["revision"]), ("sampling.temperature", good))
+        check = subprocess.run([laboratory.CFGCTL, "contract", "check", "blue"], env=environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(check.returncode, 4, check.stdout + check.stderr)
+        self.assertIn("sampling.temperature", check.stdout)
+        shown = subprocess.run([laboratory.CFGCTL, "contract", "show", "blue"], env=environment, capture_output=True, text=True, timeout=60, check=True)
+        self.assertRegex(shown.stdout, r"sampling.temperature +f64 +live +0 to")
+
     def test_a_flip_in_time(self):
         """Nobody writes: the time at which a step begins decides."""
         flip = int(time.time()) + 3
