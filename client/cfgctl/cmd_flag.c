@@ -1,5 +1,7 @@
 /* flag …: switches and their list. A flag is made by `set NS/NAME=on`. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/flag_edit.h"
+#include "client/cfgctl/flag_load.h"
 #include "client/cfgctl/table.h"
 #include "client/url.h"
 #include "proto/path.h"
@@ -85,10 +87,31 @@ int cmd_flag_get(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
-/* Whether there were any. */
-static bool table_of(const struct cli *c, const cJSON *reply)
+/* What a flag answers: its value, or how many rules and what else. envelope NULL: not known. */
+static void put_answer(struct cfg_buf *out, const cJSON *envelope, const cJSON *value)
+{
+    const cJSON *otherwise = flag_rule_outcome(envelope, 0);
+    size_t n = flag_rules_count(envelope);
+    bool on = cfg_json_get_bool(envelope, "enabled", false);
+    if (on && n > 0)
+        cfg_buf_printf(out, "%zu %s, else ", n, n == 1 ? "rule" : "rules");
+    if (on && otherwise &&
+        (cJSON_IsString(otherwise) || flag_split_unit(otherwise) ||
+         cfg_json_get(flag_split_inside(otherwise), "fractional")))
+        flag_outcome_print(out, otherwise);
+    else if (on && otherwise)
+        cfg_buf_puts(out, "by a rule");
+    else
+        cli_put_value(out, value);
+}
+
+/* Lists have no rules in them: those of each namespace are read once. Whether there were any. */
+static bool table_of(struct cli *c, const cJSON *reply)
 {
     bool any = false;
+    char read[CFG_LIMIT_NAME + 1] = "";
+    cJSON *space = NULL;
+    struct cfg_error ignored;
     struct table t;
     const cJSON *flag;
     table_init(&t, "FLAG|STATE|VALUE|VERSION|AUTHOR|MESSAGE");
@@ -104,13 +127,21 @@ static bool table_of(const struct cli *c, const cJSON *reply)
         table_add(&t, text.data ? text.data : "?");
         table_add(&t, cfg_json_get_bool(flag, "enabled", false) ? "on" : "off");
         cfg_buf_clear(&text);
-        cli_put_value(&text, cfg_json_get(flag, "value"));
+        if (strcmp(read, ns) != 0) {
+            (void)snprintf(read, sizeof read, "%s", ns);
+            cJSON_Delete(space);
+            if (flag_fetch_space(c, ns, &space, &ignored) != 0)
+                space = NULL;
+        }
+        put_answer(&text, cfg_json_get(cfg_json_get(space, "flags"), cfg_json_get_str(flag, "name", "")),
+                   cfg_json_get(flag, "value"));
         table_add(&t, text.data ? text.data : "");
         cfg_buf_finish(&text);
         table_add_number(&t, cfg_json_get_num(flag, "version", 0));
         table_add(&t, cfg_json_get_str(flag, "author", "-"));
         table_add(&t, cfg_json_get_str(flag, "message", ""));
     }
+    cJSON_Delete(space);
     struct cfg_buf out;
     cfg_buf_init(&out, (size_t)1 << 26);
     table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);

@@ -279,6 +279,19 @@ class Flags(Session):
         self.assertEqual((json.loads(done.stdout)["variant"], json.loads(done.stdout)["errorCode"]), ("off", None))
         self.assertIn("TARGETING_KEY_MISSING", done.stderr)
 
+    def test_list_shows_rules(self):
+        for name in ("plain", "split", "rules", "dark", "json"):
+            self.ok("flag", "create", f"experiment/{name}", "--default", "off")
+        for name in ("split", "rules", "dark"):
+            self.ok("flag", "split", f"experiment/{name}", "on=10", "--by", "user.id")
+        self.ok("flag", "target", "experiment/rules", "--if", "plan = pro", "--serve", "on")
+        self.ok("flag", "target", "experiment/json", "--if", "plan = pro", "--serve", "on")
+        self.ok("flag", "off", "experiment/dark")
+        rows = {row[0]: row[1:3] for row in (re.split(r"  +", line) for line in self.ok("flag", "list", "experiment", "-o", "wide").splitlines())}
+        self.assertEqual(rows, {"FLAG": ["STATE", "VALUE"], "experiment/plain": ["on", "false"], "experiment/dark": ["off", "false"],
+                                "experiment/split": ["on", "on 10 %, off 90 % by user.id"], "experiment/json": ["on", "1 rule, else false"],
+                                "experiment/rules": ["on", "1 rule, else on 10 %, off 90 % by user.id"]})
+
     def test_hints(self):
         self.ok("flag", "create", "experiment/ab.flag", "--default", "off")
         self.refused(5, "--rule '{", "flag", "target", "experiment/ab.flag", "--rule", "{bad", "--serve", "on")
