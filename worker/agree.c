@@ -112,6 +112,11 @@ void cfg_agree_prepared(struct cfg_agree *a, struct cfg_agree_view v)
     }
 }
 
+void cfg_agree_withdraw(struct cfg_agree *a)
+{
+    a->newest = (struct cfg_agree_view){0, 0};
+}
+
 void cfg_agree_refuse(struct cfg_agree *a, int64_t rev)
 {
     if (a->phase == CFG_AGREE_DECIDING && rev == a->pending.rev && a->ready == CFG_AGREE_LACKING) {

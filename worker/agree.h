@@ -88,6 +88,8 @@ void cfg_agree_init(struct cfg_agree *a, uint32_t rank, uint32_t world);
 
 /* This rank has prepared v, by itself or because it was asked for it. */
 void cfg_agree_prepared(struct cfg_agree *a, struct cfg_agree_view v);
+/* What this rank had prepared is prepared no longer. Not for a candidate that it is READY for. */
+void cfg_agree_withdraw(struct cfg_agree *a);
 /* This rank cannot run on `rev`, or cannot get it for good. Without effect unless it is the candidate and this rank has
  * not called itself ready. */
 void cfg_agree_refuse(struct cfg_agree *a, int64_t rev);

@@ -3,7 +3,7 @@
  *     wait (epoll: source, wake_fd; timers) → source → keep.c → publish.c → report → free what the stepper left
  */
 #include "proto/limits.h"
-#include "worker/internal.h"
+#include "worker/ranks.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ const char *cfg_source_state_name(enum cfg_source_state s)
 static void first_view_taken(struct cfg_worker *w)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    if (w->source->ops->rebind != NULL) {
+    if (w->source->ops->rebind != NULL && w->boot != NULL) { /* a group decides later what its ranks boot with */
         struct cfg_buf b;
         cfg_buf_init(&b, CFG_LIMIT_BODY);
         cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->published, w->published->store);
@@ -67,6 +67,14 @@ static void first_view_taken(struct cfg_worker *w)
         }
     }
     cfg_set_phase(w, CFG_PHASE_RUNNING, NULL);
+}
+
+void cfg_engine_formed(struct cfg_worker *w, struct cfg_box *b)
+{
+    if (w->boot == NULL) {
+        w->boot = b;
+        first_view_taken(w);
+    }
 }
 
 /* What we run on is the newest: says who knows. A configd without etcd does not, nor does one that speaks of a view we
@@ -349,6 +357,9 @@ void cfg_engine_process(struct cfg_worker *w)
 {
     cfg_event_drain(w->wake_fd);
     w->source->ops->process(w->source);
+    if (w->ranks != NULL) {
+        cfg_slate_process(w);
+    }
     expire(w);
     report_if_due(w);
     cfg_keep_process(w, false);
@@ -369,6 +380,9 @@ static int until(uint64_t when_ms)
 int cfg_engine_timeout_ms(struct cfg_worker *w)
 {
     int t = sooner(w->source->ops->timeout_ms(w->source), cfg_keep_timeout_ms(w));
+    if (w->ranks != NULL) {
+        t = sooner(t, cfg_slate_timeout_ms(w));
+    }
     if (listened_to(w)) {
         t = sooner(t, until(w->next_report_ms));
     }

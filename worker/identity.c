@@ -26,7 +26,7 @@ static long env_number(const struct cfg_environment *env, const char *name)
     return errno == 0 && *end == '\0' && n >= 0 && n < 1000000 ? n : -1;
 }
 
-static void resolve_rank(struct cfg_identity *id, const struct cfg_environment *env)
+static void resolve_rank(struct cfg_identity *id, const struct cfg_worker_options *o, const struct cfg_environment *env)
 {
     static const struct {
         const char *rank, *world;
@@ -36,6 +36,11 @@ static void resolve_rank(struct cfg_identity *id, const struct cfg_environment *
         {"SLURM_PROCID", "SLURM_NTASKS"},
         {"LWS_WORKER_INDEX", "LWS_GROUP_SIZE"},
     };
+    id->rank = o->rank;
+    id->world = o->world;
+    if (o->world > 0) {
+        return;
+    }
     id->rank = 0;
     id->world = 1;
     for (size_t i = 0; i < sizeof launchers / sizeof launchers[0]; i++) {
@@ -132,7 +137,7 @@ int cfg_identity_resolve(struct cfg_identity *out, const struct cfg_worker_optio
     if (rc != 0) {
         return rc;
     }
-    resolve_rank(&id, env);
+    resolve_rank(&id, o, env);
     for (size_t i = 0; i < sizeof env->random; i++) {
         (void)snprintf(id.incarnation + 2 * i, 3, "%02x", env->random[i]);
     }

@@ -66,7 +66,8 @@ struct cfg_worker {
     struct cfg_source *source;
     char *source_spec, *servers, *token, *ca_file, *overrides;
     bool external_loop;
-    pid_t owner; /* the process that opened it: a forked child has the memory, but no thread */
+    struct cfg_ranks *ranks; /* one of several ranks that agree; NULL: on its own. The stepper's and the slate's */
+    pid_t owner;             /* the process that opened it: a forked child has the memory, but no thread */
     void (*log)(void *arg, int level, const char *line);
     void *log_arg;
     int epoll_fd;
@@ -132,6 +133,11 @@ CFG_MUST_CHECK int cfg_publish_input(struct cfg_worker *w, const struct cfg_view
  * offered. */
 CFG_MUST_CHECK int cfg_publish_offered(struct cfg_worker *w, struct cfg_error *err);
 void cfg_publish_superseded(struct cfg_worker *w);
+/* The same of a view that waited aside, newer or not; and of one that the group asks for, whose refusal the caller
+ * records. */
+CFG_MUST_CHECK int cfg_publish_again(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err);
+CFG_MUST_CHECK int cfg_publish_candidate(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err);
+void cfg_abort_hooks(struct cfg_worker *w, struct cfg_box *b); /* of a prepared view that nobody will adopt */
 void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_error *why);
 void cfg_free_boxes(struct cfg_worker *w);     /* those the stepper has left behind */
 void cfg_free_all_boxes(struct cfg_worker *w); /* at the end; aborts what was never adopted */
@@ -139,6 +145,7 @@ void cfg_free_all_boxes(struct cfg_worker *w); /* at the end; aborts what was ne
 /* --- engine.c: the library's loop --- */
 void cfg_engine_events(struct cfg_source_events *out, struct cfg_worker *w);
 void cfg_engine_process(struct cfg_worker *w);
+void cfg_engine_formed(struct cfg_worker *w, struct cfg_box *b); /* a group begins with b */
 int cfg_engine_timeout_ms(struct cfg_worker *w);
 void *cfg_engine_thread(void *worker);
 void cfg_set_phase(struct cfg_worker *w, enum cfg_phase phase, const struct cfg_error *why);

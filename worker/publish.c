@@ -1,5 +1,5 @@
 /* The library's side of the mailbox: prepare, hand over, take back, free. See internal.h for who owns what. */
-#include "worker/internal.h"
+#include "worker/ranks.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_err
     cfg_log(w, 1, "view %s refused: %s", revision, why->text);
 }
 
-static void abort_hooks(struct cfg_worker *w, struct cfg_box *b)
+void cfg_abort_hooks(struct cfg_worker *w, struct cfg_box *b)
 {
     for (size_t i = 0; i < w->n_hooks; i++) {
         if ((b->hooks >> i & 1U) != 0 && w->hooks[i].fn.abort != NULL) {
@@ -68,7 +68,7 @@ static int run_hooks(struct cfg_worker *w, struct cfg_box *b, struct cfg_error *
             if (why.path[0] == '\0') {
                 cfg_error_set_path(&why, "%s", h->prefix);
             }
-            abort_hooks(w, b);
+            cfg_abort_hooks(w, b);
             *err = why;
             return rc;
         }
@@ -101,6 +101,37 @@ static void announce(struct cfg_worker *w, const struct cfg_box *b)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+static void count_published(struct cfg_worker *w, struct cfg_box *b)
+{
+    w->serial++;
+    link_box(w, b);
+    w->published = b;
+    /* A candidate may be older than what has been heard of. */
+    if (strcmp(w->floor_store, b->store) != 0 || cfg_rev_cmp(b->rev, w->floor) > 0) {
+        w->floor = b->rev;
+        memcpy(w->floor_store, b->store, sizeof w->floor_store);
+    }
+    cfg_event_signal(w->idle_fd);
+}
+
+/* Puts b on the slate of a rank. False, and nothing done, when that has become busy. */
+static bool put_on_slate(struct cfg_worker *w, struct cfg_box *b)
+{
+    struct cfg_box *replaced = NULL;
+    b->pub.serial = w->serial + 1;
+    announce(w, b);
+    if (!cfg_slate_put(w, b, &replaced)) {
+        return false;
+    }
+    count_published(w, b);
+    if (replaced != NULL) {
+        cfg_abort_hooks(w, replaced);
+        unlink_box(w, replaced);
+        cfg_box_free(replaced);
+    }
+    return true;
+}
+
 /* Puts b into the mailbox; a box the stepper has not taken meanwhile is dropped for it. False, and nothing done, when b
  * was prepared as the view this process boots with, but a step has run on the defaults since. */
 static bool hand_over(struct cfg_worker *w, struct cfg_box *b)
@@ -114,15 +145,10 @@ static bool hand_over(struct cfg_worker *w, struct cfg_box *b)
                                                         memory_order_acquire)) {
         return false;
     }
-    w->serial++;
-    link_box(w, b);
     w->boot = w->boot != NULL ? w->boot : b;
-    w->published = b;
-    w->floor = b->rev;
-    memcpy(w->floor_store, b->store, sizeof w->floor_store);
-    cfg_event_signal(w->idle_fd);
+    count_published(w, b);
     if (dropped != NULL && dropped != &cfg_unstepped_box) {
-        abort_hooks(w, dropped);
+        cfg_abort_hooks(w, dropped);
         if (dropped != w->boot) {
             unlink_box(w, dropped);
             cfg_box_free(dropped);
@@ -144,7 +170,8 @@ static void count_exposures(struct cfg_worker *w, struct cfg_box *b)
 static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool save, struct cfg_error *err)
 {
     for (;;) {
-        if (w->boot == NULL && atomic_load_explicit(&w->mailbox, memory_order_acquire) != &cfg_unstepped_box) {
+        if (w->ranks == NULL && w->boot == NULL &&
+            atomic_load_explicit(&w->mailbox, memory_order_acquire) != &cfg_unstepped_box) {
             w->boot = w->defaults;
         }
         struct cfg_box *b = NULL;
@@ -160,11 +187,14 @@ static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool s
         if (save) {
             cfg_keep_view(w, b);
         }
-        if (hand_over(w, b)) {
+        if (w->ranks != NULL ? put_on_slate(w, b) : hand_over(w, b)) {
             return 0;
         }
-        abort_hooks(w, b);
+        cfg_abort_hooks(w, b);
         cfg_box_free(b);
+        if (w->ranks != NULL && cfg_slate_defer(w, in)) {
+            return 0;
+        }
     }
 }
 
@@ -190,24 +220,69 @@ int cfg_publish_offered(struct cfg_worker *w, struct cfg_error *err)
     return rc;
 }
 
-int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
+static int publish_and_note(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
 {
-    if (!is_newer(w, in)) {
-        return 0;
-    }
     struct cfg_view_input now = *in;
     now.now_s = cfg_wall_s();
+    const struct cfg_box *before = w->published;
     int rc = publish(w, &now, true, err);
     w->refused = rc != 0;
     if (rc != 0) {
         cfg_reject(w, in->revision, err);
         return rc;
     }
-    cfg_rejects_clear(&w->rejects);
-    cfg_box_free(w->offered);
-    w->offered = NULL;
-    log_pending(w, w->published);
+    if (w->published != before) {
+        cfg_rejects_clear(&w->rejects);
+        cfg_box_free(w->offered);
+        w->offered = NULL;
+        log_pending(w, w->published);
+    }
     return 0;
+}
+
+int cfg_publish_again(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
+{
+    return publish_and_note(w, in, err);
+}
+
+int cfg_publish_candidate(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
+{
+    return publish(w, in, true, err);
+}
+
+/* What a group can agree on at all. */
+static int check_for_group(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
+{
+    struct cfg_rev rev;
+    int rc = cfg_rev_parse(&rev, cfg_slice_str(in->revision), err);
+    if (rc == 0 && cfg_agree_pack(rev) <= 0) {
+        rc = cfg_fail(err, CFG_E_LIMIT, "view %s: ranks cannot agree on this revision", in->revision);
+    }
+    if (rc == 0 && w->published != NULL && strcmp(w->published->store, in->store) != 0) {
+        rc = cfg_fail(err, CFG_E_FOREIGN_STORE, "view %s is of another store than the one the group runs on",
+                      in->revision);
+        cfg_error_set_hint(err, "restart all ranks to follow the other store");
+    }
+    return rc;
+}
+
+int cfg_publish_input(struct cfg_worker *w, const struct cfg_view_input *in, struct cfg_error *err)
+{
+    if (!is_newer(w, in)) {
+        return 0;
+    }
+    if (w->ranks == NULL) {
+        return publish_and_note(w, in, err);
+    }
+    int rc = check_for_group(w, in, err);
+    if (rc != 0) {
+        cfg_reject(w, in->revision, err);
+        return rc;
+    }
+    if (cfg_slate_defer(w, in)) {
+        return cfg_rev_parse(&w->floor, cfg_slice_str(in->revision), err);
+    }
+    return publish_and_note(w, in, err);
 }
 
 void cfg_publish_superseded(struct cfg_worker *w)
@@ -215,7 +290,7 @@ void cfg_publish_superseded(struct cfg_worker *w)
     struct cfg_box *dropped = atomic_exchange_explicit(&w->mailbox, &cfg_superseded_box, memory_order_acq_rel);
     cfg_event_signal(w->idle_fd);
     if (dropped != NULL && dropped != &cfg_superseded_box) {
-        abort_hooks(w, dropped); /* freed with the rest */
+        cfg_abort_hooks(w, dropped); /* freed with the rest */
     }
 }
 
@@ -247,7 +322,7 @@ void cfg_free_all_boxes(struct cfg_worker *w)
 {
     struct cfg_box *waiting = atomic_exchange_explicit(&w->mailbox, NULL, memory_order_acq_rel);
     if (waiting != NULL && waiting != &cfg_superseded_box) {
-        abort_hooks(w, waiting);
+        cfg_abort_hooks(w, waiting);
     }
     while (w->boxes != NULL) {
         struct cfg_box *next = w->boxes->next;

@@ -34,6 +34,15 @@ struct cfg_source_resume {
     const char *revision, *digest, *store, *view; /* all NULL: nothing; digest and view NULL: only the order */
 };
 
+/* A view as text, owned. */
+struct cfg_aside {
+    char revision[CFG_REV_TEXT], digest[CFG_DIGEST_TEXT], store[CFG_STORE_TEXT];
+    struct cfg_bytes *text; /* NULL: none */
+};
+bool cfg_aside_set(struct cfg_aside *a, const struct cfg_view_input *in); /* copied; false without memory */
+struct cfg_view_input cfg_aside_input(const struct cfg_aside *a);         /* borrowed */
+void cfg_aside_clear(struct cfg_aside *a);
+
 struct cfg_source;
 struct cfg_source_ops {
     int (*start)(struct cfg_source *s, const struct cfg_source_events *events, const struct cfg_source_resume *resume,
@@ -43,6 +52,9 @@ struct cfg_source_ops {
     void (*process)(struct cfg_source *s);
     int (*report)(struct cfg_source *s, const char *json, struct cfg_error *err);         /* NULL: nobody listens */
     int (*rebind)(struct cfg_source *s, const char *registration, struct cfg_error *err); /* NULL: needs none */
+    /* Exactly the view of this revision, waiting for it (2 s at most): *out is the caller's (cfg_aside_clear).
+     * CFG_E_NOT_FOUND, CFG_E_COMPACTED, CFG_E_VALUE: not to be had any more; others may pass. NULL: keeps no past. */
+    int (*fetch)(struct cfg_source *s, const char *revision, struct cfg_aside *out, struct cfg_error *err);
     void (*free)(struct cfg_source *s);
 };
 /* The first member of every source. */

@@ -5,14 +5,19 @@
 #include "proto/limits.h"
 #include "worker/open.h"
 #include <cfg/client.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { FETCH_TIMEOUT_MS = 2000 };
 
 struct configd_source {
     struct cfg_source base;
     struct cfg_source_events events;
     struct cfg_worker *w; /* borrowed */
     struct cfg_session *session;
+    struct cfg_client *client; /* for views of the past; made when first asked for */
+    char arm[80];
 };
 
 static struct configd_source *self(struct cfg_source *s)
@@ -23,6 +28,7 @@ static struct configd_source *self(struct cfg_source *s)
 static void on_view(void *arg, const struct cfg_view_event *ev)
 {
     struct configd_source *c = arg;
+    (void)snprintf(c->arm, sizeof c->arm, "%s", ev->arm != NULL && ev->arm[0] != '\0' ? ev->arm : "base");
     struct cfg_view_input in = {
         ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}, 0};
     c->events.view(c->events.arg, &in);
@@ -118,9 +124,67 @@ static int configd_rebind(struct cfg_source *s, const char *registration, struct
     return cfg_session_set_registration(self(s)->session, registration, err);
 }
 
+/* The reply's view, checked: the revision that was asked for, and the digest of what it really is. */
+static int read_view(struct cfg_aside *out, const char *revision, struct cfg_slice body, struct cfg_error *err)
+{
+    cJSON *reply = NULL;
+    char digest[CFG_DIGEST_TEXT];
+    struct cfg_buf text;
+    cfg_buf_init(&text, CFG_LIMIT_EVENT);
+    int rc = cfg_json_parse(&reply, body, CFG_LIMIT_DEPTH + 8, err);
+    const cJSON *view = cJSON_GetObjectItemCaseSensitive(reply, "view");
+    const char *got = cfg_json_get_str(reply, "revision", NULL), *said = cfg_json_get_str(reply, "digest", NULL);
+    const char *store = cfg_json_get_str(reply, "store", "");
+    if (rc == 0 && (view == NULL || got == NULL || said == NULL)) {
+        rc = cfg_fail(err, CFG_E_PROTOCOL, "the answer is no view");
+    }
+    if (rc == 0 && strcmp(got, revision) != 0) {
+        rc = cfg_fail(err, CFG_E_VALUE, "configd's view at %s is that of %s", revision, got);
+    }
+    if (rc == 0) {
+        rc = cfg_digest_json(digest, view);
+        rc = rc != 0
+                 ? cfg_fail(err, rc, "out of memory")
+                 : (strcmp(digest, said) != 0 ? cfg_fail(err, CFG_E_VALUE, "view %s is not what its digest says", got)
+                                              : 0);
+    }
+    if (rc == 0) {
+        cfg_json_print(&text, view);
+        const struct cfg_view_input in = {got, digest, store, cfg_buf_slice(&text), 0};
+        rc = cfg_buf_status(&text) == 0 && cfg_aside_set(out, &in) ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    }
+    cfg_buf_finish(&text);
+    cJSON_Delete(reply);
+    return rc;
+}
+
+static int configd_fetch(struct cfg_source *s, const char *revision, struct cfg_aside *out, struct cfg_error *err)
+{
+    struct configd_source *c = self(s);
+    struct cfg_client_options o = CFG_CLIENT_OPTIONS_INIT;
+    struct cfg_response reply;
+    char path[512];
+    o.servers = c->w->servers;
+    o.token = c->w->token;
+    o.ca_file = c->w->ca_file;
+    o.timeout_ms = FETCH_TIMEOUT_MS;
+    int rc = c->client != NULL ? 0 : cfg_client_new(&c->client, &o, err);
+    (void)snprintf(path, sizeof path, "/v1/deployments/%s/view?arm=%s&revision=%s&min_revision=%s",
+                   c->w->identity.deployment, c->arm[0] != '\0' ? c->arm : "base", revision, revision);
+    const struct cfg_request r = {.method = "GET", .path = path};
+    memset(&reply, 0, sizeof reply);
+    rc = rc == 0 ? cfg_client_call(c->client, &r, &reply, NULL, err) : rc;
+    if (rc == 0) {
+        rc = read_view(out, revision, (struct cfg_slice){reply.body, reply.body_len}, err);
+        cfg_response_finish(&reply);
+    }
+    return rc;
+}
+
 static void configd_free(struct cfg_source *s)
 {
     cfg_session_free(self(s)->session);
+    cfg_client_free(self(s)->client);
     free(s);
 }
 
@@ -133,6 +197,7 @@ int cfg_source_configd_new(struct cfg_source **out, struct cfg_worker *w, struct
         .process = configd_process,
         .report = configd_report,
         .rebind = configd_rebind,
+        .fetch = configd_fetch,
         .free = configd_free,
     };
     struct configd_source *c = calloc(1, sizeof *c);

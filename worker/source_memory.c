@@ -29,6 +29,8 @@ struct cfg_memory_source {
     char *report, *registration;
     unsigned reports;
     char resumed[64];
+    struct item *archive;
+    bool away;
 };
 
 static struct cfg_memory_source *self(struct cfg_source *s)
@@ -85,6 +87,42 @@ void cfg_memory_push_view(struct cfg_memory_source *m, const char *revision, con
     i->store = copy(store);
     i->view = copy(view);
     push(m, i);
+}
+
+void cfg_memory_archive(struct cfg_memory_source *m, const char *revision, const char *digest, const char *store,
+                        const char *view)
+{
+    struct item *i = item_new(VIEW);
+    i->revision = copy(revision);
+    i->digest = copy(digest);
+    i->store = copy(store);
+    i->view = copy(view);
+    (void)pthread_mutex_lock(&m->lock);
+    i->next = m->archive;
+    m->archive = i;
+    (void)pthread_mutex_unlock(&m->lock);
+}
+
+void cfg_memory_away(struct cfg_memory_source *m, bool away)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    m->away = away;
+    (void)pthread_mutex_unlock(&m->lock);
+}
+
+static int memory_fetch(struct cfg_source *s, const char *revision, struct cfg_aside *out, struct cfg_error *err)
+{
+    struct cfg_memory_source *m = self(s);
+    (void)pthread_mutex_lock(&m->lock);
+    int rc = m->away ? CFG_E_CONNECT : CFG_E_NOT_FOUND;
+    for (const struct item *i = m->archive; i != NULL && rc == CFG_E_NOT_FOUND; i = i->next) {
+        const struct cfg_view_input in = {i->revision, i->digest, i->store, cfg_slice_str(i->view), 0};
+        if (strcmp(i->revision, revision) == 0) {
+            rc = cfg_aside_set(out, &in) ? 0 : CFG_E_NOMEM;
+        }
+    }
+    (void)pthread_mutex_unlock(&m->lock);
+    return rc == 0 ? 0 : cfg_fail(err, rc, "view %s cannot be had", revision);
 }
 
 void cfg_memory_push_mark(struct cfg_memory_source *m, const char *revision)
@@ -228,6 +266,11 @@ static void memory_free(struct cfg_source *s)
         item_free(m->head);
         m->head = next;
     }
+    while (m->archive != NULL) {
+        struct item *next = m->archive->next;
+        item_free(m->archive);
+        m->archive = next;
+    }
     (void)close(m->fd);
     free(m->report);
     free(m->registration);
@@ -280,6 +323,7 @@ int cfg_memory_source_new(struct cfg_memory_source **out, struct cfg_error *err)
         .process = memory_process,
         .report = memory_report,
         .rebind = memory_rebind,
+        .fetch = memory_fetch,
         .free = memory_free,
     };
     struct cfg_memory_source *m = calloc(1, sizeof *m);

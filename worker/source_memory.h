@@ -13,6 +13,10 @@ struct cfg_source *cfg_memory_source_base(struct cfg_memory_source *m);
 /* Each is copied and delivered in the order of pushing, once the worker has been started. */
 void cfg_memory_push_view(struct cfg_memory_source *m, const char *revision, const char *digest, const char *store,
                           const char *view);
+/* What a fetch of this revision gives; without it CFG_E_NOT_FOUND, and CFG_E_CONNECT while `away`. Copied. */
+void cfg_memory_archive(struct cfg_memory_source *m, const char *revision, const char *digest, const char *store,
+                        const char *view);
+void cfg_memory_away(struct cfg_memory_source *m, bool away);
 void cfg_memory_push_mark(struct cfg_memory_source *m, const char *revision);
 void cfg_memory_push_state(struct cfg_memory_source *m, enum cfg_source_state state, const struct cfg_error *why);
 void cfg_memory_push_registered(struct cfg_memory_source *m, unsigned report_interval_ms);

@@ -4,11 +4,30 @@
  * is of what this very thread wrote) and one plain store of the step number. Everything else happens in `adopt`, out of
  * line.
  */
-#include "worker/internal.h"
+#include "worker/adopt.h"
+#include "worker/ranks.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+void cfg_adopt_box(struct cfg_worker *w, struct cfg_box *b, uint64_t step, int64_t agreed_s)
+{
+    b->adopted_step = step;
+    b->adopted_at_us = cfg_wall_us();
+    if (b->pub.flags != NULL && b->pub.flags->timed) { /* hooks see what the step will */
+        cfg_flag_view_tell_time(b->pub.flags, agreed_s != 0 ? agreed_s : cfg_wall_s());
+    }
+    for (size_t i = 0; i < w->n_hooks; i++) {
+        if ((b->hooks >> i & 1U) != 0 && w->hooks[i].fn.commit != NULL) {
+            w->hooks[i].fn.commit(w->hooks[i].fn.arg, &b->pub);
+        }
+    }
+    w->current = &b->pub;
+    w->timed = b->pub.flags != NULL && b->pub.flags->timed;
+    atomic_fetch_add_explicit(&w->changes, 1, memory_order_relaxed);
+    atomic_store_explicit(&w->applied, b, memory_order_release);
+}
 
 /* Takes the prepared view, if there still is one, and makes it the current one. */
 static bool take(struct cfg_worker *w, uint64_t step)
@@ -25,20 +44,7 @@ static bool take(struct cfg_worker *w, uint64_t step)
         atomic_store_explicit(&w->mailbox, b, memory_order_release); /* nobody publishes after it */
         return false;
     }
-    b->adopted_step = step;
-    b->adopted_at_us = cfg_wall_us();
-    if (b->pub.flags != NULL && b->pub.flags->timed) { /* hooks see what the step will */
-        cfg_flag_view_tell_time(b->pub.flags, cfg_wall_s());
-    }
-    for (size_t i = 0; i < w->n_hooks; i++) {
-        if ((b->hooks >> i & 1U) != 0 && w->hooks[i].fn.commit != NULL) {
-            w->hooks[i].fn.commit(w->hooks[i].fn.arg, &b->pub);
-        }
-    }
-    w->current = &b->pub;
-    w->timed = b->pub.flags != NULL && b->pub.flags->timed;
-    atomic_fetch_add_explicit(&w->changes, 1, memory_order_relaxed);
-    atomic_store_explicit(&w->applied, b, memory_order_release);
+    cfg_adopt_box(w, b, step, 0);
     return true;
 }
 
@@ -51,16 +57,22 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
                                                   memory_order_acquire);
     bool taken = take(w, step);
     if (atomic_load_explicit(&w->mailbox, memory_order_acquire) == &cfg_superseded_box) {
+        if (w->ranks != NULL) {
+            cfg_ranks_leave(w, "a newer process has taken over this worker");
+        }
         return NULL;
     }
-    w->attend = w->timed;
+    if (w->ranks != NULL && !cfg_ranks_step(w, step)) {
+        return NULL;
+    }
+    w->attend = w->timed || w->ranks != NULL;
     /* From here on the step before is over: nobody reads its view any more. */
     atomic_store_explicit(&w->free_below, w->current->serial, memory_order_release);
     if (taken) {
         cfg_event_signal(w->wake_fd); /* to report it, and to free the one before */
     }
     if (w->timed) { /* rules about time see one time throughout a step */
-        cfg_flag_view_tell_time(w->current->flags, cfg_wall_s());
+        cfg_flag_view_tell_time(w->current->flags, w->ranks != NULL ? w->ranks->agree.now_s : cfg_wall_s());
     }
     return w->current;
 }
@@ -91,7 +103,8 @@ void cfg_step_end(struct cfg_worker *w, const char *metrics_json)
 static bool adopt_idle(struct cfg_worker *w)
 {
     uint64_t next = atomic_load_explicit(&w->step, memory_order_relaxed) + 1;
-    bool taken = take(w, next);
+    /* A rank does not change alone: it is told that the next step may. */
+    bool taken = w->ranks != NULL ? cfg_ranks_news(w) : take(w, next);
     if (taken) {
         cfg_event_signal(w->wake_fd);
     }

@@ -1,5 +1,6 @@
 /* Opening, declaring, starting, closing: the life of a worker around its steps. */
 #include "worker/open.h"
+#include "worker/ranks.h"
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -87,10 +88,10 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
         return err->code;
     }
     for (uint32_t i = 0; i < w->contract.n; i++) {
-        if (w->contract.items[i].apply == CFG_BARRIER && w->identity.world > 1) {
+        if (w->contract.items[i].apply == CFG_BARRIER && w->identity.world > 1 && w->ranks == NULL) {
             (void)cfg_fail(err, CFG_E_UNSUPPORTED, "%s: a barrier parameter on one of %u ranks needs a rank group",
                            w->contract.items[i].path, w->identity.world);
-            cfg_error_set_hint(err, "declare it live, or run with a world of one");
+            cfg_error_set_hint(err, "set CONFIGD_GROUP=tcp:HOST:PORT (rank 0's address), or declare it live");
             return CFG_E_UNSUPPORTED;
         }
     }
@@ -107,7 +108,9 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
     w->contract.frozen = true;
     w->boxes = w->defaults = defaults;
     w->current = &defaults->pub;
-    atomic_store_explicit(&w->mailbox, &cfg_unstepped_box, memory_order_relaxed); /* the thread comes later */
+    w->attend = w->ranks != NULL;
+    /* Ranks never step before they have agreed on a view. The thread comes later. */
+    atomic_store_explicit(&w->mailbox, w->ranks != NULL ? NULL : &cfg_unstepped_box, memory_order_relaxed);
     return 0;
 }
 
@@ -191,7 +194,7 @@ int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error
     }
     (void)pthread_mutex_unlock(&w->lock);
     if (phase == CFG_PHASE_RUNNING) {
-        return 0;
+        return w->ranks != NULL && w->ranks->why.code != 0 ? cfg_ranks_form(w, e) : 0;
     }
     if (phase == CFG_PHASE_NEW) {
         int rc = freeze(w, e);
@@ -207,11 +210,37 @@ int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error
     wait_for_first_view(w);
     (void)pthread_mutex_lock(&w->lock);
     bool ok = w->phase == CFG_PHASE_RUNNING;
-    if (!ok) {
+    bool joins = w->ranks != NULL && (ok || w->phase == CFG_PHASE_EXPIRED);
+    if (!ok && !joins) {
         *e = w->refusal;
     }
     (void)pthread_mutex_unlock(&w->lock);
+    if (joins) { /* a rank without a view is given the others' */
+        return cfg_ranks_form(w, e);
+    }
     return ok ? 0 : e->code;
+}
+
+int cfg_worker_form(struct cfg_worker *w, struct cfg_error *err)
+{
+    struct cfg_error own = CFG_ERROR_INIT;
+    struct cfg_error *e = err != NULL ? err : &own;
+    if (w->ranks == NULL || !w->contract.frozen) {
+        return cfg_fail(e, CFG_E_INVALID, "this worker %s",
+                        w->ranks == NULL ? "belongs to no group: see CONFIGD_GROUP" : "has not been started");
+    }
+    return cfg_ranks_form(w, e);
+}
+
+int cfg_worker_why(const struct cfg_worker *w, struct cfg_error *out)
+{
+    *out = (struct cfg_error)CFG_ERROR_INIT;
+    if (w->ranks != NULL && w->ranks->why.code != 0) {
+        *out = w->ranks->why;
+    } else if (atomic_load_explicit(&w->mailbox, memory_order_acquire) == &cfg_superseded_box) {
+        (void)cfg_fail(out, CFG_E_SUPERSEDED, "a newer process has taken over this worker");
+    }
+    return out->code;
 }
 
 /* --- the caller's loop --- */
@@ -312,6 +341,34 @@ static int make_source(struct cfg_worker *w, struct cfg_error *err)
     return CFG_E_INVALID;
 }
 
+static unsigned number_or_env(unsigned given, const char *name)
+{
+    const char *v = given == 0 ? getenv(name) : NULL;
+    unsigned long n = v != NULL ? strtoul(v, NULL, 10) : given;
+    return n < 100000000 ? (unsigned)n : 0;
+}
+
+static int make_ranks(struct cfg_worker *w, const struct cfg_worker_options *o, struct cfg_error *err)
+{
+    const char *group = o->group != NULL ? o->group : getenv("CONFIGD_GROUP");
+    if (group == NULL || group[0] == '\0') {
+        return 0;
+    }
+    if (w->source_spec[0] != '\0') {
+        return cfg_fail(err, CFG_E_UNSUPPORTED, "a group follows configd: a file keeps no past views to agree on");
+    }
+    const struct cfg_ranks_options r = {
+        .group = group,
+        .name = w->identity.deployment,
+        .rank = w->identity.rank,
+        .world = w->identity.world,
+        .every = number_or_env(o->group_every, "CONFIGD_GROUP_EVERY"),
+        .deadline_ms = number_or_env(o->group_deadline_ms, "CONFIGD_GROUP_DEADLINE_MS"),
+        .join_ms = number_or_env(o->group_join_ms, "CONFIGD_GROUP_JOIN_MS"),
+    };
+    return cfg_ranks_new(&w->ranks, &r, err);
+}
+
 static int fill(struct cfg_worker *w, const struct cfg_worker_options *o, struct cfg_error *err)
 {
     char host[CFG_ID_TEXT];
@@ -332,6 +389,9 @@ static int fill(struct cfg_worker *w, const struct cfg_worker_options *o, struct
     int rc = read_environment(&env, host, err);
     if (rc == 0) {
         rc = cfg_identity_resolve(&w->identity, o, &env, remote, err);
+    }
+    if (rc == 0) {
+        rc = make_ranks(w, o, err);
     }
     if (rc == 0 && remote) {
         rc = find_cache(w, o->cache, err);
@@ -417,6 +477,7 @@ void cfg_worker_close(struct cfg_worker *w)
         w->source->ops->free(w->source);
     }
     cfg_free_all_boxes(w);
+    cfg_ranks_free(w->ranks);
     for (size_t i = 0; i < w->n_hooks; i++) {
         free(w->hooks[i].prefix);
     }

@@ -150,6 +150,8 @@ def _declare(lib):
         "cfg_worker_start": (ctypes.c_int, [worker, ctypes.c_uint, error]),
         "cfg_step_begin": (ctypes.POINTER(View), [worker, ctypes.c_uint64]),
         "cfg_step_end": (None, [worker, text]),
+        "cfg_worker_why": (ctypes.c_int, [worker, error]),
+        "cfg_worker_form": (ctypes.c_int, [worker, error]),
         "cfg_worker_idle": (flag, [worker, ctypes.c_uint]),
         "cfg_worker_wake": (None, [worker]),
         "cfg_worker_status": (None, [worker, ctypes.POINTER(Status)]),

@@ -24,6 +24,7 @@ Status = namedtuple("Status", "state revision digest store newest age_ms changes
 
 
 _UNSET = object()
+_SUPERSEDED = -54  # CFG_E_SUPERSEDED
 
 
 class Error(Exception):
@@ -316,6 +317,13 @@ class Worker:
             raise Error(err)
         return self
 
+    def form(self):
+        """After an Error of step(): forms the rank group again, together with all other ranks."""
+        err = native.Error()
+        if native.lib().cfg_worker_form(self._w, ctypes.byref(err)) != 0:
+            raise Error(err)
+        return self
+
     # --- the loop ---
 
     def step(self):
@@ -326,6 +334,9 @@ class Worker:
         self._step = self._step + 1 if step is None else step
         pointer = native.lib().cfg_step_begin(self._w, self._step)
         if not pointer:
+            err = native.Error()
+            if native.lib().cfg_worker_why(self._w, ctypes.byref(err)) not in (0, _SUPERSEDED):
+                raise Error(err)
             raise Superseded("a newer incarnation of this worker has taken over")
         if self._view is None or self._view.serial != pointer.contents.serial:
             if self._view is not None:

@@ -70,10 +70,15 @@ struct cfg_worker_options {
     void (*log)(void *arg, int level,
                 const char *line); /* NULL: silent. 0 error, 1 warning, 2 info. On the library's thread */
     void *log_arg;
+    uint32_t rank, world; /* world 0: from the environment (see docs/worker.md) */
+    const char *group;    /* NULL: CONFIGD_GROUP; "tcp:HOST:PORT" (rank 0's address): the ranks change together */
+    /* 0: from the environment, else 1, 60000 and 300000. The ranks agree every so many steps; how much later than the
+     * first rank the last may come to a step; how long forming waits for all. */
+    unsigned group_every, group_deadline_ms, group_join_ms;
 };
-#define CFG_WORKER_OPTIONS_INIT                                                   \
-    {                                                                             \
-        sizeof(struct cfg_worker_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0 \
+#define CFG_WORKER_OPTIONS_INIT                                                                     \
+    {                                                                                               \
+        sizeof(struct cfg_worker_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
@@ -121,7 +126,14 @@ CFG_API CFG_MUST_CHECK int cfg_worker_start(struct cfg_worker *w, unsigned timeo
 
 /* --- the loop --- */
 CFG_API const struct cfg_view *cfg_step_begin(struct cfg_worker *w,
-                                              uint64_t step); /* borrowed until the next; NULL only once SUPERSEDED */
+                                              uint64_t step); /* borrowed until the next; NULL: see cfg_worker_why */
+/* Why the last cfg_step_begin gave NULL: CFG_E_SUPERSEDED (final), or, in a group, CFG_E_AGREEMENT: a rank is gone or
+ * late and no step may run until all ranks have called cfg_worker_form (a restarted one: start). 0: it did not. Stepper
+ * thread. */
+CFG_API int cfg_worker_why(const struct cfg_worker *w, struct cfg_error *out);
+/* Forms the group anew: waits for all ranks, which then begin with the greatest view that any of them holds. Errors
+ * name the ranks that are missing or differ. Stepper thread, between two steps. */
+CFG_API CFG_MUST_CHECK int cfg_worker_form(struct cfg_worker *w, struct cfg_error *err);
 /* metrics_json: an object of numbers about the step, or NULL; copied, sent with the next report. */
 CFG_API void cfg_step_end(struct cfg_worker *w, const char *metrics_json);
 /* Nothing to do for now: a place between two steps, where the newest view is adopted for the next step, so that an idle
