@@ -62,7 +62,7 @@
     X(SERVE, "serve", 0, "VARIANT", NULL, "what they get: a variant, or shares such as on=10,off=90")                 \
     X(BEFORE, "before", 0, "N", NULL, "put the rule before rule N (behind all others)")                               \
     X(FIRST, "first", 0, NULL, NULL, "put the rule before all others")                                                \
-    X(LIST, "list", 0, NULL, NULL, "show the rules and their numbers")                                                \
+    X(LIST, "list", 0, NULL, NULL, "show what there is: rules, or groups")                                            \
     X(REMOVE, "remove", 0, "WHICH", NULL, "take this one away")                                                       \
     X(CLEAR, "clear", 0, NULL, NULL, "take all of them away")                                                         \
     X(PRUNE, "prune", 0, NULL, NULL, "delete what the file does not have")                                            \

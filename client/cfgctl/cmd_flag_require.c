@@ -2,7 +2,10 @@
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/flag_change.h"
 #include "client/cfgctl/flag_edit.h"
+#include "client/cfgctl/flag_load.h"
+#include "client/cfgctl/table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What is added is in the words, what is removed in --remove; --clear removes all. */
@@ -55,8 +58,73 @@ static int join(struct flag_job *job, void *arg, struct cfg_error *err)
                            err);
 }
 
+/* Who has how much of each group of a namespace, and what nobody has. */
+static void put_groups(struct table *t, const cJSON *flags)
+{
+    const cJSON *first, *flag;
+    cJSON_ArrayForEach(first, flags)
+    {
+        const char *name = cfg_json_get_str(cfg_json_get(first, "group"), "name", NULL);
+        double left = 100;
+        bool told = false;
+        for (flag = flags->child; name && flag; flag = flag->next) {
+            const cJSON *g = cfg_json_get(flag, "group");
+            if (strcmp(cfg_json_get_str(g, "name", ""), name) != 0)
+                continue;
+            if (left == 100 && flag != first) { /* an earlier flag has brought it up */
+                told = true;
+                break;
+            }
+            double share = (cfg_json_get_num(g, "to", 0) - cfg_json_get_num(g, "from", 0)) / 100;
+            char text[32];
+            (void)snprintf(text, sizeof text, "%g %%", share);
+            left -= share;
+            table_add(t, name);
+            table_add(t, flag->string);
+            table_add(t, text);
+            table_add(t, cfg_json_get_str(g, "by", "targetingKey"));
+        }
+        if (name && !told) {
+            char text[32];
+            (void)snprintf(text, sizeof text, "%.4g %%", left > 1e-9 ? left : 0.0);
+            table_add(t, name);
+            table_add(t, "(free)");
+            table_add(t, text);
+            table_add(t, "-");
+        }
+    }
+}
+
+static int list_groups(struct cli *c, struct cfg_error *err)
+{
+    char ns[CFG_LIMIT_NAME + 1];
+    size_t n = strcspn(c->args[0], "/");
+    cJSON *space = NULL;
+    (void)snprintf(ns, sizeof ns, "%.*s", (int)(n < sizeof ns ? n : sizeof ns - 1), c->args[0]);
+    int rc = cfg_check_name("namespace", cfg_slice_str(ns), err);
+    if (rc == 0)
+        rc = flag_fetch_space(c, ns, &space, err);
+    const cJSON *flags = cfg_json_get(space, "flags");
+    if (rc == 0 && !cli_show_tree(c, flags)) {
+        struct table t;
+        struct cfg_buf out;
+        table_init(&t, "GROUP|FLAG|SHARE|BY");
+        put_groups(&t, flags);
+        cfg_buf_init(&out, (size_t)1 << 24);
+        table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+        cli_print(&out);
+        table_finish(&t);
+    }
+    cJSON_Delete(space);
+    return rc;
+}
+
 int cmd_flag_group(struct cli *c, struct cfg_error *err)
 {
+    if (cli_has(c, OPT_LIST) && c->n_args == 1 && !cli_has(c, OPT_CLEAR))
+        return list_groups(c, err);
+    if (cli_has(c, OPT_LIST))
+        return cfg_fail(err, CFG_E_INVALID, "--list takes a namespace and nothing else");
     return change(c, "checkout=25%", true, join, "group", err);
 }
 

@@ -183,10 +183,12 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag require experiment/ab.flag new-sampler=on region=eu,us\n"
      "cfgctl flag require experiment/ab.flag --remove region",
      CLI_EDITS | CLI_BIT(REMOVE) | CLI_BIT(CLEAR), 1, ANY, cmd_flag_require},
-    {"flag group", NULL, "NS/NAME GROUP=SHARE% | --clear", "a share of an exclusion group that no other flag has",
+    {"flag group", NULL, "NS/NAME GROUP=SHARE% | --clear | NS --list",
+     "a share of an exclusion group that no other flag has",
      "cfgctl flag group experiment/ab.flag checkout=25% --by user.id\n"
-     "cfgctl flag group experiment/ab.flag --clear",
-     CLI_EDITS | CLI_BIT(BY) | CLI_BIT(CLEAR), 1, 2, cmd_flag_group},
+     "cfgctl flag group experiment/ab.flag --clear\n"
+     "cfgctl flag group experiment --list                      # who has what of each group, and what is free",
+     CLI_EDITS | CLI_BIT(BY) | CLI_BIT(CLEAR) | CLI_BIT(LIST), 1, 2, cmd_flag_group},
     {"flag holdout", NULL, "NS/NAME HOLDOUT=SHARE%… | --remove HOLDOUT | --clear",
      "keep the same units out of many flags",
      "cfgctl flag holdout experiment/ab.flag q4=5% --by user.id\n"

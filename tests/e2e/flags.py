@@ -215,6 +215,9 @@ class Flags(Session):
         self.refused(5, "25 % is free", "flag", "group", "experiment/c", "checkout=30%")
         groups = [(g["from"], g["to"], g["by"]) for g in (self.flag(n)["group"] for n in "ab")]
         self.assertEqual(groups, [(0, 2500, "user.id"), (2500, 7500, "user.id")])
+        rows = [re.split(r"  +", line.strip()) for line in self.ok("flag", "group", "experiment", "--list").splitlines()]
+        self.assertEqual(rows, [["GROUP", "FLAG", "SHARE", "BY"], ["checkout", "a", "25 %", "user.id"], ["checkout", "b", "50 %", "user.id"],
+                                ["checkout", "(free)", "25 %", "-"]])
         self.ok("flag", "holdout", "experiment/a", "q4=5%", "--by", "user.id")
         self.assertNotIn("note:", self.ok("flag", "holdout", "experiment/b", "q4=5%", "--by", "user.id", "--dry-run"))
         self.assertIn("note: a holds out 5 % by user.id for q4", self.ok("flag", "holdout", "experiment/b", "q4=5%"))
