@@ -275,3 +275,62 @@ Test(configd, no_server_and_no_cache_says_which_server)
     cr_assert_not_null(strstr(err.text, nowhere + 7), "%s", err.text);
     cfg_worker_close(alone);
 }
+
+/* --- exactly one revision, for a group --- */
+
+struct past {
+    char reply[2048], asked[256];
+    int status;
+};
+
+static bool serve_past(int fd, const char *request, void *arg)
+{
+    struct past *p = arg;
+    (void)snprintf(p->asked, sizeof p->asked, "%.*s", (int)strcspn(request, "\r"), request);
+    responder_reply(fd, p->status, p->status == 200 ? "application/json" : "application/problem+json", p->reply);
+    return true;
+}
+
+static void print_past(struct past *p, const char *revision, const char *digest)
+{
+    char view[512], true_digest[CFG_DIGEST_TEXT];
+    view_text(view, sizeof view, true_digest, 0.3);
+    p->status = 200;
+    (void)snprintf(p->reply, sizeof p->reply, "{\"revision\":\"%s\",\"digest\":\"%s\",\"store\":\"S1\",\"view\":%s}",
+                   revision, digest != NULL ? digest : true_digest, view);
+}
+
+Test(configd_source, fetches_exactly_the_revision_that_is_asked_for)
+{
+    struct responder http;
+    struct past p;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_worker_options o = CFG_WORKER_OPTIONS_INIT;
+    struct cfg_aside got = {.text = NULL};
+    responder_start(&http, serve_past, &p);
+    o.servers = http.url;
+    o.deployment = "blue";
+    o.worker = "w0";
+    o.cache = "";
+    cr_assert_eq(cfg_worker_open(&w, &o, &err), 0, "%s", err.text);
+    const struct cfg_source_ops *ops = w->source->ops;
+    print_past(&p, "1-7", NULL);
+    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), 0, "%s", err.text);
+    cr_assert_str_eq(got.revision, "1-7");
+    cr_assert_str_eq(got.store, "S1");
+    cr_assert(strstr(got.text->data, "\"temperature\":0.3") != NULL, "%s", got.text->data);
+    cr_assert_str_eq(p.asked, "GET /v1/deployments/blue/view?arm=base&revision=1-7&min_revision=1-7 HTTP/1.1");
+    cfg_aside_clear(&got);
+    cr_assert_eq(ops->fetch(w->source, "1-8", &got, &err), CFG_E_VALUE); /* another one came */
+    print_past(&p, "1-7", "sha256:00");
+    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_VALUE);
+    (void)snprintf(p.reply, sizeof p.reply, "{}");
+    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_PROTOCOL);
+    p.status = 404;
+    (void)snprintf(p.reply, sizeof p.reply, "{\"code\":\"not_found\",\"title\":\"no such view\",\"status\":404}");
+    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_NOT_FOUND);
+    responder_stop(&http);
+    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_CONNECT);
+    cr_assert_null(got.text);
+    cfg_worker_close(w);
+}
