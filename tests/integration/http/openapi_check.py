@@ -92,7 +92,9 @@ def layers(d):
     assert d.expect(200, "GET", f"/v1/deployments/again/view?revision={view['revision']}").json["digest"] == lock["digest"]
     relocked = d.expect(200, "GET", "/v1/deployments/again/lock").json
     assert relocked["inputs"] == lock["inputs"] and relocked["view"] == lock["view"], relocked
-    d.expect(422, "GET", "/v1/config/high/explain?path=a&deployment=again", code="unsupported")
+    r = d.expect(200, "GET", "/v1/config/high/explain?path=a&deployment=again")
+    assert [(l["layer"], l["kind"], l["value"], l["wins"]) for l in r.json["layers"]] == [("again", "lock", 5, True)], r
+    assert (r.json["deployment"], r.json["value"], r.json["inputs"]) == ("again", 5, lock["inputs"]), r
     lock["view"]["parameters"]["a"] = 6
     d.expect(422, "POST", "/v1/deployments", {"name": "other", "lock": lock}, code="bad_value", says="changed since it was made")
     r = d.expect(200, "POST", "/v1/config/high/rollback", {"to": 1})
