@@ -228,7 +228,7 @@ void cfg_slate_process(struct cfg_worker *w)
     }
     (void)pthread_mutex_lock(&s->lock);
     int64_t want = s->ready == CFG_AGREE_LACKING ? s->want : 0;
-    bool free_now = !busy(s) && !s->held, given = s->given.text != NULL;
+    bool free_now = !busy(s) && !(s->held && w->external_loop), given = s->given.text != NULL;
     s->waiting = !free_now && r->aside.text != NULL;
     (void)pthread_mutex_unlock(&s->lock);
     if (want != 0 && (cfg_now_ms() >= r->fetch_at_ms || given)) {
