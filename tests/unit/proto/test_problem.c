@@ -1,6 +1,7 @@
 #include "proto/problem.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
