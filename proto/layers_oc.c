@@ -356,6 +356,7 @@ int layers_call(struct cfg_layers *l, struct node **out, const struct call *call
     if (code != CFG_E_UNKNOWN_KEY)
         return code;
     cfg_fail(err, CFG_E_UNSUPPORTED, "there is no resolver '%.80s'", call->name);
-    cfg_error_set_hint(err, "known are oc.select, oc.decode, oc.create, oc.dict.keys, oc.dict.values, oc.env and eval");
+    cfg_error_set_hint(
+        err, "known are oc.select, oc.decode, oc.create, oc.deprecated, oc.dict.keys, oc.dict.values, oc.env and eval");
     return CFG_E_UNSUPPORTED;
 }

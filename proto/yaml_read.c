@@ -39,7 +39,10 @@ static int broken(struct cfg_yaml_loader *l)
     }
     if (cfg_yaml_char_at(l->text, p->problem_mark.index) == '\t')
         return cfg_yaml_fail_tab(l, &p->problem_mark);
-    return cfg_yaml_fail_at(l, CFG_E_JSON, &p->problem_mark, what);
+    (void)cfg_yaml_fail_at(l, CFG_E_JSON, &p->problem_mark, what); /* its code is returned below */
+    if (strncmp(what, "mapping values", 14) == 0)                  /* as in ${eval: a * b} and `title: part 1: start` */
+        cfg_error_set_hint(l->err, "a value that has ': ' in it needs quotes around all of it");
+    return CFG_E_JSON;
 }
 
 int cfg_yaml_next(struct cfg_yaml_loader *l, yaml_event_t *event)

@@ -36,7 +36,9 @@ static int read_old(struct cli *c, struct gitops *old, cJSON *errors, struct cfg
 static void show(const struct cli *c, const struct gitops_writer *w)
 {
     const cJSON *text;
-    size_t files = 0, objects = 0;
+    size_t files = 0, objects = 0, length = strlen(w->dir);
+    while (length > 0 && w->dir[length - 1] == '/')
+        length--;
     for (size_t i = 0; i < w->served->n; i++)
         objects += w->served->objects[i].head != NULL;
     cJSON *tree = cJSON_CreateObject(), *names = cJSON_AddArrayToObject(tree, "written");
@@ -52,7 +54,7 @@ static void show(const struct cli *c, const struct gitops_writer *w)
     cJSON_Delete(tree);
     cJSON_ArrayForEach(text, w->texts)
     {
-        (void)printf("wrote %s/%s\n", w->dir, text->string);
+        (void)printf("wrote %.*s/%s\n", (int)length, w->dir, text->string);
         files++;
     }
     (void)printf("%zu objects, %zu files written\n", objects, files);

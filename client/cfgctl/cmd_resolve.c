@@ -176,7 +176,7 @@ static bool explain_leaf(const char *path, size_t layer, void *arg)
     return e->rc == 0;
 }
 
-static void explain_table(const cJSON *all, const struct stack *s)
+static void explain_table(const struct cli *c, const cJSON *all, const struct stack *s)
 {
     struct table t;
     struct cfg_buf out, value;
@@ -202,7 +202,7 @@ static void explain_table(const cJSON *all, const struct stack *s)
         }
         table_add(&t, value.len ? value.data : "-");
     }
-    table_print(&out, &t, table_terminal_width(), true);
+    table_print(&out, &t, table_terminal_width(), c->color);
     cli_print(&out);
     cfg_buf_finish(&value);
     table_finish(&t);
@@ -215,7 +215,7 @@ static int explain(const struct cli *c, struct cfg_layers *l, const struct stack
     if (rc == 0)
         rc = e.rc;
     if (rc == 0 && !cli_show_tree(c, e.all))
-        explain_table(e.all, s);
+        explain_table(c, e.all, s);
     cJSON_Delete(e.all);
     return rc;
 }

@@ -317,21 +317,38 @@ static int begin_once(struct sync *s, struct cfg_error *err)
     return rc;
 }
 
-static int sync_all(struct sync *s, struct cfg_error *err)
+/* Whoever registers tells writers what it reads, and that is whatever the view has. Without a server nothing is known
+ * yet, and the session waits for one. */
+static int follow(struct sync *s, struct cfg_error *err)
 {
+    cJSON *reply = NULL, *document = NULL;
+    int rc = view_fetch(s->c, s->c->args[0], &reply, err);
+    if (rc == CFG_E_NOT_FOUND) /* more likely misspelt than made later */
+        return rc;
+    if (rc != 0 || view_document(&document, cfg_json_get(reply, "view"), err) != 0)
+        document = NULL; /* why not is said when the session's first view arrives */
+    cJSON_Delete(reply);
     const struct agent_options o = {.deployment = s->c->args[0],
                                     .role = "sync",
                                     .class = "live",
+                                    .document = document,
                                     .on_view = on_view,
                                     .on_registered = on_registered,
                                     .arg = s};
+    rc = agent_new(&s->agent, s->c, &o, err);
+    cJSON_Delete(document);
+    return rc;
+}
+
+static int sync_all(struct sync *s, struct cfg_error *err)
+{
     int rc = read_options(s, err);
     if (rc == 0 && (s->format == VIEW_ENV || s->format == VIEW_DOTENV)) /* they name variables after it */
         rc = view_namespace(s->c, s->c->args[0], s->ns, err);
     if (rc == 0)
         rc = open_descriptors(s, err);
     if (rc == 0)
-        rc = cli_has(s->c, OPT_ONCE) ? begin_once(s, err) : agent_new(&s->agent, s->c, &o, err);
+        rc = cli_has(s->c, OPT_ONCE) ? begin_once(s, err) : follow(s, err);
     return rc == 0 ? loop(s, err) : rc;
 }
 

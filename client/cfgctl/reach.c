@@ -154,6 +154,11 @@ static void put_deployment(struct cfg_buf *out, const cJSON *result)
         if (strncmp(path, release, sizeof release - 1) == 0 && cJSON_IsNumber(from) && cJSON_IsNumber(to)) {
             cli_put_text(out, path + sizeof release - 1);
             cfg_buf_printf(out, " v%.0f → v%.0f", from->valuedouble, to->valuedouble);
+        } else if (strncmp(path, release, sizeof release - 1) == 0 && to == NULL) {
+            cfg_buf_puts(out, "without ");
+            cli_put_text(out, path + sizeof release - 1);
+        } else if (strcmp(path, "arms.base.locked") == 0 && to == NULL) {
+            cfg_buf_puts(out, "no longer what its lock says");
         } else if (flag) {
             cfg_buf_puts(out, to ? "sees the flags of " : "no longer sees the flags of ");
             cli_put_value(out, to ? to : from);
@@ -218,7 +223,7 @@ static bool put_reach(struct cfg_buf *out, const cJSON *result)
 }
 
 /* A namespace whose every deployment holds is only stored. */
-static void put_held(struct cfg_buf *out, const cJSON *result)
+static void put_held(struct cfg_buf *out, const cJSON *result, bool dry_run)
 {
     const cJSON *held;
     const char *ns = cfg_json_get_str(result, "namespace", "?");
@@ -227,6 +232,10 @@ static void put_held(struct cfg_buf *out, const cJSON *result)
     {
         const char *name = cfg_json_get_str(held, "deployment", "?");
         bool own = strcmp(cfg_json_get_str(held, "namespace", ns), ns) == 0; /* else it is a base of what it runs */
+        if (dry_run) {
+            cfg_buf_printf(out, "%s holds v%.0f and would stay there\n", name, cfg_json_get_num(held, "version", 0));
+            continue;
+        }
         cfg_buf_printf(out, "stored %s v%.0f; %s holds v%.0f; next: cfgctl deployment update %s --to %s%s%.0f\n", ns,
                        version, name, cfg_json_get_num(held, "version", 0), name, own ? "" : ns, own ? "" : "=",
                        version);
@@ -299,10 +308,11 @@ static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSO
     if (!unchanged)
         reached = put_reach(out, result);
     cfg_buf_putc(out, '\n');
-    put_held(out, result);
+    put_held(out, result, dry_run);
     put_kept(out, result);
     const char *hint = cfg_json_get_str(result, "hint", "");
-    if (!reached && !held && !kept)
+    bool deleted = cfg_json_get_bool(result, "deleted", false); /* which nobody can read any more */
+    if (!reached && !held && !kept && !deleted)
         warn_of_nobody(warnings, result);
     put_forced(warnings, result);
     if (hint[0]) {

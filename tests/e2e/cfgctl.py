@@ -134,7 +134,9 @@ class Session(unittest.TestCase):
         why = {e["path"]: e for e in json.loads(self.ok("resolve", base, top, "--set", "batch=2", "--explain", "-o", "json"))}
         self.assertEqual([s["name"] for s in why["world"]["set"]], [base, top])
         self.assertEqual((why["batch"]["layer"], why["total"]["resolved"]), (2, 8))
-        self.assertRegex(self.ok("resolve", base, top, "--explain"), r"total +32 +\S*base\.yaml")
+        table = self.ok("resolve", base, top, "--explain")
+        self.assertRegex(table, r"total +32 +\S*base\.yaml")
+        self.assertNotIn("\033", table, "no colours into a pipe")
         self.refused(5, r"world.* is missing", "resolve", base)
         self.refused(4, "exists already", "resolve", base, top, "--set", "+batch=2")
         self.refused(3, "did you mean batch", "resolve", base, top, "--set", "x=${bacth}")

@@ -361,7 +361,7 @@ same_network: true
         self.assertEqual(stat.S_IMODE(os.stat(out).st_mode), 0o644)
         self.wait("the fleet", lambda: self.json("status", "blue")["converged"] == 1)
         self.write("broken", "")
-        self.ok("set", "chat/sampling.temperature=0.9")
+        self.assertIn("live on 1 worker, ", self.ok("set", "chat/sampling.temperature=0.9"))
         self.wait("a rejection", lambda: [r["reason"] for w in self.workers("sync") for r in w["rejects"]] == ["the command ended with 1"])
         self.assertEqual(self.json("status", "blue")["converged"], 0, "never applied before the command has succeeded")
         self.assertNotIn("0.9", self.read("applied"))
@@ -394,6 +394,7 @@ same_network: true
         self.assertEqual(self.run_cfgctl("sync", "blue", "--out", self.path("chat.env"), "--once", server="http://127.0.0.1:1").returncode, 7)
         self.assertEqual(self.read("chat.env"), before)
         self.refused(2, "which file", "sync", "blue")
+        self.refused(3, "no deployment", "sync", "nosuch", "--out", self.path("v"))
 
 
 if __name__ == "__main__":

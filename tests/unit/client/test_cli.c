@@ -243,6 +243,31 @@ Test(reach, a_holding_deployment_is_told_how_to_go_on)
                  "");
 }
 
+Test(reach, a_dry_run_stores_nothing)
+{
+    expect_reach("{\"visible\":true,\"dry_run\":true,\"results\":[{\"object\":\"config/chat\",\"kind\":\"config\","
+                 "\"namespace\":\"chat\",\"version\":43,\"changes\":[{\"op\":\"add\",\"path\":\"b\",\"to\":1}],"
+                 "\"held\":[{\"deployment\":\"chat-blue\",\"version\":42}]}]}",
+                 "dry run: chat v43: b=1\nchat-blue holds v42 and would stay there\n", "");
+}
+
+Test(reach, what_is_deleted_needs_no_deployment)
+{
+    expect_reach(REPLY("{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":\"chat\",\"version\":3,"
+                       "\"deleted\":true,\"reach\":{\"live\":0,\"pending_restart\":0,\"unread\":0,"
+                       "\"deployments\":[]}}"),
+                 "chat v3: deleted · live on 0 workers, pending restart on 0, read by nobody on 0\n", "");
+}
+
+Test(reach, a_deployment_leaves_its_lock)
+{
+    expect_reach(REPLY("{\"object\":\"deployment/x\",\"kind\":\"deployment\",\"namespace\":\"x\",\"version\":2,"
+                       "\"changes\":[{\"op\":\"remove\",\"path\":\"arms.base.locked\",\"from\":{}},{\"op\":\"remove\","
+                       "\"path\":\"arms.base.release.base\",\"from\":2},{\"op\":\"replace\",\"path\":"
+                       "\"arms.base.release.chat\",\"from\":13,\"to\":30}]}"),
+                 "x v2: no longer what its lock says, without base, chat v13 → v30\n", "");
+}
+
 Test(reach, a_pinned_key_is_kept)
 {
     expect_reach(REPLY("{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":\"chat\",\"version\":43,"

@@ -165,6 +165,12 @@ Test(yaml, what_is_refused)
     refused(CFG_E_JSON, "line 2 column 1", "", "[a\n");
 }
 
+Test(yaml, an_expression_without_quotes_is_told_of_them)
+{
+    refused(CFG_E_JSON, "line 1 column 10", "mapping values", "n: ${eval: a * b}\n");
+    cr_assert(strstr(err.hint, "quotes"), "hint: %s", err.hint);
+}
+
 Test(yaml, bombs_end_early)
 {
     struct cfg_buf b;
