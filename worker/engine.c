@@ -50,22 +50,29 @@ const char *cfg_source_state_name(enum cfg_source_state s)
     return s <= CFG_SOURCE_FILE ? names[s] : "unknown";
 }
 
-/* The pinned values this process runs on are decided by its first view; from then on they are part of what it
- * registers with, so that a deployment that has been pinned anew refuses it. */
-static void first_view_taken(struct cfg_worker *w)
+/* What it registers with from now on. The pinned values this process runs on are decided by its first view; from then
+ * on they are part of it, so that a deployment that has been pinned anew refuses it. */
+static void bind_registration(struct cfg_worker *w)
 {
     struct cfg_error err = CFG_ERROR_INIT;
-    if (w->source->ops->rebind != NULL && w->boot != NULL) { /* a group decides later what its ranks boot with */
+    /* A group decides later what its ranks boot with. */
+    if (w->source->ops->rebind != NULL && w->boot != NULL && w->published != NULL) {
+        const struct cfg_ceilings ceilings = cfg_ceilings_now(w);
         struct cfg_buf b;
         cfg_buf_init(&b, CFG_LIMIT_BODY);
-        cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->published, w->published->store);
+        cfg_registration_print(&b, &w->identity, &w->contract, w->boot, w->published, w->published->store, &ceilings);
         int rc = cfg_buf_status(&b);
         rc = rc == 0 ? w->source->ops->rebind(w->source, b.data, &err) : cfg_fail(&err, rc, "out of memory");
         cfg_buf_finish(&b);
         if (rc != 0) {
-            cfg_log(w, 1, "the pinned values are not part of the registration: %s", err.text);
+            cfg_log(w, 1, "the pinned values and ceilings are not part of the registration: %s", err.text);
         }
     }
+}
+
+static void first_view_taken(struct cfg_worker *w)
+{
+    bind_registration(w);
     cfg_set_phase(w, CFG_PHASE_RUNNING, NULL);
 }
 
@@ -286,6 +293,7 @@ static void send_report(struct cfg_worker *w, uint64_t now)
     cfg_worker_status(w, &status);
     take_metrics(w);
     const struct cfg_box *applied = atomic_load_explicit(&w->applied, memory_order_acquire);
+    const struct cfg_ceilings ceilings = cfg_ceilings_now(w);
     struct cfg_report r = {
         .incarnation = w->identity.incarnation,
         .applied = applied,
@@ -297,6 +305,7 @@ static void send_report(struct cfg_worker *w, uint64_t now)
         .rejects = &w->rejects,
         .metrics = w->last_metrics,
         .exposures = &w->exposures,
+        .ceilings = &ceilings,
     };
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_buf b;
@@ -361,6 +370,10 @@ void cfg_engine_process(struct cfg_worker *w)
         cfg_slate_process(w);
     }
     expire(w);
+    if (cfg_ceilings_moved(w)) {
+        bind_registration(w);
+        w->report_due = true;
+    }
     report_if_due(w);
     cfg_keep_process(w, false);
     cfg_free_boxes(w);

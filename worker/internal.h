@@ -76,7 +76,7 @@ struct cfg_worker {
     _Atomic(bool) stopping;
     /* --- the library's alone --- */
     struct cfg_box *boxes;     /* every box handed out or kept */
-    struct cfg_box *published; /* the newest, in the mailbox or taken */
+    struct cfg_box *published; /* the newest, in the mailbox or taken; set under the lock */
     struct cfg_box *defaults;  /* the code's, under local overrides */
     struct cfg_box *boot;      /* the first real view, or the defaults where steps ran before it; kept for good */
     struct cfg_box *offered;   /* prepared from the cache, until it or something newer is taken */
@@ -101,6 +101,9 @@ struct cfg_worker {
     pthread_cond_t changed;
     enum cfg_phase phase;
     struct cfg_error refusal;
+    struct cfg_ceilings ceilings;
+    bool ceilings_moved;          /* since they were last told to configd */
+    const struct cfg_box *coming; /* held to the ceilings, but not published yet; NULL: none */
     struct {
         enum cfg_source_state state;
         char newest[CFG_REV_TEXT];
@@ -141,6 +144,16 @@ void cfg_abort_hooks(struct cfg_worker *w, struct cfg_box *b); /* of a prepared 
 void cfg_reject(struct cfg_worker *w, const char *revision, const struct cfg_error *why);
 void cfg_free_boxes(struct cfg_worker *w);     /* those the stepper has left behind */
 void cfg_free_all_boxes(struct cfg_worker *w); /* at the end; aborts what was never adopted */
+
+/* --- ceiling_live.c: ceilings that move while views come --- */
+/* b may come: from here on no ceiling goes below it, until it is settled: published, or (NULL) dropped.
+ * CFG_E_CEILING. */
+CFG_MUST_CHECK int cfg_ceilings_admit(struct cfg_worker *w, const struct cfg_box *b, struct cfg_error *err);
+void cfg_ceilings_settle(struct cfg_worker *w, struct cfg_box *published);
+/* start: takes the defaults, which must lie below the ceilings too (CFG_E_CEILING; then they stay the caller's). */
+CFG_MUST_CHECK int cfg_ceilings_begin(struct cfg_worker *w, struct cfg_box *defaults, struct cfg_error *err);
+bool cfg_ceilings_moved(struct cfg_worker *w); /* since this was last asked */
+struct cfg_ceilings cfg_ceilings_now(const struct cfg_worker *w);
 
 /* --- engine.c: the library's loop --- */
 void cfg_engine_events(struct cfg_source_events *out, struct cfg_worker *w);

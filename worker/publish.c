@@ -105,7 +105,7 @@ static void count_published(struct cfg_worker *w, struct cfg_box *b)
 {
     w->serial++;
     link_box(w, b);
-    w->published = b;
+    cfg_ceilings_settle(w, b);
     /* A candidate may be older than what has been heard of. */
     if (strcmp(w->floor_store, b->store) != 0 || cfg_rev_cmp(b->rev, w->floor) > 0) {
         w->floor = b->rev;
@@ -176,11 +176,13 @@ static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool s
         }
         struct cfg_box *b = NULL;
         int rc = cfg_prepare(&b, &w->contract, &w->local, w->boot, in, err);
+        rc = rc != 0 ? rc : cfg_ceilings_admit(w, b, err);
         if (rc == 0) {
             count_exposures(w, b);
             rc = run_hooks(w, b, err);
         }
         if (rc != 0) {
+            cfg_ceilings_settle(w, NULL);
             cfg_box_free(b);
             return rc;
         }
@@ -191,6 +193,7 @@ static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool s
             return 0;
         }
         cfg_abort_hooks(w, b);
+        cfg_ceilings_settle(w, NULL);
         cfg_box_free(b);
         if (w->ranks != NULL && cfg_slate_defer(w, in)) {
             return 0;

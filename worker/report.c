@@ -113,6 +113,7 @@ void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r)
     if (r->exposures != NULL) {
         cfg_exposures_print(out, r->exposures);
     }
+    cfg_ceilings_print(out, r->ceilings, r->contract);
     cfg_buf_putc(out, '}');
 }
 
@@ -163,7 +164,8 @@ static void print_pin(struct cfg_buf *out, const struct cfg_contract *c, const s
 }
 
 void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,
-                            const struct cfg_box *boot, const struct cfg_box *view, const char *store)
+                            const struct cfg_box *boot, const struct cfg_box *view, const char *store,
+                            const struct cfg_ceilings *ceilings)
 {
     cfg_buf_putc(out, '{');
     put_member(out, "worker", id->worker);
@@ -180,5 +182,6 @@ void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, 
     print_pin(out, c, boot, view);
     cfg_buf_puts(out, ",\"contract\":");
     cfg_contract_print(out, c);
+    cfg_ceilings_print(out, ceilings, c);
     cfg_buf_putc(out, '}');
 }

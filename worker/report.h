@@ -2,6 +2,7 @@
 #ifndef CFG_WORKER_REPORT_H
 #define CFG_WORKER_REPORT_H
 
+#include "worker/ceiling.h"
 #include "worker/exposures.h"
 #include "worker/identity.h"
 #include "worker/prepare.h"
@@ -33,18 +34,20 @@ struct cfg_report {
     const struct cfg_contract *contract;
     const struct cfg_local *local;
     const struct cfg_rejects *rejects;
-    const char *metrics;             /* a JSON object's text, checked by the caller; NULL: none */
-    struct cfg_exposures *exposures; /* what has changed is offered with this report; NULL: none */
+    const char *metrics;                 /* a JSON object's text, checked by the caller; NULL: none */
+    struct cfg_exposures *exposures;     /* what has changed is offered with this report; NULL: none */
+    const struct cfg_ceilings *ceilings; /* NULL: none */
 };
 
 /* The report's JSON. */
 void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r);
 
-/* The registration's JSON: identity, contract and what is structural: a pinned parameter whose declared range is one
- * value, and, once there is a view, this process's value (boot's) of whatever the view says is pinned. Its own defaults
- * are nobody's pin. boot and view are both NULL before the first view. */
+/* The registration's JSON: identity, contract, ceilings (NULL: none) and what is structural: a pinned parameter whose
+ * declared range is one value, and, once there is a view, this process's value (boot's) of whatever the view says is
+ * pinned. Its own defaults are nobody's pin. boot and view are both NULL before the first view. */
 void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,
-                            const struct cfg_box *boot, const struct cfg_box *view, const char *store);
+                            const struct cfg_box *boot, const struct cfg_box *view, const char *store,
+                            const struct cfg_ceilings *ceilings);
 
 /* RFC 3339 in UTC with microseconds: "2026-11-22T18:01:41.000123Z". */
 enum { CFG_TIME_TEXT = 40 };

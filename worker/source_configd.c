@@ -78,7 +78,8 @@ static int configd_start(struct cfg_source *s, const struct cfg_source_events *e
     const struct cfg_session_callbacks callbacks = {on_view, on_mark, on_state, on_registered, on_reported, c};
     struct cfg_buf registration;
     cfg_buf_init(&registration, CFG_LIMIT_BODY);
-    cfg_registration_print(&registration, &w->identity, &w->contract, NULL, NULL, resume->store);
+    const struct cfg_ceilings ceilings = cfg_ceilings_now(w);
+    cfg_registration_print(&registration, &w->identity, &w->contract, NULL, NULL, resume->store, &ceilings);
     int rc = cfg_buf_status(&registration);
     if (rc != 0) {
         cfg_buf_finish(&registration);

@@ -101,12 +101,13 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
     }
     struct cfg_box *defaults = NULL;
     rc = cfg_prepare_defaults(&defaults, &w->contract, &w->local, err);
+    rc = rc != 0 ? rc : cfg_ceilings_begin(w, defaults, err);
     if (rc != 0) {
+        cfg_box_free(defaults);
         cfg_local_finish(&w->local);
         return rc;
     }
     w->contract.frozen = true;
-    w->boxes = w->defaults = defaults;
     w->current = &defaults->pub;
     w->attend = w->ranks != NULL;
     /* Ranks never step before they have agreed on a view. The thread comes later. */

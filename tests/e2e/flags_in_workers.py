@@ -41,11 +41,11 @@ class Session(unittest.TestCase):
         reply = self.configd.call("PATCH", path, body, MERGE)
         return reply["revision"]
 
-    def workers(self, n):
+    def workers(self, n, options=()):
         self.configd.call("POST", "/v1/deployments", {"name": "blue", "config": "chat", "flags": ["experiment"]})
         self.processes = [laboratory.Process(self.lab, f"w{i}", [
             os.path.abspath(INFER), "--server", self.configd.url, "--deployment", "blue", "--worker", f"w{i}", "--listen", "127.0.0.1:0",
-            "--load", "0", "--step-ms", "0", "--cache", ""]).start() for i in range(n)]
+            "--load", "0", "--step-ms", "0", "--cache", "", *options]).start() for i in range(n)]
         self.urls = [laboratory.wait_for("a worker to listen", lambda p=p: self.listening(p)) for p in self.processes]
 
     @staticmethod
@@ -219,6 +219,28 @@ class Session(unittest.TestCase):
         self.assertIn("sampling.temperature", check.stdout)
         shown = subprocess.run([laboratory.CFGCTL, "contract", "show", "blue"], env=environment, capture_output=True, text=True, timeout=60, check=True)
         self.assertRegex(shown.stdout, r"sampling.temperature +f64 +live +0 to")
+
+    def test_a_value_above_what_a_worker_has_room_for(self):
+        self.workers(2, ["--max-batch", "16"])
+        good = self.settle()
+        tool = [laboratory.CFGCTL, "set", "chat/inference.batch_size=17"]
+        environment = {**os.environ, "CONFIGD_SERVER": self.configd.url}
+        refused = subprocess.run(tool, env=environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual(refused.returncode, 4, refused.stderr)
+        self.assertRegex(refused.stderr, r"inference.batch_size +deployment blue: w[01] +\S.*16 +17")
+        with self.assertRaisesRegex(laboratory.Problem, "409.*ceiling"):
+            self.patch("/v1/config/chat", {"inference": {"batch_size": 17}})
+        forced = subprocess.run(tool + ["--force"], env=environment, capture_output=True, text=True, timeout=60, check=True)
+        self.assertIn("warning: forced: inference.batch_size", forced.stderr)
+
+        def rejected():
+            workers = self.configd.call("GET", "/v1/deployments/blue/workers")["workers"]
+            return all(w["rejects"] for w in workers) and workers
+        for worker in laboratory.wait_for("the workers to refuse", rejected):
+            self.assertEqual((worker["rejects"][0]["path"], worker["applied"]["revision"]), ("inference.batch_size", good))
+            self.assertIn("17 is above 16", worker["rejects"][0]["reason"])
+        self.patch("/v1/config/chat", {"inference": {"batch_size": 16}})
+        self.settle()
 
     def test_a_flip_in_time(self):
         """Nobody writes: the time at which a step begins decides."""

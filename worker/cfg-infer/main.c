@@ -285,11 +285,12 @@ static void declare(struct program *p)
     struct cfg_worker *w = p->w;
     int64_t tp = p->o.tp;
     int64_t world = p->o.world_size;
+    int64_t batch = p->o.max_batch > 0 && p->o.max_batch < 4 ? p->o.max_batch : 4;
     p->params[TEMPERATURE] = cfg_param_f64(w, described[TEMPERATURE].path, CFG_LIVE, 0, 2, 0.7);
     p->params[TOP_K] = cfg_param_i64(w, described[TOP_K].path, CFG_LIVE, 0, CFG_SYMBOLS, 0);
     p->params[TOP_P] = cfg_param_f64(w, described[TOP_P].path, CFG_LIVE, 0, 1, 1);
     p->params[MAX_TOKENS] = cfg_param_i64(w, described[MAX_TOKENS].path, CFG_LIVE, 1, CFG_TOKENS_MAX, 64);
-    p->params[BATCH_SIZE] = cfg_param_i64(w, described[BATCH_SIZE].path, CFG_DRAIN, 1, 256, 4);
+    p->params[BATCH_SIZE] = cfg_param_i64(w, described[BATCH_SIZE].path, CFG_DRAIN, 1, 256, batch);
     p->params[AB_FLAG] = cfg_param_flag(w, described[AB_FLAG].path, false);
     p->ab = cfg_flag_declare(w, described[AB_FLAG].path);
     /* A value fixed on the command line is what this process is built for; else the deployment decides. */
@@ -318,6 +319,9 @@ static int open_worker(struct program *p, struct cfg_error *err)
     declare(p);
     signalled = p->w;
     rc = cfg_worker_on_change(p->w, "", &hooks, err);
+    if (rc == 0 && p->o.max_batch > 0) {
+        rc = cfg_worker_ceiling(p->w, described[BATCH_SIZE].path, (double)p->o.max_batch, err);
+    }
     return rc != 0 ? rc : cfg_worker_start(p->w, p->o.start_ms, err);
 }
 

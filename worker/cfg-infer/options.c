@@ -29,6 +29,7 @@ static const struct option {
     {"--start-ms", "N", U32, AT(start_ms), "wait this long for the first view (default 10000)"},
     {"--tp", "N", I64, AT(tp), "built for distributed.tp = N: refused by a deployment that pins another"},
     {"--world-size", "N", I64, AT(world_size), "likewise for distributed.world_size"},
+    {"--max-batch", "N", I64, AT(max_batch), "the most this process can batch: larger values are refused"},
     {"--log-steps", NULL, SWITCH, AT(log_steps), "print a line per step"},
     {"--quiet", NULL, SWITCH, AT(quiet), "print nothing but where it listens"},
     {"--version", NULL, SWITCH, AT(version), "print the version"},

@@ -11,6 +11,7 @@ struct cfg_infer_options {
     uint64_t steps;                                                  /* 0: until stopped */
     unsigned step_ms, load, start_ms;
     int64_t tp, world_size; /* 0: what the deployment says */
+    int64_t max_batch;      /* 0: as declared */
     bool quiet, log_steps, help, version;
 };
 

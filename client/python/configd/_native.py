@@ -147,6 +147,7 @@ def _declare(lib):
         "cfg_context_finish": (None, [ctypes.POINTER(Context)]),
         "cfg_overlay_begin": (None, [ctypes.POINTER(Overlay), ctypes.POINTER(View), ctypes.POINTER(Context)]),
         "cfg_worker_on_change": (ctypes.c_int, [worker, text, ctypes.POINTER(Hooks), error]),
+        "cfg_worker_ceiling": (ctypes.c_int, [worker, text, f64, error]),
         "cfg_worker_start": (ctypes.c_int, [worker, ctypes.c_uint, error]),
         "cfg_step_begin": (ctypes.POINTER(View), [worker, ctypes.c_uint64]),
         "cfg_step_end": (None, [worker, text]),

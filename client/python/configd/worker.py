@@ -310,6 +310,13 @@ class Worker:
         if native.lib().cfg_worker_on_change(self._w, _bytes(prefix), ctypes.byref(hooks), ctypes.byref(err)) != 0:
             raise Error(err)
 
+    def ceiling(self, path, value):
+        """The most that this process can take of a number: configd refuses more, and so does this worker. Any time."""
+        err = native.Error()
+        if native.lib().cfg_worker_ceiling(self._w, _bytes(getattr(path, "path", path)), value, ctypes.byref(err)) != 0:
+            raise Error(err)
+        return self
+
     def start(self, timeout_ms=10000):
         """Registers the contract, checks the pin, takes the first view (or the saved one)."""
         err = native.Error()

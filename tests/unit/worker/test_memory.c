@@ -187,7 +187,7 @@ static int attempt_registration(void)
     const struct cfg_identity id = {"blue", "w0", "cafe", "node7", 42, 0, 1, NULL};
     struct cfg_buf out;
     cfg_buf_init(&out, 65536);
-    cfg_registration_print(&out, &id, &contract, NULL, NULL, "S");
+    cfg_registration_print(&out, &id, &contract, NULL, NULL, "S", NULL);
     int rc = cfg_buf_status(&out);
     cr_assert(rc != 0 || strstr(out.data, "\"pin\":{\"d\":{\"tp\":4}}") != NULL);
     cfg_buf_finish(&out);

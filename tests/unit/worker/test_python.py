@@ -85,6 +85,19 @@ class PythonWorker(unittest.TestCase):
         w.close()
         self.assertTrue(any(level == 1 and "refused" in line for level, line in lines), lines)
 
+    def test_a_ceiling(self):
+        w = self.worker()
+        n = w.i64("n", drain, 0, 9, 1)
+        w.ceiling(n, 3).start()
+        with w.step() as v:
+            self.assertEqual(v[n], 3)
+        with self.assertRaisesRegex(configd.Error, "n: 3 is above 2"):
+            w.ceiling("n", 2)
+        self.put('{"n":4}')
+        while w.status.rejects < 1:
+            w.idle(50)
+        self.assertIn("n: 4 is above 3", w.status.last_reject)
+
     def test_hooks(self):
         told = []
         w = self.worker()

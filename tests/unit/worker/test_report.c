@@ -29,7 +29,7 @@ Test(report, before_and_after_an_adoption)
     struct cfg_buf out;
     cfg_buf_init(&out, 8192);
     cr_assert_eq(cfg_local_parse(&l, &c, "temp=0.1", NULL), 0);
-    struct cfg_report r = {"cafe", NULL, 0, true, 12, &c, &l, &rejects, NULL, NULL};
+    struct cfg_report r = {"cafe", NULL, 0, true, 12, &c, &l, &rejects, NULL, NULL, NULL};
     cfg_report_print(&out, &r);
     cr_assert_str_eq(out.data, "{\"incarnation\":\"cafe\",\"applied\":null,\"step\":0,\"state\":\"idle\",\"age_ms\":12,"
                                "\"pending\":[],\"rejects\":[],\"overrides\":[\"temp\"],\"metrics\":{}}");
@@ -44,7 +44,7 @@ Test(report, before_and_after_an_adoption)
     (void)cfg_fail(&why, CFG_E_VALUE, "temp: 9 lies \"outside\"");
     cfg_error_set_path(&why, "temp");
     cfg_rejects_add(&rejects, "1-9", &why);
-    r = (struct cfg_report){"cafe", b, 131, false, 0, &c, &l, &rejects, "{\"tok_s\":5}", NULL};
+    r = (struct cfg_report){"cafe", b, 131, false, 0, &c, &l, &rejects, "{\"tok_s\":5}", NULL, NULL};
     cfg_buf_clear(&out);
     cfg_report_print(&out, &r);
     cr_assert_str_eq(out.data,
@@ -86,7 +86,7 @@ Test(report, registration_carries_what_is_structural)
     const struct cfg_identity id = {"blue", "w0", "cafe", "node7", 42, 1, 2, NULL};
     cfg_buf_init(&out, 8192);
     cr_assert_eq(cfg_local_parse(&l, &c, NULL, NULL), 0);
-    cfg_registration_print(&out, &id, &c, NULL, NULL, "");
+    cfg_registration_print(&out, &id, &c, NULL, NULL, "", NULL);
     static const char head[] = "{\"worker\":\"w0\",\"incarnation\":\"cafe\",\"host\":\"node7\",\"pid\":42,\"rank\":1,"
                                "\"world\":2,\"labels\":{},\"pin\":{\"distributed\":{\"tp\":4}},\"contract\":{\"path\":";
     cr_assert_eq(strncmp(out.data, head, sizeof head - 1), 0, "%s", out.data);
@@ -95,7 +95,7 @@ Test(report, registration_carries_what_is_structural)
         CFG_SLICE_LIT("{\"parameters\":{},\"pinned\":{\"distributed\":{\"dtype\":\"fp8\"}},\"flags\":{}}"), 0};
     cr_assert_eq(cfg_prepare(&boot, &c, &l, NULL, &in, NULL), 0);
     cfg_buf_clear(&out);
-    cfg_registration_print(&out, &id, &c, boot, boot, "S");
+    cfg_registration_print(&out, &id, &c, boot, boot, "S", NULL);
     cr_assert_not_null(strstr(out.data, "\"pin\":{\"distributed\":{\"tp\":4,\"dtype\":\"fp8\"}}"), "%s", out.data);
     cr_assert_not_null(strstr(out.data, "\"store\":\"S\""));
     cfg_box_free(boot);

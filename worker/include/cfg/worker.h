@@ -116,12 +116,23 @@ struct cfg_change_hooks {
 CFG_API CFG_MUST_CHECK int cfg_worker_on_change(struct cfg_worker *w, const char *prefix,
                                                 const struct cfg_change_hooks *hooks, struct cfg_error *err);
 
+/* The most that this process can take of a declared number: the largest batch captured, the cache allocated. Published
+ * with the registration and every report, so that configd refuses writes above it (409 ceiling); a view that is above
+ * it all the same, in a value or in what a variant overrides, is rejected and reported. Sets or replaces, before start
+ * or any time after, also from hooks; before start from the declaring thread, after that from any, the stepper too. A
+ * view that was rejected is not tried again when a ceiling rises: the next one is. path is borrowed for the call.
+ * CFG_E_CEILING: below what this process runs on or has just taken from configd (before start: below the default);
+ * CFG_E_UNKNOWN_KEY: not declared; CFG_E_VALUE: no number, or not finite; CFG_E_LIMIT: more than 256. */
+CFG_API CFG_MUST_CHECK int cfg_worker_ceiling(struct cfg_worker *w, const char *path, double most,
+                                              struct cfg_error *err);
+
 /* Takes the first view: from configd, else (none in timeout_ms) from the cache, else CFG_E_TIMEOUT: then steps run on
  * the code's defaults, the library goes on looking, and start may be called again. Once a step has run on the defaults,
  * they are what RESTART and PINNED parameters keep when a view arrives. Refusals are final and named:
  * CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment), CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view breaks this
- * worker's contract, and there is no cached one with the same pin to run on). Declarations and overrides that are wrong
- * fail here too. With external_loop this call itself drives the worker until it returns. */
+ * worker's contract, and there is no cached one with the same pin to run on), CFG_E_CEILING (likewise). Declarations
+ * and overrides that are wrong fail here too. With external_loop this call itself drives the worker until it returns.
+ */
 CFG_API CFG_MUST_CHECK int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error *err);
 
 /* --- the loop --- */
