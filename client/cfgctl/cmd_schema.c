@@ -133,6 +133,18 @@ int cmd_schema_history(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
+int cmd_schema_rollback(struct cli *c, struct cfg_error *err)
+{
+    uint64_t to = 0;
+    int rc = cli_number(c, OPT_TO, &to, err);
+    if (rc == 0 && to == 0) {
+        rc = cfg_fail(err, CFG_E_INVALID, "rollback to which version?");
+        cfg_error_set_hint(err, "cfgctl schema rollback %s --to N; `cfgctl schema history %s` lists them", c->args[0],
+                           c->args[0]);
+    }
+    return rc == 0 ? change(c, "/v1/changes", "rollback_to", cJSON_CreateNumber((double)to), err) : rc;
+}
+
 /* --- contracts --- */
 
 static int get_workers(struct cli *c, cJSON **reply, struct cfg_error *err)

@@ -125,6 +125,8 @@ const struct cli_command cli_commands[] = {
      cmd_schema_delete},
     {"schema history", NULL, "NS", "who changed a schema, when and why", "cfgctl schema history chat --limit 5",
      CLI_BIT(LIMIT), 1, 1, cmd_schema_history},
+    {"schema rollback", NULL, "NS", "make an earlier version of a schema the newest again",
+     "cfgctl schema rollback chat --to 3 -m 'too narrow'", CLI_EDITS | CLI_BIT(TO), 1, 1, cmd_schema_rollback},
     {"contract show", NULL, "DEPLOYMENT", "what a deployment's connected workers declare",
      "cfgctl contract show chat-blue", 0, 1, 1, cmd_contract_show},
     {"contract check", NULL, "DEPLOYMENT", "whether the connected workers take the view there is, or that of a file",

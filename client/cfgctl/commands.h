@@ -68,6 +68,7 @@ int cmd_schema_set(struct cli *c, struct cfg_error *err);
 int cmd_schema_check(struct cli *c, struct cfg_error *err);
 int cmd_schema_delete(struct cli *c, struct cfg_error *err);
 int cmd_schema_history(struct cli *c, struct cfg_error *err);
+int cmd_schema_rollback(struct cli *c, struct cfg_error *err);
 int cmd_contract_show(struct cli *c, struct cfg_error *err);
 int cmd_contract_check(struct cli *c, struct cfg_error *err);
 

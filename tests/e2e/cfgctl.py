@@ -118,6 +118,20 @@ class Session(unittest.TestCase):
         self.refused(2, "config groups", "set", "train", "db/mysql=x")
         self.refused(5, "sweep", "set", "train", "optimizer.lr=1,2")
 
+    def test_schema_rollback(self):
+        names = [os.path.join(self.lab.dir, f"{n}.schema.json") for n in ("narrow", "wide")]
+        for name, most in zip(names, (1, 9)):
+            with open(name, "w", encoding="utf-8") as f:
+                json.dump({"properties": {"t": {"maximum": most}}}, f)
+            self.ok("schema", "set", "rolled", name)
+        self.refused(2, "which version", "schema", "rollback", "rolled")
+        self.ok("schema", "rollback", "rolled", "--to", "1", "-n")
+        self.ok("set", "rolled/t=5")
+        self.refused(5, "at most 1", "schema", "rollback", "rolled", "--to", "1")
+        self.ok("set", "rolled/t=1")
+        self.assertIn("schema of rolled v3: ", self.ok("schema", "rollback", "rolled", "--to", "1"))
+        self.refused(5, "at most 1", "set", "rolled/t=5")
+
     def test_resolve(self):
         base = os.path.join(self.lab.dir, "base.yaml")
         top = os.path.join(self.lab.dir, "top.json")
