@@ -2,7 +2,7 @@
  *
  * What it asserts besides: inside a step every read belongs to one view (temperature and batch size are pushed in
  * pairs), revisions never go back, the last view pushed is the last one adopted, and every prepared view was either
- * committed or aborted exactly once. */
+ * committed or aborted exactly once; no ceiling goes below what runs. */
 #include "worker/open.h"
 #include "worker/source_memory.h"
 
@@ -79,8 +79,13 @@ static void *reader(void *arg)
 {
     (void)arg;
     uint64_t last = 0;
-    while (!atomic_load(&done)) {
+    for (unsigned i = 0; !atomic_load(&done); i++) {
         struct cfg_worker_status s;
+        struct cfg_error err = CFG_ERROR_INIT;
+        if (cfg_worker_ceiling(w, "b", 0.5, &err) != CFG_E_CEILING ||
+            (i % 64 == 0 && cfg_worker_ceiling(w, "b", VIEWS + i % 128, &err) != 0)) {
+            die("a ceiling below what runs, or none above it");
+        }
         cfg_worker_status(w, &s);
         const char *dash = strchr(s.revision, '-');
         uint64_t now = dash != NULL ? strtoull(dash + 1, NULL, 10) : 0;
