@@ -387,6 +387,10 @@ void cfg_curl_transport_free(struct cfg_curl_transport *t)
 {
     if (t == NULL)
         return;
+    /* The epoll descriptor goes anyway, and curl may still name sockets that it has closed, whose numbers belong to
+     * other threads by now. */
+    if (t->multi)
+        (void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, NULL);
     for (int i = 0; i < CFG_SLOTS; i++) {
         slot_stop(&t->slots[i]);
         curl_easy_cleanup(t->slots[i].easy);
