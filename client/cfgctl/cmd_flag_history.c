@@ -81,7 +81,6 @@ static void add_row(const struct cli *c, struct table *t, const cJSON *item, con
 static void print_table(struct cli *c, const char *base, const cJSON *reply)
 {
     struct table t;
-    struct cfg_buf out;
     const cJSON *items = cfg_json_get(reply, "items"), *item = items ? items->child : NULL;
     bool wide = c->output == OUTPUT_WIDE;
     cJSON *after = item ? read_then(c, base, cfg_json_get_num(item, "version", 0)) : NULL;
@@ -94,12 +93,7 @@ static void print_table(struct cli *c, const char *base, const cJSON *reply)
         after = before;
     }
     cJSON_Delete(after);
-    cfg_buf_init(&out, (size_t)1 << 26);
-    table_print(&out, &t, wide ? 0 : table_terminal_width(), c->color);
-    if (cJSON_IsNumber(cfg_json_get(reply, "next")))
-        cfg_buf_puts(&out, "older ones: --limit N\n");
-    cli_print(&out);
-    table_finish(&t);
+    history_finish(c, &t, reply);
 }
 
 int flag_history(struct cli *c, const struct object_path *o, struct cfg_error *err)

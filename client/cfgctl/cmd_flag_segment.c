@@ -83,14 +83,8 @@ static int read_rule(cJSON **out, const struct cli *c, struct cfg_error *err)
         cfg_error_set_hint(err, "cfgctl flag segment set %s 'team in [infra, research]', or --rule JSON", c->args[1]);
         return CFG_E_INVALID;
     }
-    if (text)
-        return flag_expr_parse(out, text, err);
-    int rc = cfg_json_parse(out, cfg_slice_str(json), 0, err);
-    if (rc == 0)
-        return 0;
-    rc = cfg_error_wrap(err, "--rule");
-    cfg_error_set_hint(err, "JsonLogic in single quotes: --rule '{\"in\": [{\"var\": \"team\"}, [\"infra\"]]}'");
-    return rc;
+    return flag_expr_read(out, text, json,
+                          "JsonLogic in single quotes: --rule '{\"in\": [{\"var\": \"team\"}, [\"infra\"]]}'", err);
 }
 
 static void put_rule(struct cfg_buf *out, char sign, const char *name, const cJSON *rule)

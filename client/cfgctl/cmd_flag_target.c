@@ -17,15 +17,9 @@ static int read_condition(cJSON **out, const struct cli *c, struct cfg_error *er
         cfg_error_set_hint(err, "cfgctl flag target %s --if 'email ends_with \"@example.com\"' --serve on", c->args[0]);
         return CFG_E_INVALID;
     }
-    if (text)
-        return flag_expr_parse(out, text, err);
-    int rc = cfg_json_parse(out, cfg_slice_str(json), 0, err);
-    if (rc == 0)
-        return 0;
-    rc = cfg_error_wrap(err, "--rule");
-    cfg_error_set_hint(
-        err, "JsonLogic in single quotes: --rule '{\"==\": [{\"var\": \"plan\"}, \"pro\"]}'; --if takes words");
-    return rc;
+    return flag_expr_read(
+        out, text, json,
+        "JsonLogic in single quotes: --rule '{\"==\": [{\"var\": \"plan\"}, \"pro\"]}'; --if takes words", err);
 }
 
 /* A variant, or shares: on=10,off=90. */

@@ -4,31 +4,14 @@
 #include "client/cfgctl/table.h"
 #include "client/url.h"
 #include "proto/path.h"
-#include "proto/yaml.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static bool is_yaml(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
-}
-
 /* A file as a tree: YAML by its name, else JSON. *out is returned-owned. */
 static int load(cJSON **out, const char *name, struct cfg_error *err)
 {
-    struct cfg_buf text;
-    cfg_buf_init(&text, CFG_LIMIT_BODY);
-    int rc = read_file(&text, name, err);
-    if (rc == 0) {
-        rc = is_yaml(name) ? cfg_yaml_parse(out, cfg_buf_slice(&text), NULL, NULL, err)
-                           : cfg_json_parse(out, cfg_buf_slice(&text), 0, err);
-        if (rc != 0)
-            (void)cfg_error_wrap(err, "%s", strcmp(name, "-") == 0 ? "standard input" : name);
-    }
-    cfg_buf_finish(&text);
-    return rc;
+    return read_tree(out, name, strcmp(name, "-") == 0 ? "standard input" : name, CFG_LIMIT_BODY, err);
 }
 
 /* GET of /v1/schemas/NS and what follows it. */

@@ -1,7 +1,6 @@
 /* validate: documents against a schema, in this process and without a server. */
 #include "client/cfgctl/commands.h"
 #include "proto/schema.h"
-#include "proto/yaml.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,26 +8,10 @@
 
 enum { FILE_MAX = 16 * 1024 * 1024 };
 
-static bool is_yaml(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
-}
-
-/* A file as a tree: YAML by its name, else JSON. "-" is standard input. */
+/* "-" is standard input. */
 static int load(cJSON **out, const char *name, struct cfg_error *err)
 {
-    struct cfg_buf text;
-    cfg_buf_init(&text, FILE_MAX);
-    int rc = read_file(&text, name, err);
-    if (rc == 0) {
-        rc = is_yaml(name) ? cfg_yaml_parse(out, cfg_buf_slice(&text), NULL, NULL, err)
-                           : cfg_json_parse(out, cfg_buf_slice(&text), 0, err);
-        if (rc != 0)
-            (void)cfg_error_wrap(err, "%s", name);
-    }
-    cfg_buf_finish(&text);
-    return rc;
+    return read_tree(out, name, name, FILE_MAX, err);
 }
 
 static struct cfg_schema_options options_of(const struct cli *c)

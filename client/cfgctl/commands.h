@@ -76,6 +76,9 @@ int cmd_contract_check(struct cli *c, struct cfg_error *err);
 
 /* The reply of an object's versions, as a table; log: of many objects. */
 void history_print(const struct cli *c, const cJSON *reply, bool log);
+/* Prints a table of versions, says where the reply has more, and finishes the table. */
+struct table;
+void history_finish(const struct cli *c, struct table *t, const cJSON *reply);
 
 /* Shows a flag's object; name and namespace as the API gives them. */
 void show_flag(const struct cli *c, const cJSON *flag);
@@ -84,6 +87,9 @@ void help_print(const struct cli_command *cmd, const char *topic, void *file);
 /* A whole file, or standard input for "-", at most max bytes. *out is an initialised, empty buffer. CFG_E_IO,
  * CFG_E_LIMIT. */
 CFG_MUST_CHECK int read_file(struct cfg_buf *out, const char *name, struct cfg_error *err);
+/* A file of at most max bytes as a tree: YAML by its name's ending, else JSON. `label` names it where it does not
+ * parse. *out is returned-owned. Errors: read_file's, and the parsers'. */
+CFG_MUST_CHECK int read_tree(cJSON **out, const char *name, const char *label, size_t max, struct cfg_error *err);
 
 /* What a document has under `accelerate`, borrowed from it. CFG_E_NOT_FOUND with a hint how it gets there. */
 CFG_MUST_CHECK int accelerate_of(const cJSON **out, const cJSON *document, const char *deployment,

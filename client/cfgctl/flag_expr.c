@@ -390,3 +390,15 @@ int flag_expr_parse(cJSON **out, const char *text, struct cfg_error *err)
         *err = why;
     return why.code;
 }
+
+int flag_expr_read(cJSON **out, const char *words, const char *json, const char *hint, struct cfg_error *err)
+{
+    if (words)
+        return flag_expr_parse(out, words, err);
+    int rc = cfg_json_parse(out, cfg_slice_str(json), 0, err);
+    if (rc == 0)
+        return 0;
+    rc = cfg_error_wrap(err, "--rule");
+    cfg_error_set_hint(err, "%s", hint);
+    return rc;
+}

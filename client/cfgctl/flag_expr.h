@@ -18,6 +18,9 @@
 
 /* *out is returned-owned JsonLogic. CFG_E_VALUE with the column and, where one is near, the operator that was meant. */
 CFG_MUST_CHECK int flag_expr_parse(cJSON **out, const char *text, struct cfg_error *err);
+/* A condition in words, or where `words` is NULL the JsonLogic in `json`; `hint` helps whoever spells that wrong. */
+CFG_MUST_CHECK int flag_expr_read(cJSON **out, const char *words, const char *json, const char *hint,
+                                  struct cfg_error *err);
 /* Appends a condition as above, and as compact JSON whatever of it cannot be said so. */
 void flag_expr_print(struct cfg_buf *out, const cJSON *rule);
 

@@ -2,6 +2,7 @@
 #include "client/cfgctl/commands.h"
 #include "client/url.h"
 #include "proto/path.h"
+#include "proto/yaml.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,5 +64,26 @@ int read_file(struct cfg_buf *out, const char *name, struct cfg_error *err)
         rc = cfg_fail(err, cfg_buf_status(out), "%s is larger than %zu bytes", name, out->max);
     if (!standard)
         close(fd);
+    return rc;
+}
+
+static bool is_yaml(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
+int read_tree(cJSON **out, const char *name, const char *label, size_t max, struct cfg_error *err)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, max);
+    int rc = read_file(&text, name, err);
+    if (rc == 0) {
+        rc = is_yaml(name) ? cfg_yaml_parse(out, cfg_buf_slice(&text), NULL, NULL, err)
+                           : cfg_json_parse(out, cfg_buf_slice(&text), 0, err);
+        if (rc != 0)
+            (void)cfg_error_wrap(err, "%s", label);
+    }
+    cfg_buf_finish(&text);
     return rc;
 }
