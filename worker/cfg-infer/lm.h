@@ -6,7 +6,7 @@
 #ifndef CFG_INFER_LM_H
 #define CFG_INFER_LM_H
 
-#include "worker/cfg-infer/sample.h"
+#include "worker/model/sample.h"
 #include <cfg/error.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /* Sampling. See sample.h. */
-#include "worker/cfg-infer/sample.h"
+#include "worker/model/sample.h"
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -114,11 +114,65 @@ unsigned cfg_sample_draw(const double p[CFG_SYMBOLS], double u)
     return last; /* rounding may leave a crumb behind the last symbol */
 }
 
-double cfg_sample_uniform(uint64_t *state)
+static double mixed(uint64_t z)
 {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     z ^= z >> 31;
     return (double)(z >> 11) * 0x1.0p-53;
+}
+
+double cfg_sample_uniform(uint64_t *state)
+{
+    return mixed(*state += UINT64_C(0x9e3779b97f4a7c15));
+}
+
+double cfg_sample_uniform_at(uint64_t seed, uint64_t i)
+{
+    return mixed(seed + (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+unsigned cfg_sample_greedy(const float logits[CFG_SYMBOLS])
+{
+    unsigned best = 0;
+    float most = -INFINITY;
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        if (logits[i] > most) {
+            most = logits[i];
+            best = i;
+        }
+    }
+    return best;
+}
+
+void cfg_sample_distribution(double p[CFG_SYMBOLS], const float logits[CFG_SYMBOLS], const struct cfg_sample_how *how)
+{
+    unsigned best = cfg_sample_greedy(logits);
+    double top = (double)logits[best];
+    double t = (double)how->temperature;
+    double sum = 0;
+    bool greedy = !(t > 0) || how->top_k == 1;
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        /* Relative to the greatest, so that nothing overflows; a NaN has no weight. */
+        double d = ((double)logits[i] - top) / t;
+        p[i] = greedy ? (i == best ? 1 : 0) : i == best ? 1 : d <= 0 ? exp(d) : 0;
+        sum += p[i];
+    }
+    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
+        p[i] /= sum;
+    }
+    if (!greedy) {
+        cfg_sample_top_k(p, how->top_k);
+        cfg_sample_top_p(p, (double)how->top_p);
+    }
+}
+
+unsigned cfg_sample(const float logits[CFG_SYMBOLS], const struct cfg_sample_how *how, double u)
+{
+    double p[CFG_SYMBOLS];
+    if (!(how->temperature > 0) || how->top_k == 1) {
+        return cfg_sample_greedy(logits);
+    }
+    cfg_sample_distribution(p, logits, how);
+    return cfg_sample_draw(p, u);
 }
