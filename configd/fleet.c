@@ -130,6 +130,8 @@ static void free_worker(struct fleet_worker *w)
 {
     drop_contract(w);
     free(w->about);
+    free(w->group);
+    free(w->address);
     free(w->kept);
     free(w->old);
     cJSON_Delete(w->ceilings);

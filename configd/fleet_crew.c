@@ -119,30 +119,35 @@ static void each_part(void *arg, const char *deployment, bool (*fn)(const struct
 /* --- groups --- */
 
 struct groups {
-    cJSON *seen; /* members by name */
+    const char **names;
     size_t n;
 };
 
+/* A worker on its own is no group worth telling of. */
 static void add_group(struct fleet_worker *w, void *arg)
 {
     struct groups *g = arg;
-    cJSON *about = NULL;
-    if (w->superseded == NULL || w->about == NULL || strstr(w->about, "\"group\"") == NULL ||
-        cfg_json_parse(&about, cfg_slice_str(w->about), 0, NULL) != 0)
-        return;
-    const char *name = cfg_json_get_str(about, "group", "");
-    if (name[0] && cfg_json_get(g->seen, name) == NULL && cJSON_AddTrueToObject(g->seen, name))
-        g->n++;
-    cJSON_Delete(about);
+    if (w->superseded && w->group && strcmp(w->group, w->id) != 0)
+        g->names[g->n++] = w->group;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 size_t fleet_count_groups(const struct fleet_deployment *d)
 {
-    struct groups g = {.seen = cJSON_CreateObject()};
-    if (g.seen)
-        fleet_each_worker(d, add_group, &g);
-    cJSON_Delete(g.seen);
-    return g.n;
+    struct groups g = {.names = calloc(d->n + 1, sizeof *g.names)};
+    size_t distinct = 0;
+    if (g.names == NULL)
+        return 0;
+    fleet_each_worker(d, add_group, &g);
+    qsort(g.names, g.n, sizeof *g.names, by_name);
+    for (size_t i = 0; i < g.n; i++)
+        distinct += i == 0 || strcmp(g.names[i], g.names[i - 1]) != 0;
+    free(g.names);
+    return distinct;
 }
 
 static size_t count_groups(void *arg, const char *deployment)

@@ -32,7 +32,10 @@ struct fleet_worker {
     char (*old)[FLEET_INCARNATION + 1]; /* superseded ones, newest last; owned */
     size_t n_old;
     uint64_t replaced_ms[FLEET_FLAPS]; /* when a live incarnation was superseded, newest last; 0: unused */
-    char *about;                       /* host, pid, group, rank, world, labels; owned */
+    char *about;                       /* host, pid, group, rank, world, address, labels; owned */
+    char *group;                       /* owned; its own id where it names none */
+    char *address;                     /* where the others of its group meet it; owned, NULL: nowhere */
+    uint32_t rank, world;
     struct fleet_contract *contract;
     cJSON *ceilings;                                     /* {PATH: number}; owned, NULL: none */
     uint64_t registered_wall_ns, registered_ms, gone_ms; /* gone: when its stream closed; 0: never had one */

@@ -62,10 +62,11 @@ struct registration {
     const char *worker, *incarnation;
     const cJSON *ceilings;
     struct cfg_contract *contract; /* owned */
-    char *about;                   /* owned */
+    char *about, *group, *address; /* owned; address NULL: none */
+    uint32_t rank, world;
 };
 
-static const char *const about_keys[] = {"host", "pid", "group", "rank", "world", "labels"};
+static const char *const about_keys[] = {"host", "pid", "group", "rank", "world", "address", "labels"};
 
 /* As compact text of exactly its size, returned-owned; NULL without memory or beyond the limit. */
 static char *print(const cJSON *v)
@@ -82,6 +83,7 @@ static int read_about(char **out, const cJSON *body, struct cfg_error *err)
 {
     int rc = check_text(body, "host", err);
     rc = rc ? rc : check_text(body, "group", err);
+    rc = rc ? rc : check_text(body, "address", err);
     rc = rc ? rc : check_count(body, "pid", err);
     rc = rc ? rc : check_count(body, "rank", err);
     rc = rc ? rc : check_count(body, "world", err);
@@ -102,6 +104,20 @@ static int read_about(char **out, const cJSON *body, struct cfg_error *err)
     return 0;
 }
 
+/* A worker that names no group is one of its own. */
+static int read_place(struct registration *r, const cJSON *body, struct cfg_error *err)
+{
+    double rank = cfg_json_get_num(body, "rank", 0), world = cfg_json_get_num(body, "world", 1);
+    const char *group = cfg_json_get_str(body, "group", ""), *address = cfg_json_get_str(body, "address", "");
+    if (world < 1 || world > UINT32_MAX || rank >= world)
+        return invalid(err, "rank", "below the world size");
+    r->rank = (uint32_t)rank;
+    r->world = (uint32_t)world;
+    r->group = strdup(group[0] ? group : r->worker);
+    r->address = address[0] ? strdup(address) : NULL;
+    return r->group && (!address[0] || r->address) ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker");
+}
+
 static int read_registration(struct registration *r, const cJSON *body, struct cfg_error *err)
 {
     if (!cJSON_IsObject(body))
@@ -114,6 +130,7 @@ static int read_registration(struct registration *r, const cJSON *body, struct c
     r->ceilings = cfg_json_get(body, "ceilings");
     rc = rc ? rc : fleet_ceilings_check(r->ceilings, err);
     rc = rc ? rc : read_about(&r->about, body, err);
+    rc = rc ? rc : read_place(r, body, err);
     return rc ? rc : cfg_contract_read(&r->contract, cfg_json_get(body, "contract"), err);
 }
 
@@ -247,8 +264,14 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     if (taken != 0)
         return taken;
     free(w->about);
+    free(w->group);
+    free(w->address);
     w->about = r->about;
-    r->about = NULL;
+    w->group = r->group;
+    w->address = r->address;
+    w->rank = r->rank;
+    w->world = r->world;
+    r->about = r->group = r->address = NULL;
     w->registered_wall_ns = f->clock->wall_ns(f->clock->arg);
     w->registered_ms = fleet_now_ms(f);
     if (w->superseded)
@@ -305,6 +328,8 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
     cfg_deployment_finish(&d);
     cfg_contract_free(r.contract);
     free(r.about);
+    free(r.group);
+    free(r.address);
     return rc;
 }
 

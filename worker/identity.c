@@ -1,4 +1,4 @@
-/* Identity. Launchers that know a rank are tried in a fixed order; the first that names one wins. */
+/* Identity: deployment, worker, labels. See identity.h. */
 #include "worker/identity.h"
 #include "proto/json.h"
 #include "proto/path.h"
@@ -7,16 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *env_get(const struct cfg_environment *env, const char *name)
+const char *cfg_env_get(const struct cfg_environment *env, const char *name)
 {
     const char *v = env->get(env->arg, name);
     return v != NULL && v[0] != '\0' ? v : NULL;
 }
 
-/* A small decimal number in the environment; −1 when unset or no number. */
-static long env_number(const struct cfg_environment *env, const char *name)
+long cfg_env_number(const struct cfg_environment *env, const char *name)
 {
-    const char *v = env_get(env, name);
+    const char *v = cfg_env_get(env, name);
     if (v == NULL) {
         return -1;
     }
@@ -24,34 +23,6 @@ static long env_number(const struct cfg_environment *env, const char *name)
     errno = 0;
     long n = strtol(v, &end, 10);
     return errno == 0 && *end == '\0' && n >= 0 && n < 1000000 ? n : -1;
-}
-
-static void resolve_rank(struct cfg_identity *id, const struct cfg_worker_options *o, const struct cfg_environment *env)
-{
-    static const struct {
-        const char *rank, *world;
-    } launchers[] = {
-        {"CONFIGD_RANK", "CONFIGD_WORLD"},
-        {"RANK", "WORLD_SIZE"},
-        {"SLURM_PROCID", "SLURM_NTASKS"},
-        {"LWS_WORKER_INDEX", "LWS_GROUP_SIZE"},
-    };
-    id->rank = o->rank;
-    id->world = o->world;
-    if (o->world > 0) {
-        return;
-    }
-    id->rank = 0;
-    id->world = 1;
-    for (size_t i = 0; i < sizeof launchers / sizeof launchers[0]; i++) {
-        long rank = env_number(env, launchers[i].rank);
-        long world = env_number(env, launchers[i].world);
-        if (rank >= 0 && world > rank) {
-            id->rank = (uint32_t)rank;
-            id->world = (uint32_t)world;
-            return;
-        }
-    }
 }
 
 static int copy_id(char out[CFG_ID_TEXT], const char *what, const char *text, struct cfg_error *err)
@@ -66,13 +37,13 @@ static int copy_id(char out[CFG_ID_TEXT], const char *what, const char *text, st
 static int resolve_worker(struct cfg_identity *id, const struct cfg_worker_options *o,
                           const struct cfg_environment *env, struct cfg_error *err)
 {
-    const char *given = o->worker != NULL ? o->worker : env_get(env, "CONFIGD_WORKER");
+    const char *given = o->worker != NULL ? o->worker : cfg_env_get(env, "CONFIGD_WORKER");
     if (given != NULL) {
         return copy_id(id->worker, "worker", given, err);
     }
-    long local = env_number(env, "LOCAL_RANK");
+    long local = cfg_env_number(env, "LOCAL_RANK");
     if (local < 0) {
-        local = env_number(env, "SLURM_LOCALID");
+        local = cfg_env_number(env, "SLURM_LOCALID");
     }
     char name[CFG_ID_TEXT];
     int n = local >= 0 ? snprintf(name, sizeof name, "%s-%ld", env->host, local)
@@ -86,7 +57,7 @@ static int resolve_worker(struct cfg_identity *id, const struct cfg_worker_optio
 static int resolve_deployment(struct cfg_identity *id, const struct cfg_worker_options *o,
                               const struct cfg_environment *env, bool needed, struct cfg_error *err)
 {
-    const char *given = o->deployment != NULL ? o->deployment : env_get(env, "CONFIGD_DEPLOYMENT");
+    const char *given = o->deployment != NULL ? o->deployment : cfg_env_get(env, "CONFIGD_DEPLOYMENT");
     if (given == NULL && !needed) {
         return 0;
     }
@@ -134,10 +105,13 @@ int cfg_identity_resolve(struct cfg_identity *out, const struct cfg_worker_optio
     if (rc == 0) {
         rc = resolve_labels(&id, o, err);
     }
+    if (rc == 0) {
+        rc = cfg_identity_group(&id, o, env, err);
+    }
     if (rc != 0) {
+        cfg_identity_finish(&id);
         return rc;
     }
-    resolve_rank(&id, o, env);
     for (size_t i = 0; i < sizeof env->random; i++) {
         (void)snprintf(id.incarnation + 2 * i, 3, "%02x", env->random[i]);
     }

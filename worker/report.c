@@ -177,6 +177,12 @@ void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, 
     }
     cfg_buf_putc(out, ',');
     put_member(out, "host", id->host);
+    cfg_buf_putc(out, ',');
+    put_member(out, "group", id->group);
+    if (id->address[0] != '\0') {
+        cfg_buf_putc(out, ',');
+        put_member(out, "address", id->address);
+    }
     cfg_buf_printf(out, ",\"pid\":%d,\"rank\":%u,\"world\":%u,\"labels\":%s", id->pid, id->rank, id->world,
                    id->labels != NULL ? id->labels : "{}");
     print_pin(out, c, boot, view);

@@ -184,7 +184,15 @@ static int attempt_cache(void)
 
 static int attempt_registration(void)
 {
-    const struct cfg_identity id = {"blue", "w0", "cafe", "node7", 42, 0, 1, NULL};
+    const struct cfg_identity id = {.deployment = "blue",
+                                    .worker = "w0",
+                                    .incarnation = "cafe",
+                                    .host = "node7",
+                                    .pid = 42,
+                                    .rank = 0,
+                                    .world = 1,
+                                    .group = "g",
+                                    .address = "n0:7"};
     struct cfg_buf out;
     cfg_buf_init(&out, 65536);
     cfg_registration_print(&out, &id, &contract, NULL, NULL, "S", NULL);

@@ -75,10 +75,11 @@ struct cfg_worker_options {
     /* 0: from the environment, else 1, 60000 and 300000. The ranks agree every so many steps; how much later than the
      * first rank the last may come to a step; how long forming waits for all. */
     unsigned group_every, group_deadline_ms, group_join_ms;
+    const char *group_id; /* NULL: CONFIGD_GROUP_ID, else the launcher's, else (a world of one) the worker's id */
 };
-#define CFG_WORKER_OPTIONS_INIT                                                                     \
-    {                                                                                               \
-        sizeof(struct cfg_worker_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define CFG_WORKER_OPTIONS_INIT                                                                        \
+    {                                                                                                  \
+        sizeof(struct cfg_worker_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
