@@ -1,18 +1,20 @@
-"""Live parameters for a loop of steps. Six lines of your own:
+"""Live parameters for a loop of steps:
 
-    from configd import Worker, live
-    w = Worker(deployment="chat-blue")
-    t = w.f64("sampling.temperature", live, 0, 2, 0.7)
-    w.start()
-    while True:
-        with w.step() as v: work(v[t])
+    import configd
+    with configd.Worker("train", params={"optimizer.lr": configd.barrier(1e-3, 0, 1)}) as w:
+        for n in range(steps):
+            v = w.step(n)
+            lr = v["optimizer.lr"]
 
 The words are those of <cfg/worker.h>; see docs/worker.md. Nothing is compiled: this is ctypes over libcfgworker.so.
 """
 
 from ._native import LibraryNotFound
-from .worker import Answer, Context, Error, Flag, Request, Status, Superseded, View, Worker, barrier, drain, live, pinned, restart
+from .params import Class, Declaration, Error, Param, Superseded, barrier, drain, live, pinned, restart
+from .view import Answer, Context, Flag, Request, View
+from .worker import Status, Worker
 
 __all__ = [
-    "Answer", "Context", "Error", "Flag", "LibraryNotFound", "Request", "Status", "Superseded", "View", "Worker", "barrier", "drain", "live", "pinned", "restart",
+    "Answer", "Class", "Context", "Declaration", "Error", "Flag", "LibraryNotFound", "Param", "Request", "Status", "Superseded", "View",
+    "Worker", "barrier", "drain", "live", "pinned", "restart",
 ]

@@ -1,10 +1,13 @@
 """libcfgworker.so as ctypes sees it: where it is found, and the structs and prototypes of <cfg/worker.h> and
 <cfg/flags.h>."""
 
+from __future__ import annotations
+
 import ctypes
 import ctypes.util
 import os
 from pathlib import Path
+from typing import Any, Iterator
 
 SONAME = "libcfgworker.so.0"
 
@@ -70,8 +73,9 @@ class Overlay(ctypes.Structure):
 
 
 LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
-PREPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(View), ctypes.POINTER(Error))
-COMMIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(View))
+# Views come as addresses: turning each into an object of ctypes would cost more than the step itself.
+PREPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(Error))
+COMMIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Hooks(ctypes.Structure):
@@ -79,10 +83,14 @@ class Hooks(ctypes.Structure):
 
 
 class Options(ctypes.Structure):
-    _fields_ = [("size", ctypes.c_size_t)] + [
-        (name, ctypes.c_char_p)
-        for name in ("servers", "token", "ca_file", "deployment", "worker", "source", "cache", "overrides", "labels")
-    ] + [("external_loop", ctypes.c_bool), ("log", LOG), ("log_arg", ctypes.c_void_p)]
+    _fields_ = [
+        ("size", ctypes.c_size_t), ("servers", ctypes.c_char_p), ("token", ctypes.c_char_p), ("ca_file", ctypes.c_char_p),
+        ("deployment", ctypes.c_char_p), ("worker", ctypes.c_char_p), ("source", ctypes.c_char_p),
+        ("cache", ctypes.c_char_p), ("overrides", ctypes.c_char_p), ("labels", ctypes.c_char_p),
+        ("external_loop", ctypes.c_bool), ("log", LOG), ("log_arg", ctypes.c_void_p), ("rank", ctypes.c_uint32),
+        ("world", ctypes.c_uint32), ("group", ctypes.c_char_p), ("group_every", ctypes.c_uint),
+        ("group_deadline_ms", ctypes.c_uint), ("group_join_ms", ctypes.c_uint),
+    ]
 
 
 class Status(ctypes.Structure):
@@ -93,7 +101,7 @@ class Status(ctypes.Structure):
     ]
 
 
-def _candidates():
+def _candidates() -> Iterator[Path | str | None]:
     """CONFIGD_LIB (a file or a folder), beside this package, the builds of the source tree, the prefix that this
     package was installed to, the system."""
     given = os.environ.get("CONFIGD_LIB")
@@ -115,8 +123,8 @@ def _candidates():
     yield ctypes.util.find_library("cfgworker")
 
 
-def _open():
-    tried = []
+def _open() -> ctypes.CDLL:
+    tried: list[str] = []
     for candidate in _candidates():
         if candidate is None or (isinstance(candidate, Path) and not candidate.exists()):
             tried.append(str(candidate or "the linker's cache"))
@@ -128,7 +136,7 @@ def _open():
     raise LibraryNotFound("libcfgworker.so was not found; set CONFIGD_LIB to it. Looked at: " + "; ".join(tried))
 
 
-def _declare(lib):
+def _declare(lib: Any) -> Any:
     worker, param, error = ctypes.c_void_p, Param, ctypes.POINTER(Error)
     text, klass, flag, i64, f64 = ctypes.c_char_p, ctypes.c_int, ctypes.c_bool, ctypes.c_int64, ctypes.c_double
     prototypes = {
@@ -149,7 +157,7 @@ def _declare(lib):
         "cfg_worker_on_change": (ctypes.c_int, [worker, text, ctypes.POINTER(Hooks), error]),
         "cfg_worker_ceiling": (ctypes.c_int, [worker, text, f64, error]),
         "cfg_worker_start": (ctypes.c_int, [worker, ctypes.c_uint, error]),
-        "cfg_step_begin": (ctypes.POINTER(View), [worker, ctypes.c_uint64]),
+        "cfg_step_begin": (worker, [worker, ctypes.c_uint64]),
         "cfg_step_end": (None, [worker, text]),
         "cfg_worker_why": (ctypes.c_int, [worker, error]),
         "cfg_worker_form": (ctypes.c_int, [worker, error]),
@@ -166,10 +174,10 @@ def _declare(lib):
     return lib
 
 
-_lib = None
+_lib: Any = None
 
 
-def lib():
+def lib() -> Any:
     """The library, loaded at the first use, so that importing this module works without it."""
     global _lib
     if _lib is None:

@@ -47,6 +47,21 @@ class PythonWorker(unittest.TestCase):
                 self.assertEqual(v[t], 0.5)
         w.close()
 
+    def test_declared_at_once_and_read_by_path(self):
+        params = {"t": configd.barrier(0.7, 0, 2), "n": configd.drain(1, 0, 9), "name": "x", "tree": {}, "on": False, "more": 2.5}
+        with Worker(source="file:" + self.path, params=params) as w:
+            for n in range(3):
+                v = w.step(n)
+                self.assertEqual([v[path] for path in params], [0.5, 3, "a\0\u00e9", {"x": [1, None]}, True, 2.5])
+        with self.assertRaises(RuntimeError):
+            v["t"]
+        with self.assertRaisesRegex(TypeError, "only numbers"):
+            configd.live("x", 0, 1)
+        with self.assertRaisesRegex(configd.Error, "n: 3 lies outside"):
+            Worker(source="file:" + self.path, params={"n": configd.live(1, 0, 2)}).__enter__()
+        with self.assertRaisesRegex(ValueError, "unknown class 'quick'"):
+            self.worker().f64("t", "quick", 0, 2, 0.7)
+
     def test_every_type(self):
         w = self.worker()
         handles = [w.f64("t", live, 0, 2, 0.7), w.i64("n", drain, 0, 9, 1), w.string("name", live, "x"),
@@ -66,8 +81,11 @@ class PythonWorker(unittest.TestCase):
         self.assertEqual(second[t], 1.5)
         with self.assertRaises(RuntimeError):
             first[t]
-        with self.assertRaisesRegex(TypeError, "'t'"):
-            second["t"]
+        self.assertEqual(second["t"], 1.5)
+        with self.assertRaisesRegex(KeyError, "did you mean t"):
+            second["tt"]
+        with self.assertRaisesRegex(TypeError, "7"):
+            second[7]
         self.assertGreater(second.serial, 1)
         self.assertEqual(w.status.state, "file")
         self.assertEqual(w.status.changes, 2)
