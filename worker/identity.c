@@ -2,6 +2,7 @@
 #include "worker/identity.h"
 #include "proto/json.h"
 #include "proto/path.h"
+#include "worker/capability.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,10 @@ int cfg_identity_resolve(struct cfg_identity *out, const struct cfg_worker_optio
         rc = resolve_labels(&id, o, err);
     }
     if (rc == 0) {
+        const char *given = o->capabilities != NULL ? o->capabilities : cfg_env_get(env, "CONFIGD_CAPABILITIES");
+        rc = cfg_capabilities_parse(&id.capabilities, given, err);
+    }
+    if (rc == 0) {
         rc = cfg_identity_group(&id, o, env, err);
     }
     if (rc != 0) {
@@ -125,4 +130,6 @@ void cfg_identity_finish(struct cfg_identity *id)
 {
     free(id->labels);
     id->labels = NULL;
+    free(id->capabilities);
+    id->capabilities = NULL;
 }

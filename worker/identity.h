@@ -19,6 +19,7 @@ struct cfg_identity {
     char root[CFG_ADDRESS_TEXT];    /* "HOST:PORT" where the launcher says that rank 0 is to be met; "": it does not */
     char address[CFG_ADDRESS_TEXT]; /* "HOST:PORT" where this rank 0 listens for the others; "": it does not */
     char *labels;                   /* a JSON object's text; owned; NULL: none */
+    char *capabilities;             /* a JSON array's text; owned; NULL: none */
 };
 
 struct cfg_environment {
@@ -31,7 +32,7 @@ struct cfg_environment {
 
 /* Fills everything but the address. need_deployment: a source that knows none (a file) needs no name either. Errors:
  * CFG_E_INVALID (no deployment named: says how; a rank outside its world), CFG_E_ADDRESS (malformed), CFG_E_JSON
- * (labels). Free with cfg_identity_finish. */
+ * (labels, capabilities). Free with cfg_identity_finish. */
 CFG_MUST_CHECK int cfg_identity_resolve(struct cfg_identity *out, const struct cfg_worker_options *o,
                                         const struct cfg_environment *env, bool need_deployment, struct cfg_error *err);
 void cfg_identity_finish(struct cfg_identity *id);

@@ -185,6 +185,7 @@ void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, 
     }
     cfg_buf_printf(out, ",\"pid\":%d,\"rank\":%u,\"world\":%u,\"labels\":%s", id->pid, id->rank, id->world,
                    id->labels != NULL ? id->labels : "{}");
+    cfg_buf_printf(out, ",\"capabilities\":%s", id->capabilities != NULL ? id->capabilities : "[]");
     print_pin(out, c, boot, view);
     cfg_buf_puts(out, ",\"contract\":");
     cfg_contract_print(out, c);

@@ -1,6 +1,7 @@
 #include "worker/identity.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The environment as NAME=value pairs. */
@@ -246,4 +247,49 @@ Test(identity, refusals)
     cr_assert_eq(resolve(&id, &o, none, true, &err), CFG_E_INVALID);
     o.labels = "{\"a\":1,\"a\":2}";
     cr_assert_eq(resolve(&id, &o, none, true, &err), CFG_E_JSON);
+}
+
+Test(identity, capabilities)
+{
+    struct cfg_identity id;
+    struct cfg_error err;
+    struct cfg_worker_options o = CFG_WORKER_OPTIONS_INIT;
+    const char *const vars[] = {"CONFIGD_DEPLOYMENT=blue", "CONFIGD_CAPABILITIES=bf16, fp8 ,bf16", NULL};
+    cr_assert_eq(resolve(&id, &o, vars, true, &err), 0, "%s", err.text);
+    cr_assert_str_eq(id.capabilities, "[\"bf16\",\"fp8\"]");
+    cfg_identity_finish(&id);
+    o.capabilities = " [\"cuda:12.4\",\"a/b-c_d\"]";
+    cr_assert_eq(resolve(&id, &o, vars, true, &err), 0, "%s", err.text);
+    cr_assert_str_eq(id.capabilities, "[\"cuda:12.4\",\"a/b-c_d\"]");
+    cfg_identity_finish(&id);
+    o.capabilities = ""; /* not those of the environment */
+    cr_assert_eq(resolve(&id, &o, vars, true, &err), 0, "%s", err.text);
+    cr_assert_null(id.capabilities);
+}
+
+Test(identity, what_names_no_capability)
+{
+    char long_name[70] = "", many[512] = "c0";
+    struct cfg_identity id;
+    struct cfg_error err;
+    struct cfg_worker_options o = CFG_WORKER_OPTIONS_INIT;
+    const char *const vars[] = {"CONFIGD_DEPLOYMENT=blue", NULL};
+    memset(long_name, 'x', 65);
+    for (unsigned i = 1; i <= 64; i++) {
+        (void)snprintf(many + strlen(many), sizeof many - strlen(many), ",c%u", i);
+    }
+    const struct {
+        const char *text;
+        int code;
+    } bad[] = {
+        {"bf 16", CFG_E_INVALID},   {"a,,b", CFG_E_INVALID},          {",", CFG_E_INVALID},
+        {long_name, CFG_E_INVALID}, {"[1]", CFG_E_INVALID},           {"[[]]", CFG_E_INVALID},
+        {"[\"\"]", CFG_E_INVALID},  {"[\"a\"", CFG_E_JSON},           {"[\"a\"],b", CFG_E_JSON},
+        {many, CFG_E_LIMIT},        {"[\"\\u0000\"]", CFG_E_INVALID},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        o.capabilities = bad[i].text;
+        cr_assert_eq(resolve(&id, &o, vars, true, &err), bad[i].code, "%s: %s", bad[i].text, err.text);
+        cr_assert_not_null(strstr(err.text, "capabilit"), "%s", err.text);
+    }
 }

@@ -95,9 +95,10 @@ Test(report, registration_carries_what_is_structural)
     cfg_buf_init(&out, 8192);
     cr_assert_eq(cfg_local_parse(&l, &c, NULL, NULL), 0);
     cfg_registration_print(&out, &id, &c, NULL, NULL, "", NULL);
-    static const char head[] = "{\"worker\":\"w0\",\"incarnation\":\"cafe\",\"host\":\"node7\",\"group\":\"g\","
-                               "\"address\":\"n0:7\",\"pid\":42,\"rank\":1,\"world\":2,\"labels\":{},\"pin\":{"
-                               "\"distributed\":{\"tp\":4}},\"contract\":{\"path\":";
+    static const char head[] =
+        "{\"worker\":\"w0\",\"incarnation\":\"cafe\",\"host\":\"node7\",\"group\":\"g\","
+        "\"address\":\"n0:7\",\"pid\":42,\"rank\":1,\"world\":2,\"labels\":{},\"capabilities\":[],\"pin\":{"
+        "\"distributed\":{\"tp\":4}},\"contract\":{\"path\":";
     cr_assert_eq(strncmp(out.data, head, sizeof head - 1), 0, "%s", out.data);
     const struct cfg_view_input in = {
         "1-7", "sha256:a", "S",

@@ -56,7 +56,11 @@ CFG_API void cfg_context_finish(struct cfg_context *c); /* needed after cfg_cont
 typedef struct cfg_flag {
     uint32_t index;
 } cfg_flag;
+#ifdef __cplusplus
+#define CFG_FLAG_NONE (cfg_flag{UINT32_MAX})
+#else
 #define CFG_FLAG_NONE ((cfg_flag){UINT32_MAX})
+#endif
 
 /* Says that the program asks for this flag ("experiment/ab.flag"): a view in which it does not compile is refused. A
  * malformed address makes start fail. Declaring one twice is fine. */

@@ -35,7 +35,11 @@ enum cfg_type { CFG_BOOL, CFG_I64, CFG_F64, CFG_STRING, CFG_JSON, CFG_FLAG };
 typedef struct cfg_param {
     uint32_t index;
 } cfg_param;
+#ifdef __cplusplus
+#define CFG_PARAM_NONE (cfg_param{UINT32_MAX})
+#else
 #define CFG_PARAM_NONE ((cfg_param){UINT32_MAX})
+#endif
 
 union cfg_value {
     bool b;
@@ -75,12 +79,23 @@ struct cfg_worker_options {
     /* 0: from the environment, else 1, 60000 and 300000. The ranks agree every so many steps; how much later than the
      * first rank the last may come to a step; how long forming waits for all. */
     unsigned group_every, group_deadline_ms, group_join_ms;
-    const char *group_id; /* NULL: CONFIGD_GROUP_ID, else the launcher's, else (a world of one) the worker's id */
+    const char *group_id;     /* NULL: CONFIGD_GROUP_ID, else the launcher's, else (a world of one) the worker's id */
+    const char *capabilities; /* "bf16,fp8" or a JSON array of such names; NULL: CONFIGD_CAPABILITIES */
 };
-#define CFG_WORKER_OPTIONS_INIT                                                                        \
-    {                                                                                                  \
-        sizeof(struct cfg_worker_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#ifdef __cplusplus
+static inline struct cfg_worker_options cfg_worker_options_init(void)
+{
+    struct cfg_worker_options o = {};
+    o.size = sizeof o;
+    return o;
+}
+#define CFG_WORKER_OPTIONS_INIT cfg_worker_options_init()
+#else
+#define CFG_WORKER_OPTIONS_INIT                   \
+    {                                             \
+        .size = sizeof(struct cfg_worker_options) \
     }
+#endif
 
 CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
                                            struct cfg_error *err);
