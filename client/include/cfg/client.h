@@ -78,6 +78,17 @@ CFG_API CFG_MUST_CHECK int cfg_client_events(struct cfg_client *c, const char *p
  * cfg_session_wake. */
 struct cfg_session;
 
+/* For many sessions in one process: their sockets and timers behind one descriptor. Each session then costs one
+ * descriptor, its stream; registrations and reports take turns on a few connections. Pass it in the options of every
+ * session, then poll poll_fd for POLLIN and call process, which serves all that have something to do. All functions of
+ * the loop and of its sessions from one thread, except the two wakes. */
+struct cfg_session_loop;
+CFG_API CFG_MUST_CHECK int cfg_session_loop_new(struct cfg_session_loop **out, struct cfg_error *err);
+CFG_API void cfg_session_loop_free(struct cfg_session_loop *l); /* after its sessions; NULL is fine */
+CFG_API int cfg_session_loop_poll_fd(const struct cfg_session_loop *l);
+CFG_API void cfg_session_loop_process(struct cfg_session_loop *l); /* never blocks; nothing from inside a callback */
+CFG_API void cfg_session_loop_wake(struct cfg_session_loop *l);    /* any thread, signal handlers too */
+
 enum cfg_session_state {
     CFG_SESSION_CONNECTING, /* no server reached yet, or none any more: the last view holds, older by the second */
     CFG_SESSION_CONNECTED,  /* following */
@@ -116,16 +127,18 @@ struct cfg_session_options {
      * nothing. */
     const char *revision, *digest, *store, *view;
     unsigned backoff_min_ms, backoff_max_ms; /* 0: 100 and 10000 */
+    struct cfg_session_loop *loop;           /* borrowed for the session's life; NULL: one of its own */
 };
-#define CFG_SESSION_OPTIONS_INIT                                                            \
-    {                                                                                       \
-        sizeof(struct cfg_session_options), CFG_CLIENT_OPTIONS_INIT, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define CFG_SESSION_OPTIONS_INIT                                                               \
+    {                                                                                          \
+        sizeof(struct cfg_session_options), CFG_CLIENT_OPTIONS_INIT, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 CFG_API CFG_MUST_CHECK int cfg_session_new(struct cfg_session **out, const struct cfg_session_options *o,
                                            const struct cfg_session_callbacks *callbacks, struct cfg_error *err);
 CFG_API void
 cfg_session_free(struct cfg_session *s); /* no callback afterwards; NULL is fine; not from inside a callback */
+/* The four of a session on a shared loop are the loop's. */
 CFG_API int cfg_session_poll_fd(const struct cfg_session *s);    /* the same for the session's life */
 CFG_API int cfg_session_timeout_ms(const struct cfg_session *s); /* −1: no limit */
 CFG_API void cfg_session_process(struct cfg_session *s); /* does what can be done now, calls callbacks, never blocks */
