@@ -78,7 +78,7 @@ int cfg_worker_ceiling(struct cfg_worker *w, const char *path, double most, stru
     w->ceilings_moved = w->ceilings_moved || rc == 0;
     (void)pthread_mutex_unlock(&w->lock);
     if (rc == 0) {
-        cfg_event_signal(w->wake_fd); /* to report it */
+        cfg_engine_wake(w); /* to report it */
     }
     return rc;
 }

@@ -29,6 +29,9 @@ void cfg_event_signal(int fd)
 {
     const uint64_t one = 1;
     int saved = errno;
+    if (fd < 0) {
+        return;
+    }
     /* A full counter is readable already, which is all a signal is for. */
     if (write(fd, &one, sizeof one) < 0) {
         errno = saved;
@@ -38,6 +41,9 @@ void cfg_event_signal(int fd)
 void cfg_event_drain(int fd)
 {
     uint64_t n;
+    if (fd < 0) {
+        return;
+    }
     /* Empty already is fine. */
     if (read(fd, &n, sizeof n) < 0) {
         errno = 0;

@@ -362,6 +362,15 @@ static void expire(struct cfg_worker *w)
     }
 }
 
+void cfg_engine_wake(struct cfg_worker *w)
+{
+    if (w->seat.loop != NULL) {
+        cfg_worker_loop_call(w);
+    } else {
+        cfg_event_signal(w->wake_fd);
+    }
+}
+
 void cfg_engine_process(struct cfg_worker *w)
 {
     cfg_event_drain(w->wake_fd);

@@ -14,6 +14,7 @@
 #define CFG_WORKER_INTERNAL_H
 
 #include "worker/cache.h"
+#include "worker/loop.h"
 #include "worker/report.h"
 #include "worker/source.h"
 #include <pthread.h>
@@ -55,8 +56,9 @@ struct cfg_worker {
     _Atomic(uint64_t) changes;    /* adoptions */
     _Atomic(char *) metrics;      /* the newest step's, owned by whoever exchanges it out */
     _Atomic(bool) woken;          /* cfg_worker_wake was called */
-    int wake_fd;                  /* wakes the library */
-    int idle_fd;                  /* wakes an idle stepper */
+    int wake_fd;                  /* wakes the library; −1 on a shared loop: see cfg_engine_wake */
+    int idle_fd;                  /* wakes an idle stepper; −1 on a shared loop */
+    struct cfg_loop_seat seat;
     /* --- fixed once started --- */
     struct cfg_contract contract;
     struct cfg_local local;
@@ -125,8 +127,8 @@ extern struct cfg_box cfg_superseded_box;
 uint64_t cfg_now_ms(void);     /* monotonic */
 int64_t cfg_wall_us(void);     /* wall clock */
 int64_t cfg_wall_s(void);      /* the same, a few milliseconds coarser and cheaper */
-void cfg_event_signal(int fd); /* any thread, signal handlers too */
-void cfg_event_drain(int fd);
+void cfg_event_signal(int fd); /* any thread, signal handlers too; −1: nothing */
+void cfg_event_drain(int fd);  /* likewise */
 
 /* --- publish.c: the library's side of the mailbox --- */
 /* Prepares (hooks included) and publishes a view. 0 also when it is not newer, and nothing happens; a refusal is
@@ -158,6 +160,7 @@ struct cfg_ceilings cfg_ceilings_now(const struct cfg_worker *w);
 /* --- engine.c: the library's loop --- */
 void cfg_engine_events(struct cfg_source_events *out, struct cfg_worker *w);
 void cfg_engine_process(struct cfg_worker *w);
+void cfg_engine_wake(struct cfg_worker *w);                      /* any thread: process soon */
 void cfg_engine_formed(struct cfg_worker *w, struct cfg_box *b); /* a group begins with b */
 int cfg_engine_timeout_ms(struct cfg_worker *w);
 void *cfg_engine_thread(void *worker);

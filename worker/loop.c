@@ -37,7 +37,7 @@ int cfg_worker_loop_join(struct cfg_worker *w, struct cfg_error *err)
 void cfg_worker_loop_call(struct cfg_worker *w)
 {
     struct cfg_worker_loop *l = w->seat.loop;
-    if (atomic_exchange_explicit(&w->seat.called, true, memory_order_acq_rel)) {
+    if (!w->seat.joined || atomic_exchange_explicit(&w->seat.called, true, memory_order_acq_rel)) {
         return;
     }
     struct cfg_worker *top = atomic_load_explicit(&l->called, memory_order_relaxed);

@@ -25,9 +25,18 @@ static struct configd_source *self(struct cfg_source *s)
     return (struct configd_source *)s;
 }
 
+/* On a shared loop nobody looks at a worker unless it is called. */
+static void call(struct configd_source *c)
+{
+    if (c->w->seat.loop != NULL) {
+        cfg_worker_loop_call(c->w);
+    }
+}
+
 static void on_view(void *arg, const struct cfg_view_event *ev)
 {
     struct configd_source *c = arg;
+    call(c);
     (void)snprintf(c->arm, sizeof c->arm, "%s", ev->arm != NULL && ev->arm[0] != '\0' ? ev->arm : "base");
     struct cfg_view_input in = {
         ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}, 0};
@@ -37,6 +46,7 @@ static void on_view(void *arg, const struct cfg_view_event *ev)
 static void on_mark(void *arg, const char *revision)
 {
     struct configd_source *c = arg;
+    call(c);
     c->events.mark(c->events.arg, revision);
 }
 
@@ -48,12 +58,14 @@ static void on_state(void *arg, enum cfg_session_state state, const struct cfg_e
         [CFG_SESSION_REFUSED] = CFG_SOURCE_REFUSED,       [CFG_SESSION_SUPERSEDED] = CFG_SOURCE_SUPERSEDED,
     };
     struct configd_source *c = arg;
+    call(c);
     c->events.state(c->events.arg, map[state], why);
 }
 
 static void on_registered(void *arg, const char *reply_json)
 {
     struct configd_source *c = arg;
+    call(c);
     cJSON *reply = NULL;
     double interval = 0;
     if (cfg_json_parse(&reply, cfg_slice_str(reply_json), 0, NULL) == 0) {
@@ -66,6 +78,7 @@ static void on_registered(void *arg, const char *reply_json)
 static void on_reported(void *arg, const char *json)
 {
     struct configd_source *c = arg;
+    call(c);
     c->events.reported(c->events.arg, json);
 }
 
@@ -95,6 +108,7 @@ static int configd_start(struct cfg_source *s, const struct cfg_source_events *e
     o.digest = resume->digest;
     o.store = resume->store;
     o.view = resume->view;
+    o.loop = w->seat.loop != NULL ? cfg_worker_loop_sessions(w->seat.loop) : NULL;
     rc = cfg_session_new(&c->session, &o, &callbacks, err);
     cfg_buf_finish(&registration);
     return rc;
@@ -112,7 +126,9 @@ static int configd_timeout_ms(const struct cfg_source *s)
 
 static void configd_process(struct cfg_source *s)
 {
-    cfg_session_process(self(s)->session);
+    if (self(s)->w->seat.loop == NULL) {
+        cfg_session_process(self(s)->session);
+    }
 }
 
 static int configd_report(struct cfg_source *s, const char *json, struct cfg_error *err)

@@ -69,7 +69,7 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
     /* From here on the step before is over: nobody reads its view any more. */
     atomic_store_explicit(&w->free_below, w->current->serial, memory_order_release);
     if (taken) {
-        cfg_event_signal(w->wake_fd); /* to report it, and to free the one before */
+        cfg_engine_wake(w); /* to report it, and to free the one before */
     }
     if (w->timed) { /* rules about time see one time throughout a step */
         cfg_flag_view_tell_time(w->current->flags, w->ranks != NULL ? w->ranks->agree.now_s : cfg_wall_s());
@@ -106,7 +106,7 @@ static bool adopt_idle(struct cfg_worker *w)
     /* A rank does not change alone: it is told that the next step may. */
     bool taken = w->ranks != NULL ? cfg_ranks_news(w) : take(w, next);
     if (taken) {
-        cfg_event_signal(w->wake_fd);
+        cfg_engine_wake(w);
     }
     return taken || atomic_load_explicit(&w->mailbox, memory_order_acquire) == &cfg_superseded_box;
 }

@@ -139,7 +139,10 @@ static int start_source(struct cfg_worker *w, struct cfg_error *err)
     }
     int rc = w->source->ops->start(w->source, &events, &resume, err);
     cfg_cached_finish(&w->cache.loaded);
-    return rc != 0 ? rc : watch(w, w->source->ops->fd(w->source), err);
+    if (rc == 0) {
+        rc = w->seat.loop != NULL ? cfg_worker_loop_join(w, err) : watch(w, w->source->ops->fd(w->source), err);
+    }
+    return rc;
 }
 
 static int start_thread(struct cfg_worker *w, struct cfg_error *err)
@@ -171,7 +174,12 @@ static void wait_for_first_view(struct cfg_worker *w)
     if (w->external_loop) {
         while (still_waiting(w)) {
             struct epoll_event events[4];
-            (void)epoll_wait(w->epoll_fd, events, 4, cfg_engine_timeout_ms(w));
+            int wait = cfg_engine_timeout_ms(w);
+            if (w->seat.loop != NULL) {
+                cfg_worker_loop_turn(w->seat.loop, wait);
+            } else {
+                (void)epoll_wait(w->epoll_fd, events, 4, wait);
+            }
             cfg_engine_process(w);
         }
         return;
@@ -206,7 +214,7 @@ int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error
             return rc;
         }
     } else {
-        cfg_event_signal(w->wake_fd);
+        cfg_engine_wake(w);
     }
     wait_for_first_view(w);
     (void)pthread_mutex_lock(&w->lock);
@@ -248,18 +256,23 @@ int cfg_worker_why(const struct cfg_worker *w, struct cfg_error *out)
 
 int cfg_worker_poll_fd(const struct cfg_worker *w)
 {
-    return w->epoll_fd;
+    return w->seat.loop != NULL ? cfg_worker_loop_poll_fd(w->seat.loop) : w->epoll_fd;
 }
 
 int cfg_worker_timeout_ms(const struct cfg_worker *w)
 {
     struct cfg_worker *u = (struct cfg_worker *)(uintptr_t)w; /* reading takes the lock */
+    if (w->seat.loop != NULL) {
+        return cfg_worker_loop_timeout_ms(w->seat.loop);
+    }
     return u->contract.frozen && u->external_loop ? cfg_engine_timeout_ms(u) : -1;
 }
 
 void cfg_worker_process(struct cfg_worker *w)
 {
-    if (w->external_loop && w->contract.frozen) {
+    if (w->seat.loop != NULL) {
+        cfg_worker_loop_process(w->seat.loop);
+    } else if (w->external_loop && w->contract.frozen) {
         cfg_engine_process(w);
     }
 }
@@ -317,6 +330,9 @@ static int find_cache(struct cfg_worker *w, const char *given, struct cfg_error 
 
 static int open_descriptors(struct cfg_worker *w, struct cfg_error *err)
 {
+    if (w->seat.loop != NULL) {
+        return 0;
+    }
     w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->idle_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -333,6 +349,9 @@ static int make_source(struct cfg_worker *w, struct cfg_error *err)
     }
     if (w->source_spec[0] == '\0') {
         return cfg_source_configd_new(&w->source, w, err);
+    }
+    if (w->seat.loop != NULL) {
+        return cfg_fail(err, CFG_E_UNSUPPORTED, "a shared loop is for workers that follow configd");
     }
     if (strncmp(w->source_spec, "file:", 5) == 0) {
         return cfg_source_file_new(&w->source, w->source_spec + 5, err);
@@ -354,6 +373,10 @@ static int make_ranks(struct cfg_worker *w, const struct cfg_worker_options *o, 
     const char *group = o->group != NULL ? o->group : getenv("CONFIGD_GROUP");
     if (group == NULL || group[0] == '\0') {
         return 0;
+    }
+    if (w->seat.loop != NULL) {
+        return cfg_fail(err, CFG_E_UNSUPPORTED,
+                        "a rank waits for the others in step_begin: it needs a loop of its own");
     }
     if (w->source_spec[0] != '\0') {
         return cfg_fail(err, CFG_E_UNSUPPORTED, "a group follows configd: a file keeps no past views to agree on");
@@ -383,7 +406,8 @@ static int fill(struct cfg_worker *w, const struct cfg_worker_options *o, struct
         (w->token == NULL && o->token != NULL) || (w->ca_file == NULL && o->ca_file != NULL)) {
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
-    w->external_loop = o->external_loop;
+    w->seat.loop = o->loop;
+    w->external_loop = o->external_loop || o->loop != NULL;
     w->log = o->log;
     w->log_arg = o->log_arg;
     bool remote = w->source_spec[0] == '\0';
@@ -473,6 +497,7 @@ void cfg_worker_close(struct cfg_worker *w)
         cfg_event_signal(w->wake_fd);
         (void)pthread_join(w->thread, NULL);
     }
+    cfg_worker_loop_leave(w);
     cfg_keep_process(w, true);
     if (w->source != NULL) {
         w->source->ops->free(w->source);

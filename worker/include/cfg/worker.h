@@ -14,7 +14,7 @@
  * declare, start and close from one thread; step_begin/step_end from one thread (the stepper), which owns the view they
  * return; reads of a view from any thread that the stepper lets run inside the step. A thread of the library's own
  * follows configd, unless `external_loop` is set: then the caller polls cfg_worker_poll_fd and calls
- * cfg_worker_process. */
+ * cfg_worker_process. Many workers in one process share a cfg_worker_loop. */
 #ifndef CFG_WORKER_H
 #define CFG_WORKER_H
 
@@ -27,6 +27,20 @@ extern "C" {
 #endif
 
 struct cfg_worker;
+
+/* For many workers in one process (simulators, gateways): their sockets and timers behind one descriptor, so that each
+ * costs one descriptor and no thread. Name it in the options of every worker, then, for as long as the process runs,
+ * poll poll_fd for POLLIN for at most timeout_ms and call process, which serves all that have something to do. start
+ * also does so while it waits; with timeout_ms 0 it does not wait, and the view comes in process (CFG_E_TIMEOUT means
+ * just that then). The loop, and open, start and close of its workers, belong to one thread; a worker's steps may be on
+ * another. Nothing of a worker is opened, started or closed from inside a hook. A worker on a loop follows configd, and
+ * is no rank of a group that agrees. */
+struct cfg_worker_loop;
+CFG_API CFG_MUST_CHECK int cfg_worker_loop_open(struct cfg_worker_loop **out, struct cfg_error *err);
+CFG_API void cfg_worker_loop_close(struct cfg_worker_loop *l); /* after its workers; NULL is fine */
+CFG_API int cfg_worker_loop_poll_fd(const struct cfg_worker_loop *l);
+CFG_API int cfg_worker_loop_timeout_ms(const struct cfg_worker_loop *l); /* −1: no limit */
+CFG_API void cfg_worker_loop_process(struct cfg_worker_loop *l);         /* never blocks */
 
 enum cfg_class { CFG_LIVE, CFG_DRAIN, CFG_BARRIER, CFG_RESTART, CFG_PINNED }; /* rising strictness */
 enum cfg_type { CFG_BOOL, CFG_I64, CFG_F64, CFG_STRING, CFG_JSON, CFG_FLAG };
@@ -81,6 +95,7 @@ struct cfg_worker_options {
     unsigned group_every, group_deadline_ms, group_join_ms;
     const char *group_id;     /* NULL: CONFIGD_GROUP_ID, else the launcher's, else (a world of one) the worker's id */
     const char *capabilities; /* "bf16,fp8" or a JSON array of such names; NULL: CONFIGD_CAPABILITIES */
+    struct cfg_worker_loop *loop; /* borrowed for the worker's life; NULL: none. With it external_loop is implied */
 };
 #ifdef __cplusplus
 static inline struct cfg_worker_options cfg_worker_options_init(void)
