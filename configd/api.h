@@ -85,6 +85,7 @@ void cfg_api_workers(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_contract(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_check_contract(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_group(struct cfg_app *app, struct cfg_call *c); /* api_groups.c */
 void cfg_api_watch(struct cfg_app *app, struct cfg_call *c);
 
 void cfg_api_ofrep_flag(struct cfg_app *app, struct cfg_call *c); /* api_ofrep.c */

@@ -87,6 +87,7 @@ static const struct cfg_route routes[] = {
     READ("/v1/deployments/{d}/exposures", cfg_api_exposures),
     READ("/v1/deployments/{d}/contract", cfg_api_contract),
     EVALUATE("/v1/deployments/{d}/contract/check", cfg_api_check_contract),
+    WORKER("GET", "/v1/deployments/{d}/groups/{g}", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_group),
     WORKER("POST", "/v1/deployments/{d}/workers", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_register),
     WORKER("POST", "/v1/deployments/{d}/workers/{id}/report", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_report),
 

@@ -258,6 +258,7 @@ void cfg_fleet_free(struct cfg_fleet *f)
     if (f == NULL)
         return;
     fleet_presence_stop(f);
+    fleet_groups_finish(f);
     while (f->deployments) {
         struct fleet_deployment *d = f->deployments;
         f->deployments = d->next;

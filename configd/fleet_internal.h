@@ -1,5 +1,5 @@
 /* What the fleet's files share: fleet.c (registry), fleet_register.c (what workers send), fleet_list.c (what people
- * ask), fleet_presence.c (what other replicas are told). */
+ * ask), fleet_presence.c (what other replicas are told), fleet_groups.c (where ranks meet). */
 #ifndef CFG_CONFIGD_FLEET_INTERNAL_H
 #define CFG_CONFIGD_FLEET_INTERNAL_H
 
@@ -92,6 +92,8 @@ struct cfg_fleet {
     uint64_t renewed_ms, pruned_ms;
     bool renewing;
     struct fleet_link *link;
+    struct fleet_group_wait *group_waits; /* fleet_groups.c */
+    struct cfg_timer *group_timer;
 };
 
 uint64_t fleet_now_ms(const struct cfg_fleet *f);
@@ -124,6 +126,11 @@ void fleet_disconnect(struct cfg_fleet *f, struct fleet_worker *w);
 void fleet_each_worker(const struct fleet_deployment *d, void (*fn)(struct fleet_worker *w, void *arg), void *arg);
 /* How often live incarnations of this worker replaced each other within ten seconds, lately; 0 most of the time. */
 unsigned fleet_flaps(const struct fleet_worker *w, uint64_t now_ms);
+
+/* The groups' part of a presence record, ",\"roots\":[…]" or nothing, while the record is below `most` bytes. */
+void fleet_groups_print(struct cfg_buf *out, const struct fleet_deployment *d, size_t most);
+void fleet_groups_moved(struct cfg_fleet *f); /* a rank 0 may have come, here or at another replica */
+void fleet_groups_finish(struct cfg_fleet *f);
 
 /* Who is connected where has changed: the presence record is written soon, at most once a second. */
 void fleet_presence_touch(struct cfg_fleet *f, struct fleet_deployment *d);

@@ -84,6 +84,7 @@ void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct
     size_t groups = fleet_count_groups(d);
     if (groups > 0)
         cfg_buf_printf(out, ",\"groups\":%zu", groups);
+    fleet_groups_print(out, d, RECORD_MAX);
     print_ceilings(out, d);
     cfg_buf_putc(out, '}');
 }
@@ -280,6 +281,7 @@ static void store_changed(void *arg, struct cfg_rev rev, const struct cfg_store_
     struct cfg_fleet *f = arg;
     bool look = full;
     (void)rev;
+    fleet_groups_moved(f);
     for (size_t i = 0; i < n && !look; i++)
         look = changes[i].after == NULL && changes[i].before->id.kind == CFG_KIND_PRESENCE &&
                strcmp(changes[i].before->id.name, f->replica_id) == 0;

@@ -274,6 +274,7 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     r->about = r->group = r->address = NULL;
     w->registered_wall_ns = f->clock->wall_ns(f->clock->arg);
     w->registered_ms = fleet_now_ms(f);
+    fleet_groups_moved(f);
     if (w->superseded)
         fleet_presence_touch(f, d); /* it may hold another contract now */
     return 0;
@@ -360,7 +361,7 @@ static int read_applied(struct report *r, const cJSON *body, struct cfg_error *e
 /* Lists that say nothing are not kept: most reports of most workers. */
 static int keep_lists(struct report *r, const cJSON *body, struct cfg_error *err)
 {
-    static const char *const keys[] = {"applied", "pending", "rejects", "overrides", "metrics"};
+    static const char *const keys[] = {"applied", "pending", "rejects", "overrides", "metrics", "group"};
     cJSON *kept = NULL;
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof keys / sizeof keys[0]; i++) {
@@ -392,6 +393,7 @@ static int read_report(struct report *r, const cJSON *body, struct cfg_error *er
     rc = rc ? rc : check_kind(body, "rejects", false, err);
     rc = rc ? rc : check_kind(body, "overrides", false, err);
     rc = rc ? rc : check_kind(body, "metrics", true, err);
+    rc = rc ? rc : check_kind(body, "group", true, err);
     rc = rc ? rc : fleet_exposures_check(cfg_json_get(body, "exposures"), err);
     rc = rc ? rc : fleet_ceilings_check(cfg_json_get(body, "ceilings"), err);
     rc = rc ? rc : read_applied(r, body, err);

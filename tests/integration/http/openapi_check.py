@@ -275,6 +275,13 @@ def workers(d):
               "overrides": [], "metrics": {},
               "applied": {"revision": r.json["revision"], "digest": "sha256:" + "0" * 64, "step": 2, "at": "2026-01-01T00:00:00.000000Z"}}
     d.expect(204, "POST", "/v1/deployments/chat-blue/workers/w0/report", report)
+    r = d.expect(200, "GET", "/v1/deployments/chat-blue/groups/g0?wait_ms=1")
+    assert r.json["ranks"] == [] and r.json["root"] is None, r.json
+    d.expect(200, "POST", "/v1/deployments/chat-blue/workers", {**registration, "worker": "rank-0", "incarnation": "0123456789abcdef",
+                                                               "group": "g0", "rank": 0, "world": 2, "address": "127.0.0.1:7"})
+    r = d.expect(200, "GET", "/v1/deployments/chat-blue/groups/g0?wait_ms=30000")
+    assert r.json["root"] == {"worker": "rank-0", "address": "127.0.0.1:7"} and r.json["world"] == 2, r.json
+    d.expect(400, "GET", "/v1/deployments/chat-blue/groups/a%20b", code="address")
     r = d.expect(200, "GET", "/v1/deployments/chat-blue/exposures")
     assert (r.json["exposures"], r.json["partial"]) == ([], False), r
     served = {"flag": "experiment/ab.flag", "variant": "on", "count": 3, "units": "A" * 1000 + "B" * 24}

@@ -1,5 +1,6 @@
 /* The registry: who is registered, connected, superseded, converged, and whom a write reaches. */
 #include "configd/fleet.h"
+#include "configd/fleet_groups.h"
 #include "configd/fleet_internal.h"
 #include "hub_fixture.h"
 
@@ -427,4 +428,84 @@ Test(fleet, exposures_add_up_over_workers_and_incarnations)
     presence("r2", "{\"url\":\"http://x\",\"workers\":3,\"contracts\":[]}");
     (void)served(&partial);
     cr_assert(partial, "another replica has workers");
+}
+
+/* --- rank groups --- */
+
+static const char *root_address(const char *group, char out[64], const char **state, bool *partial)
+{
+    cJSON *g = cfg_fleet_group(fleet, "blue", group);
+    const cJSON *first = cJSON_GetArrayItem(cfg_json_get(g, "ranks"), 0);
+    static char kept[32];
+    (void)snprintf(out, 64, "%s", cfg_json_get_str(cfg_json_get(g, "root"), "address", "none"));
+    (void)snprintf(kept, sizeof kept, "%s", cfg_json_get_str(first, "state", "none"));
+    *state = kept;
+    *partial = cfg_json_get_bool(g, "partial", false);
+    cJSON_Delete(g);
+    return out;
+}
+
+Test(fleet, a_group_is_met_where_its_newest_rank_0_is)
+{
+    static const char zero[] = "\"group\":\"g\",\"rank\":0,\"world\":2,\"address\":\"n0:7\"";
+    static const char moved[] = "\"group\":\"g\",\"rank\":0,\"world\":2,\"address\":\"n9:9\"";
+    struct stream s = {0};
+    char at[64];
+    const char *state;
+    bool partial;
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "none");
+    cr_assert_eq(enter("w1", A, "\"group\":\"g\",\"rank\":1,\"world\":2,\"address\":\"n1:7\"", NULL), 0);
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "none", "only rank 0 is met");
+    cr_assert_str_eq(state, "starting");
+    cr_assert_eq(enter("w0", A, zero, NULL), 0);
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "n0:7");
+    cr_assert_str_eq(root_address("h", at, &state, &partial), "none", "another group");
+    cr_assert(cfg_fleet_group_has_root(fleet, "blue", "g") && !cfg_fleet_group_has_root(fleet, "blue", "h"));
+    cr_assert_eq(connect_stream("w0", A, &s), 0);
+    struct cfg_buf out;
+    cfg_buf_init(&out, 4096);
+    fleet_presence_print(&out, fleet, fleet_find_deployment(fleet, "blue"));
+    cr_assert_not_null(strstr(out.data, ",\"groups\":1,\"roots\":[{\"group\":\"g\",\"worker\":\"w0\",\"address\":"
+                                        "\"n0:7\",\"since_us\":1000000}]}"),
+                       "%s", out.data);
+    cfg_buf_finish(&out);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &s);
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "none", "its address went with it");
+    cr_assert_str_eq(state, "gone");
+    now_ms += 1000;
+    cr_assert_eq(enter("w0-b", B, moved, NULL), 0);
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "n9:9");
+    cr_assert(!partial);
+    presence("r2", "{\"workers\":1,\"roots\":[{\"group\":\"g\",\"worker\":\"old\",\"address\":\"x:1\",\"since_us\":"
+                   "1500000}]}");
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "n9:9", "an older one elsewhere");
+    cr_assert(partial);
+    presence("r2", "{\"workers\":1,\"roots\":[{\"group\":\"g\",\"worker\":\"new\",\"address\":\"y:1\",\"since_us\":"
+                   "2500000}]}");
+    cr_assert_str_eq(root_address("g", at, &state, &partial), "y:1", "a newer one elsewhere");
+}
+
+static void count(void *arg)
+{
+    ++*(int *)arg;
+}
+
+Test(fleet, who_waits_for_a_rank_0_is_told_once)
+{
+    int here = 0, there = 0, late = 0, dropped = 0;
+    cr_assert_eq(cfg_fleet_group_wait(fleet, "blue", "g", 60000, count, &here, NULL), 0);
+    cr_assert_eq(cfg_fleet_group_wait(fleet, "blue", "h", 60000, count, &there, NULL), 0);
+    cr_assert_eq(cfg_fleet_group_wait(fleet, "blue", "i", 5, count, &late, NULL), 0);
+    cr_assert_eq(cfg_fleet_group_wait(fleet, "blue", "j", 60000, count, &dropped, NULL), 0);
+    fixture_turn(&f, 1);
+    cr_assert(here == 0 && there == 0 && late == 0);
+    now_ms += 10;
+    fixture_turn(&f, 20);
+    cr_assert_eq(late, 1);
+    cr_assert_eq(enter("w0", A, "\"group\":\"g\",\"world\":2,\"address\":\"n0:7\"", NULL), 0);
+    cr_assert_eq(here, 0, "in a later turn");
+    fixture_turn(&f, 5);
+    presence("r2", "{\"workers\":1,\"roots\":[{\"group\":\"h\",\"worker\":\"x\",\"address\":\"x:1\",\"since_us\":1}]}");
+    fixture_turn(&f, 5);
+    cr_assert(here == 1 && there == 1 && late == 1 && dropped == 0, "%d %d %d %d", here, there, late, dropped);
 }
