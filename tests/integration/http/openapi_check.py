@@ -281,7 +281,7 @@ def workers(d):
                                                                "group": "g0", "rank": 0, "world": 2, "address": "127.0.0.1:7"})
     r = d.expect(200, "GET", "/v1/deployments/chat-blue/groups/g0?wait_ms=30000")
     assert r.json["root"] == {"worker": "rank-0", "address": "127.0.0.1:7"} and r.json["world"] == 2, r.json
-    d.expect(400, "GET", "/v1/deployments/chat-blue/groups/a%20b", code="address")
+    d.expect(400, "GET", "/v1/deployments/chat-blue/groups/a%20b", code="bad_address")
     r = d.expect(200, "GET", "/v1/deployments/chat-blue/exposures")
     assert (r.json["exposures"], r.json["partial"]) == ([], False), r
     served = {"flag": "experiment/ab.flag", "variant": "on", "count": 3, "units": "A" * 1000 + "B" * 24}
