@@ -1,10 +1,11 @@
 """Training whose learning rate follows `cfgctl set` on all ranks at the same step.
 
     cfgctl set train/optimizer.lr=0.05 && cfgctl deployment create train-1 --config train
-    CONFIGD_DEPLOYMENT=train-1 CONFIGD_GROUP=tcp accelerate launch --cpu --num_processes 2 train_accelerate.py --steps 2000
+    CONFIGD_DEPLOYMENT=train-1 CONFIGD_GROUP=tcp accelerate launch --multi_gpu --num_processes 2 train_accelerate.py --steps 2000
     cfgctl set train/optimizer.lr=0.01            # while it runs
 
-Each rank prints the step at which it sees a change; all print the same one. Needs torch and accelerate.
+Each rank prints the step at which it sees a change; all print the same one. Without GPUs it trains on CPUs (--multi_gpu
+only says that accelerate starts several processes). Needs torch and accelerate.
 """
 
 import argparse
@@ -19,7 +20,7 @@ def main():
     options.add_argument("--steps", type=int, default=1000)
     options = options.parse_args()
 
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
