@@ -46,6 +46,8 @@ int64_t cfg_api_now_s(const struct cfg_app *app); /* wall clock, seconds since 1
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief);
 /* {"version","digest","author","message","time","parent","deleted","revision"}. */
 cJSON *cfg_api_version(struct cfg_app *app, const struct cfg_object *o);
+/* One version as the log shows it: who, when, why, of what; without its content. Returned-owned; NULL without memory. */
+cJSON *cfg_api_log_item(struct cfg_app *app, const struct cfg_object *o);
 /* Adds "required_by": the flags that name this one as a prerequisite, as the replica shows them now. What has no memory
  * is missing. */
 void cfg_api_add_required_by(const struct cfg_app *app, cJSON *out, const struct cfg_object *flag);
@@ -87,6 +89,8 @@ void cfg_api_check_contract(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_group(struct cfg_app *app, struct cfg_call *c); /* api_groups.c */
 void cfg_api_watch(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_deployment_log(struct cfg_app *app, struct cfg_call *c); /* api_past.c */
+void cfg_api_past(struct cfg_app *app, struct cfg_call *c);
 
 void cfg_api_ofrep_flag(struct cfg_app *app, struct cfg_call *c); /* api_ofrep.c */
 void cfg_api_ofrep_bulk(struct cfg_app *app, struct cfg_call *c);

@@ -93,7 +93,7 @@ void cfg_api_status(struct cfg_app *app, struct cfg_call *c)
 
 /* --- log --- */
 
-static cJSON *log_item(struct cfg_app *app, const struct cfg_object *o)
+cJSON *cfg_api_log_item(struct cfg_app *app, const struct cfg_object *o)
 {
     static const char *const strings[] = {"author", "message", "time"};
     char rev[CFG_REV_TEXT];
@@ -126,7 +126,7 @@ static void on_log(void *arg, struct cfg_object *const *objects, size_t n, bool 
     cJSON *body = cJSON_CreateObject();
     cJSON *items = cJSON_AddArrayToObject(body, "items");
     for (size_t i = 0; items && i < n; i++) {
-        cJSON *item = log_item(cfg_call_app(c), objects[i]);
+        cJSON *item = cfg_api_log_item(cfg_call_app(c), objects[i]);
         if (item && cfg_principal_sees(cfg_call_principal(c), cfg_json_get_str(item, "namespace", "")))
             (void)cJSON_AddItemToArray(items, item); /* cannot fail: both are there */
         else

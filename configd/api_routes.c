@@ -81,6 +81,8 @@ static const struct cfg_route routes[] = {
     READ("/v1/deployments/{d}/versions", cfg_api_versions),
     READ("/v1/deployments/{d}/versions/{n}", cfg_api_get_version),
     READ("/v1/deployments/{d}/lock", cfg_api_lock),
+    READ("/v1/deployments/{d}/log", cfg_api_deployment_log),
+    READ("/v1/deployments/{d}/past", cfg_api_past),
     WORKER("GET", "/v1/deployments/{d}/view", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_view),
     WORKER("GET", "/v1/deployments/{d}/stream", CFG_ROLE_READER, CFG_BODY_NONE, cfg_stream_deployment),
     READ("/v1/deployments/{d}/workers", cfg_api_workers),

@@ -236,7 +236,8 @@ void cfg_service_log(struct cfg_service *s, const char *ns, uint64_t before_revi
         ask_log(s, q, "history/", NULL, before_revision);
         return;
     }
-    static const char *const kinds[] = {"history/config/", "history/flag/", "history/evaluators/", "history/flip/"};
+    static const char *const kinds[] = {"history/config/", "history/flag/", "history/evaluators/", "history/flip/",
+                                        "history/schema/"};
     q->pending = sizeof kinds / sizeof kinds[0];
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         ask_log(s, q, kinds[i], ns, before_revision);

@@ -90,7 +90,12 @@
     X(ENVELOPES, "envelopes", 0, NULL, NULL, "with switch, prerequisites, groups and all that flagd has no word for") \
     X(EXCEPT, "except", 0, "KEY[,KEY]", NULL, "not these, nor what is below them (repeatable)")                       \
     X(TAKE, "take", 0, NULL, NULL, "overwrite what was changed outside the files")                                    \
-    X(SOURCE, "source", 0, "NAME", NULL, "what the files are called (the name in .cfgctl.yaml, or the folder's)")
+    X(SOURCE, "source", 0, "NAME", NULL, "what the files are called (the name in .cfgctl.yaml, or the folder's)")     \
+    X(WHEN, "at", 0, "TIME", NULL, "back to that time: 02:40, '2h ago', '2026-12-01 02:40', 2026-12-01T02:40:00Z")    \
+    X(SINCE, "since", 0, "TIME", NULL, "from then on: 2h, 02:40, 'yesterday 22:00', 2026-12-01T02:40:00Z (24h)")      \
+    X(UNTIL, "until", 0, "TIME", NULL, "up to then (now)")                                                            \
+    X(AUTHOR, "author", 0, "TEXT", NULL, "only by authors whose name has this in it")                                 \
+    X(OBJECT, "object", 0, "OBJECT", NULL, "only this: chat, experiment/ab.flag, schema/chat, deployment/chat-blue")
 
 enum cli_option_id {
 #define CLI_OPTION_ENUM(id, name, letter, value, choices, help) OPT_##id,

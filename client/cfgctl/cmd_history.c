@@ -262,6 +262,8 @@ int cmd_rollback(struct cli *c, struct cfg_error *err)
 {
     struct object_path o;
     uint64_t to = 0, version = 0;
+    if (cli_has(c, OPT_WHEN))
+        return rollback_at(c, err);
     int rc = object_path_parse(&o, c->args[0], err);
     if (rc == 0)
         rc = cli_number(c, OPT_TO, &to, err);

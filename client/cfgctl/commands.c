@@ -82,9 +82,17 @@ const struct cli_command cli_commands[] = {
      "cfgctl diff chat 41 43\n"
      "cfgctl diff experiment/ab.flag 4 5",
      0, 1, 3, cmd_diff},
-    {"rollback", NULL, "NS | NS/FLAG | deployment/NAME", "make an earlier version the newest again",
-     "cfgctl rollback chat --to 41 -m 'worse answers'", CLI_WRITES | CLI_BIT(TO) | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE),
-     1, 1, cmd_rollback},
+    {"log", NULL, "DEPLOYMENT", "everything that concerned a deployment: who wrote what, when and why",
+     "cfgctl log chat-blue --since 2h\n"
+     "cfgctl log chat-blue --since 'yesterday 22:00' --until 02:40 --author alice\n"
+     "cfgctl log chat-blue --object base -o wide    # a base alone, all of its changes",
+     CLI_BIT(SINCE) | CLI_BIT(UNTIL) | CLI_BIT(AUTHOR) | CLI_BIT(OBJECT) | CLI_BIT(LIMIT), 1, 1, cmd_log},
+    {"rollback", NULL, "NS --to N | NS/FLAG --to N | deployment/NAME --to N | DEPLOYMENT --at TIME",
+     "make an earlier version the newest again, or all that a deployment ran at a time",
+     "cfgctl rollback chat --to 41 -m 'worse answers'\n"
+     "cfgctl rollback chat-blue --at 02:40 --dry-run          # its namespace, bases and flags as they were\n"
+     "cfgctl rollback chat-blue --at '2h ago' --except base --yes --wait",
+     CLI_EDITS | CLI_BIT(TO) | CLI_BIT(FORCE) | CLI_BIT(WHEN) | CLI_BIT(EXCEPT) | CLI_BIT(YES), 1, 1, cmd_rollback},
     {"watch", NULL, "[NS…]", "show changes as they happen",
      "cfgctl watch chat experiment\n"
      "cfgctl watch -o json | jq .version",

@@ -19,6 +19,7 @@ int cmd_list(struct cli *c, struct cfg_error *err);
 int cmd_history(struct cli *c, struct cfg_error *err);
 int cmd_diff(struct cli *c, struct cfg_error *err);
 int cmd_rollback(struct cli *c, struct cfg_error *err);
+int cmd_log(struct cli *c, struct cfg_error *err);
 int cmd_watch(struct cli *c, struct cfg_error *err);
 int cmd_deployment_create(struct cli *c, struct cfg_error *err);
 int cmd_deployment_list(struct cli *c, struct cfg_error *err);
@@ -97,6 +98,9 @@ CFG_MUST_CHECK int accelerate_of(const cJSON **out, const cJSON *document, const
 
 /* What the words and options of `set` say, as POST /v1/changes takes it: *out is returned-owned. */
 CFG_MUST_CHECK int set_changes(cJSON **out, const struct cli *c, struct cfg_error *err);
+
+/* rollback with --at: of a deployment, to what it was told at a time. */
+CFG_MUST_CHECK int rollback_at(struct cli *c, struct cfg_error *err);
 
 /* The folder of --file, reconciled with what is served; plan: only shown. */
 CFG_MUST_CHECK int apply_folder(struct cli *c, bool plan, struct cfg_error *err);

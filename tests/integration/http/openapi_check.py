@@ -259,10 +259,25 @@ def deployments(d):
     assert r.json["results"][0]["kept"] == [{"deployment": "chat-blue", "path": "distributed.tp", "value": 4}], r
     old = d.expect(200, "GET", f"/v1/deployments/chat-blue/view?revision={before}").json
     assert old["digest"] == view["digest"], (old, view)
+    past(d)
     workers(d)
     d.expect(201, "POST", "/v1/deployments", {"name": "chat-gone", "config": "chat"})
     d.expect(200, "DELETE", "/v1/deployments/chat-gone")
     d.expect(404, "GET", "/v1/deployments/chat-gone", code="not_found")
+
+
+def past(d):
+    log = d.expect(200, "GET", "/v1/deployments/chat-blue/log?limit=1000").json["items"]
+    assert {"config/chat", "deployment/chat-blue"} <= {i["object"] for i in log}, log
+    r = d.expect(200, "GET", "/v1/deployments/chat-blue/log?limit=1&object=chat&author=anonymous")
+    assert len(r.json["items"]) <= 1, r
+    d.expect(400, "GET", "/v1/deployments/chat-blue/log?since=yesterday", code="invalid_argument", says="since: .*is no time")
+    d.expect(404, "GET", "/v1/deployments/chat-bleu/log", code="not_found", says="chat-bleu")
+    made = next(i["time"] for i in log if i["object"] == "deployment/chat-blue" and i["version"] == 1)
+    r = d.expect(200, "GET", f"/v1/deployments/chat-blue/past?at={made}")
+    assert r.json["then"] == 1 and r.json["held"] is None and "config/chat" in [o["object"] for o in r.json["objects"]], r
+    d.expect(400, "GET", "/v1/deployments/chat-blue/past", code="invalid_argument", says="which time")
+    d.expect(404, "GET", "/v1/deployments/chat-blue/past?at=2001-01-01T00:00:00Z", code="not_found", says="there was no deployment chat-blue")
 
 
 def workers(d):

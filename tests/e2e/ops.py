@@ -1,0 +1,140 @@
+"""The operator at three in the morning: log, rollback --at, status, at, doctor, against a real etcd, configd and workers."""
+import base64
+import json
+import os
+import re
+import sys
+import unittest
+
+from cfgctl import Session, laboratory, own  # also finds the laboratory
+
+
+class Past(Session):
+    """What was written, by whom, and the way back."""
+
+    def now(self):
+        """The time of the newest write, to the microsecond."""
+        return self.configd.call("GET", "/v1/log?limit=1")["items"][0]["time"]
+
+    def build(self):
+        """chat over base, a deployment with flags; then a night of changes. Times of the states on the way."""
+        self.ok("set", "base/limits.rate=10", "chat/temperature=0.7", "chat/counter.w0=1")
+        self.ok("extend", "chat", "base")
+        self.ok("set", "experiment/ab.flag=on")
+        self.ok("deployment", "create", "blue", "--config", "chat", "--flags", "experiment")
+        good = self.now()
+        self.ok("set", "base/limits.rate=1000", "-m", "more traffic", env={"CONFIGD_USER": "eve"})
+        self.ok("set", "chat/temperature=1.9", "-m", "try this")
+        self.ok("flag", "off", "experiment/ab.flag")
+        self.ok("set", "experiment/new.flag=on")
+        self.ok("set", "other/x=1", "experiment/unrelated=1")
+        return good
+
+    def test_log_is_of_all_that_concerned_it_and_nothing_else(self):
+        good = self.build()
+        items = self.json("log", "blue", "--since", "1h")["items"]
+        self.assertEqual([i["object"] for i in items],
+                         ["flag/experiment/new.flag", "flag/experiment/ab.flag", "config/chat", "config/base", "deployment/blue"])
+        self.assertEqual([i["why"] for i in items], ["flags", "flags", "namespace", "base", "deployment"])
+        self.assertEqual(items[2]["changes"], [{"op": "replace", "path": "temperature", "from": 0.7, "to": 1.9}])
+        self.assertEqual(items[3]["message"], "more traffic")
+        self.assertIn({"op": "replace", "path": "enabled", "from": True, "to": False}, items[1]["changes"])
+        out = self.ok("log", "blue", "--since", "1h")
+        self.assertRegex(out, r"^TIME +AUTHOR +OBJECT +VERSION +WHAT +MESSAGE")
+        self.assertRegex(out, r"config/base +2 +limits\.rate 10 → 1000 +more traffic")
+        self.assertNotIn("other", out)
+        self.assertNotIn("unrelated", out)
+        since = self.json("log", "blue", "--since", good, "--until", items[3]["time"])["items"]
+        self.assertEqual([i["object"] for i in since], ["config/base", "deployment/blue"])
+        self.assertEqual([i["object"] for i in self.json("log", "blue", "--object", "chat")["items"]], ["config/chat"])
+        self.assertEqual(self.json("log", "blue", "--author", "nobody-of-that-name")["items"], [])
+        first = self.json("log", "blue", "--limit", "1")
+        self.assertEqual((len(first["items"]), first["more"]), (1, True))
+        self.assertIn("nothing since", self.ok("log", "blue", "--since", "now"))
+        self.refused(3, "did you mean blue", "log", "bleu")
+        self.refused(2, "--since: 'sometime' is no time", "log", "blue", "--since", "sometime")
+
+    def test_bases_come_and_go(self):
+        self.build()
+        self.ok("extend", "chat")
+        self.ok("set", "base/limits.rate=5", "-m", "nobody's any more")
+        self.ok("extend", "chat", "other")
+        self.ok("set", "other/x=2", "-m", "ours now")
+        items = self.json("log", "blue", "--since", "1h")["items"]
+        self.assertEqual([(i["object"], i["message"]) for i in items[:3]],
+                         [("config/other", "ours now"), ("config/chat", "extends other"), ("config/chat", "extends nothing")])
+        self.assertIn({"op": "add", "path": "(extends)", "to": ["other"]}, items[1]["changes"])
+        self.assertNotIn("nobody's any more", json.dumps(items))
+        forced = self.configd.call("GET", "/v1/deployments/blue/log")
+        self.assertFalse(any(i["forced"] for i in forced["items"]))
+
+    def test_rollback_to_a_time(self):
+        good = self.build()
+        before = self.revision()
+        out = self.ok("rollback", "blue", "--at", good, "--dry-run")
+        for line in ("chat v3 → v4", "- temperature = 1.9", "+ temperature = 0.7", "base v2 → v3", "- limits.rate = 1000",
+                     "+ limits.rate = 10", "experiment/ab.flag", "experiment/new.flag"):
+            self.assertIn(line, out)
+        self.assertEqual(self.revision(), before, "a dry run writes nothing")
+        self.refused(2, "asks before it writes", "rollback", "blue", "--at", good)
+        self.ok("rollback", "blue", "--at", good, "--yes", "-m", "worse answers")
+        log = self.json("log", "blue", "--limit", "4")["items"]
+        self.assertEqual(len({i["revision"] for i in log}), 1, "one transaction")
+        self.assertRegex(log[0]["message"], r"^worse answers \(blue as at 20.*: .*chat v2, base v1|base v1, .*chat v2")
+        self.assertEqual(self.json("get", "chat")["document"]["temperature"], 0.7)
+        self.assertEqual(self.json("get", "base")["document"]["limits"]["rate"], 10)
+        self.assertTrue(self.json("flag", "get", "experiment/ab.flag")["enabled"])
+        self.refused(3, "deleted at version 2", "flag", "get", "experiment/new.flag")
+        self.assertIn("is told what it was told at", self.ok("rollback", "blue", "--at", good, "--yes"))
+        # and back again: what is rolled back is history too
+        self.ok("rollback", "blue", "--at", log[0]["time"], "--yes")
+
+    def test_rollback_of_a_deployment_that_holds_moves_its_release(self):
+        good = self.build()
+        self.ok("deployment", "create", "slow", "--config", "chat", "--track", "hold")
+        held = self.now()
+        self.ok("set", "chat/temperature=1.5")
+        self.ok("deployment", "update", "slow", "--to", "4")
+        self.assertEqual(self.json("deployment", "get", "slow")["arms"]["base"]["release"]["chat"], 4)
+        self.ok("rollback", "slow", "--at", held, "--yes")
+        self.assertEqual(self.json("deployment", "get", "slow")["arms"]["base"]["release"], {"base": 2, "chat": 3})
+        self.assertEqual(self.json("get", "chat")["version"], 4, "no namespace was written")
+        self.refused(3, "there was no deployment slow at", "rollback", "slow", "--at", good)
+
+    def test_rollback_refuses_what_cannot_be(self):
+        good = self.build()
+        self.refused(2, "has not come yet", "rollback", "blue", "--at", "2199-01-01T00:00:00Z")
+        self.refused(2, "goes without --to", "rollback", "blue", "--at", good, "--to", "1")
+        self.refused(3, "a namespace goes back with --to", "rollback", "chat", "--at", good)
+        self.ok("schema", "set", "chat", self.file({"properties": {"temperature": {"minimum": 1}}}))
+        done = self.refused(5, "blocked", "rollback", "blue", "--at", good, "--yes")
+        self.assertIn("temperature", done.stdout)
+        self.ok("schema", "delete", "chat")
+        self.ok("rollback", "blue", "--at", good, "--yes", "--except", "base,experiment/new.flag")
+        self.assertEqual(self.json("get", "base")["document"]["limits"]["rate"], 1000)
+        self.assertEqual(self.json("get", "chat")["document"]["temperature"], 0.7)
+        self.ok("flag", "get", "experiment/new.flag")
+        # history that is gone is said, not guessed
+        self.etcd("kv/deleterange", {"key": base64.b64encode(b"/configd/v1/history/config/base/0000000001").decode()})
+        self.refused(4, "what config/base was at .* no longer in history", "rollback", "blue", "--at", good, "--yes")
+        reply = self.json("log", "blue", "--since", "1h")
+        self.assertTrue(reply["incomplete"])
+        self.assertIn("no longer in history", self.ok("log", "blue", "--since", "1h"))
+
+    # --- helpers ---
+
+    def etcd(self, path, body):
+        url = self.configd.args[self.configd.args.index("--etcd") + 1]
+        return laboratory.call(url, "POST", "/v3/" + path, body)[0]
+
+    def file(self, tree):
+        path = os.path.join(self.lab.dir, "file.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(tree, f)
+        return path
+
+
+if __name__ == "__main__":
+    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
+    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Past) if wanted.search(t.id())))
+    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
