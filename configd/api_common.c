@@ -107,11 +107,9 @@ enum cfg_kind cfg_api_kind(const struct cfg_call *c)
     static const struct {
         const char *root;
         enum cfg_kind kind;
-    } kinds[] = {{"/v1/config/", CFG_KIND_CONFIG},
-                 {"/v1/flags/", CFG_KIND_FLAG},
-                 {"/v1/evaluators/", CFG_KIND_EVALUATORS},
-                 {"/v1/schemas/", CFG_KIND_SCHEMA},
-                 {"/v1/deployments/", CFG_KIND_DEPLOYMENT}};
+    } kinds[] = {{"/v1/config/", CFG_KIND_CONFIG},          {"/v1/flags/", CFG_KIND_FLAG},
+                 {"/v1/evaluators/", CFG_KIND_EVALUATORS},  {"/v1/schemas/", CFG_KIND_SCHEMA},
+                 {"/v1/deployments/", CFG_KIND_DEPLOYMENT}, {"/v1/rollouts/", CFG_KIND_ROLLOUT}};
     const char *pattern = cfg_call_route(c)->pattern;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strncmp(pattern, kinds[i].root, strlen(kinds[i].root)) == 0)
@@ -122,7 +120,7 @@ enum cfg_kind cfg_api_kind(const struct cfg_call *c)
 int cfg_api_id(struct cfg_object_id *out, enum cfg_kind kind, const struct cfg_call *c, struct cfg_error *err)
 {
     struct cfg_object_id id = {.kind = kind};
-    bool deployment = kind == CFG_KIND_DEPLOYMENT;
+    bool deployment = cfg_kind_is_of_deployment(kind);
     const char *ns = cfg_call_param(c, deployment ? "d" : "ns"), *name = cfg_call_param(c, "name");
     int rc = cfg_check_name(deployment ? "deployment" : "namespace", cfg_slice_str(ns), err);
     if (rc == 0 && kind == CFG_KIND_FLAG)
@@ -322,8 +320,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     static const char *const config[] = {"extends", "document"};
     static const char *const evaluators[] = {"metadata", "evaluators"};
     static const char *const schema[] = {"schema"};
-    static const char *const deployment[] = {"config", "flags", "track",          "generation", "pin_keys",
-                                             "pin",    "arms",  "adopted_stores", "pin_digest"};
+    static const char *const deployment[] = {"config", "flags", "track", "generation",     "pin_keys",
+                                             "pin",    "arms",  "split", "adopted_stores", "pin_digest"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
     if (tree == NULL || out == NULL) {
         cJSON_Delete(tree);

@@ -1,5 +1,6 @@
 /* Reading configs, flags, deployments and their histories. */
 #include "configd/api.h"
+#include "configd/hub_compose.h"
 
 #include "configd/http_auth.h"
 #include "proto/patch.h"
@@ -119,7 +120,8 @@ static bool add_item(struct cfg_object *o, void *arg)
     struct listing *l = arg;
     const struct cfg_principal *p = cfg_call_principal(l->call);
     char config[CFG_LIMIT_NAME + 1];
-    const char *ns = o->id.kind == CFG_KIND_DEPLOYMENT ? cfg_api_deployment_config(l->app, o->id.ns, config) : o->id.ns;
+    const char *ns =
+        cfg_kind_is_of_deployment(o->id.kind) ? cfg_api_deployment_config(l->app, o->id.ns, config) : o->id.ns;
     if (o->deleted || (ns && !cfg_principal_sees(p, ns)))
         return true;
     cJSON *item = cfg_api_object(l->app, o, true);
@@ -332,6 +334,30 @@ static void on_view(void *arg, struct cfg_slice view_json, const struct cfg_erro
         cfg_call_reply_bytes(arg, 200, "application/json", view_json);
 }
 
+/* The arm of ?worker's group, by the deployment's record of the revision that is asked for. */
+static const char *arm_of_worker(void *arg, const struct cfg_deployment *d)
+{
+    struct cfg_call *c = arg;
+    return cfg_fleet_arm(cfg_call_app(c)->fleet, d, cfg_call_query(c, "worker"));
+}
+
+/* The topic of ?arm, or of the arm that ?worker's group runs now. */
+static int find_topic(struct cfg_topic **out, struct cfg_app *app, struct cfg_call *c, struct cfg_error *err)
+{
+    const char *name = cfg_call_param(c, "d"), *arm = cfg_call_query(c, "arm");
+    struct cfg_object *o;
+    struct cfg_deployment d;
+    if (cfg_call_query(c, "worker") == NULL)
+        return cfg_hub_topic(out, app->hub, name, arm ? arm : CFG_ARM_BASE, err);
+    int rc = cfg_hub_deployment(&o, app->store, name, err);
+    rc = rc ? rc : cfg_deployment_read(&d, o, err);
+    if (rc != 0)
+        return rc;
+    rc = cfg_hub_topic(out, app->hub, name, arm_of_worker(c, &d), err);
+    cfg_deployment_finish(&d);
+    return rc;
+}
+
 void cfg_api_view(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err;
@@ -339,15 +365,18 @@ void cfg_api_view(struct cfg_app *app, struct cfg_call *c)
     struct cfg_topic *topic;
     const char *arm = cfg_call_query(c, "arm"), *revision = cfg_call_query(c, "revision");
     const char *d = cfg_call_param(c, "d");
+    bool worker = cfg_call_query(c, "worker") != NULL;
     if (!cfg_api_at(app, c))
         return;
-    arm = arm ? arm : "base";
     int rc = revision ? cfg_rev_parse(&at, cfg_slice_str(revision), &err) : 0;
-    rc = rc ? rc : cfg_hub_topic(&topic, app->hub, d, arm, &err);
+    rc = rc ? rc : find_topic(&topic, app, c, &err);
+    bool past = revision && (rc != 0 || cfg_rev_cmp(at, cfg_topic_rev(topic)) != 0);
     if (rc != 0 && !(revision && rc == CFG_E_NOT_FOUND))
         cfg_call_fail(c, &err, NULL);
-    else if (revision && (rc != 0 || cfg_rev_cmp(at, cfg_topic_rev(topic)) != 0))
-        cfg_hub_view_at(app->hub, d, arm, at, on_view, c);
+    else if (past && worker)
+        cfg_hub_view_at_assigned(app->hub, d, arm_of_worker, at, on_view, c);
+    else if (past)
+        cfg_hub_view_at(app->hub, d, arm ? arm : CFG_ARM_BASE, at, on_view, c);
     else
         cfg_call_reply_bytes(c, 200, "application/json", cfg_topic_view_json(topic));
 }

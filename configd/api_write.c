@@ -148,11 +148,12 @@ static int check_entry(struct cfg_app *app, const struct cfg_principal *p, const
                        struct cfg_error *err)
 {
     char config[CFG_LIMIT_NAME + 1];
-    if (e->id.kind != CFG_KIND_DEPLOYMENT)
+    if (!cfg_kind_is_of_deployment(e->id.kind))
         return cfg_principal_check_namespace(p, e->id.ns, err);
     const cJSON *lock = cfg_json_get(e->body, "lock"), *source = lock ? lock : e->body;
-    const char *ns = e->op == CFG_CHANGE_CREATE ? cfg_json_get_str(source, "config", NULL)
-                                                : cfg_api_deployment_config(app, e->id.ns, config);
+    bool creates = e->op == CFG_CHANGE_CREATE && e->id.kind == CFG_KIND_DEPLOYMENT;
+    const char *ns =
+        creates ? cfg_json_get_str(source, "config", NULL) : cfg_api_deployment_config(app, e->id.ns, config);
     int rc = cfg_principal_check_deployment(p, e->id.ns, ns, err);
     return rc ? rc : check_flag_namespaces(p, source, err);
 }

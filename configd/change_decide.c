@@ -191,7 +191,7 @@ static int name_result(cJSON *result, const struct cfg_draft *d, struct cfg_erro
 {
     char text[CFG_OBJECT_ID_TEXT];
     const char *ns = d->id.ns, *name = d->id.name;
-    if (d->id.kind == CFG_KIND_DEPLOYMENT) {
+    if (cfg_kind_is_of_deployment(d->id.kind)) {
         name = d->id.ns;
         ns = cfg_json_get_str(d->after ? d->after : d->before, "config", "");
     }

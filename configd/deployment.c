@@ -28,11 +28,41 @@ static int read_flags(struct cfg_deployment *d, const cJSON *list, struct cfg_er
     return 0;
 }
 
+/* {"experiment/ab.flag": 7, …} */
+static int read_arm_flags(struct cfg_arm *arm, const struct cfg_deployment *d, const cJSON *flags,
+                          struct cfg_error *err)
+{
+    int n = cJSON_GetArraySize(flags);
+    if (flags == NULL || n == 0)
+        return 0;
+    arm->flags = calloc((size_t)n, sizeof *arm->flags);
+    if (arm->flags == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, flags)
+    {
+        struct cfg_arm_flag *f = &arm->flags[arm->n_flags];
+        const char *slash = item->string ? strchr(item->string, '/') : NULL;
+        size_t ns = slash ? (size_t)(slash - item->string) : 0;
+        if (slash == NULL || ns > CFG_LIMIT_NAME || strlen(slash + 1) > CFG_LIMIT_FLAG_NAME ||
+            cfg_json_need_u64(flags, item->string, &f->version, NULL) != 0 || f->version == 0)
+            return broken(d, err, "an arm's flags");
+        f->id = (struct cfg_object_id){.kind = CFG_KIND_FLAG};
+        memcpy(f->id.ns, item->string, ns);
+        memcpy(f->id.name, slash + 1, strlen(slash + 1));
+        arm->n_flags++;
+    }
+    return 0;
+}
+
 static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const cJSON *item, struct cfg_error *err)
 {
     if (strlen(item->string) > CFG_LIMIT_NAME)
         return broken(d, err, "arms");
     (void)snprintf(arm->name, sizeof arm->name, "%s", item->string);
+    int rc = read_arm_flags(arm, d, cfg_json_get(item, "flags"), err);
+    if (rc != 0)
+        return rc;
     if (strcmp(cfg_json_get_str(item, "follows", "head"), "fixed") != 0)
         return 0;
     const char *locked = cfg_json_get_str(item, "locked", "");
@@ -42,7 +72,7 @@ static int read_arm(struct cfg_arm *arm, const struct cfg_deployment *d, const c
     (void)snprintf(arm->locked, sizeof arm->locked, "%s", locked);
     if (locked[0] && release == NULL)
         return 0;
-    int rc = cfg_release_read(&arm->release, release, err);
+    rc = cfg_release_read(&arm->release, release, err);
     if (rc == 0 && !locked[0] && cfg_release_version(&arm->release, d->config) == 0)
         return broken(d, err, "an arm's release");
     return rc;
@@ -79,6 +109,9 @@ static int read_fields(struct cfg_deployment *d, const char *name, cJSON *tree, 
         rc = read_flags(d, cfg_json_get(tree, "flags"), err);
     if (rc == 0)
         rc = read_arms(d, cfg_json_get(tree, "arms"), err);
+    const cJSON *split = cfg_json_get(tree, "split");
+    if (rc == 0 && split)
+        rc = cfg_split_read(&d->split, split, err);
     if (rc != 0)
         return rc;
     d->pin_keys = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin_keys");
@@ -125,8 +158,11 @@ int cfg_deployment_read_body(struct cfg_deployment *out, const char *name, const
 
 void cfg_deployment_finish(struct cfg_deployment *d)
 {
-    for (size_t i = 0; i < d->n_arms; i++)
+    for (size_t i = 0; i < d->n_arms; i++) {
         cfg_release_finish(&d->arms[i].release);
+        free(d->arms[i].flags);
+    }
+    cfg_split_finish(&d->split);
     free(d->flags);
     free(d->arms);
     cJSON_Delete(d->pin_keys);
@@ -149,6 +185,20 @@ bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns)
         if (strcmp(d->flags[i], ns) == 0)
             return true;
     return false;
+}
+
+uint64_t cfg_arm_flag_version(const struct cfg_arm *a, const struct cfg_object_id *flag)
+{
+    for (size_t i = 0; i < a->n_flags; i++)
+        if (cfg_object_id_eq(&a->flags[i].id, flag))
+            return a->flags[i].version;
+    return 0;
+}
+
+const char *cfg_deployment_assign(const struct cfg_deployment *d, const char *group, const cJSON *labels)
+{
+    const char *arm = cfg_split_arm(&d->split, group, labels);
+    return cfg_deployment_arm(d, arm) ? arm : CFG_ARM_BASE;
 }
 
 bool cfg_arm_follows(const struct cfg_arm *a)

@@ -45,6 +45,9 @@ typedef void (*cfg_fleet_superseded_fn)(void *arg, bool newer_incarnation);
 CFG_MUST_CHECK int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *deployment, const char *worker,
                                            const char *incarnation, cfg_fleet_superseded_fn superseded, void *arg,
                                            struct cfg_error *err);
+/* The arm that a worker registered here runs by this record of its deployment: of its group, by the labels it gave.
+ * Borrowed from d, or static; the base for an unknown worker. */
+const char *cfg_fleet_arm(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker);
 void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg);
 
 cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment); /* the API's reply, returned-owned */

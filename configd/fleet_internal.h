@@ -122,6 +122,8 @@ CFG_MUST_CHECK int fleet_ceilings_take(struct cfg_fleet *f, struct fleet_worker 
 
 /* Exchanges a worker's contract; c is consumed. CFG_E_NOMEM. */
 CFG_MUST_CHECK int fleet_set_contract(struct fleet_worker *w, struct cfg_contract *c);
+/* The same by what the worker says about itself: an object with "group" and "labels" (fleet_arms.c). */
+const char *fleet_assign(const struct cfg_deployment *d, const char *worker, const cJSON *about);
 void fleet_disconnect(struct cfg_fleet *f, struct fleet_worker *w);
 void fleet_each_worker(const struct fleet_deployment *d, void (*fn)(struct fleet_worker *w, void *arg), void *arg);
 /* How often live incarnations of this worker replaced each other within ten seconds, lately; 0 most of the time. */

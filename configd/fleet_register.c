@@ -286,13 +286,14 @@ static double report_interval_ms(const struct cfg_fleet *f)
     return f->n_workers > f->report_interval_ms ? (double)f->n_workers : f->report_interval_ms;
 }
 
-static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker)
+static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker,
+                                 const char *arm)
 {
     char rev[CFG_REV_TEXT], pin_digest[CFG_DIGEST_TEXT];
     cJSON *reply = cJSON_CreateObject();
     if (reply == NULL || cfg_digest_json(pin_digest, d->pin) != 0 ||
         !cJSON_AddStringToObject(reply, "deployment", d->name) || !cJSON_AddStringToObject(reply, "worker", worker) ||
-        !cJSON_AddStringToObject(reply, "arm", "base") ||
+        !cJSON_AddStringToObject(reply, "arm", arm) ||
         !cJSON_AddStringToObject(reply, "store", cfg_store_identity(f->store)->store_id) ||
         !cJSON_AddStringToObject(reply, "revision", cfg_rev_format(cfg_store_rev(f->store), rev)) ||
         !cJSON_AddNumberToObject(reply, "generation", (double)d->generation) ||
@@ -320,7 +321,7 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
         rc = fleet_check_contract(f, deployment, r.contract, r.ceilings, problem, err);
     rc = rc ? rc : enter(f, deployment, &r, err);
     if (rc == 0) {
-        cJSON *answer = registration_reply(f, &d, r.worker);
+        cJSON *answer = registration_reply(f, &d, r.worker, fleet_assign(&d, r.worker, body));
         if (answer)
             *reply = answer;
         else

@@ -67,6 +67,8 @@ static void update(struct cfg_hub *h, struct cfg_topic *t, bool continuous)
     }
     enum cfg_topic_effect effect;
     int rc = refresh(h, t, continuous, &effect, NULL);
+    if (t->known)
+        cfg_hub_assign(h, t);
     if (rc == CFG_E_NOT_FOUND && !t->known)
         cfg_topic_end(t);
     else if (rc != 0)

@@ -18,13 +18,19 @@
 struct cfg_hub;
 struct cfg_topic;
 
-/* Embedded in whoever subscribes; all members belong to the hub but `send`, `ended` and the struct around it. */
+struct cfg_deployment;
+
+/* Embedded in whoever subscribes; all members belong to the hub but the functions and the struct around it. */
 struct cfg_subscriber {
     /* Takes one frame (shared bytes; ref to keep): it counts as sent. False: cannot take more now; the hub will not
      * call again until cfg_hub_drained. May unsubscribe s, must not free it. */
     bool (*send)(struct cfg_subscriber *s, struct cfg_bytes *frame);
-    /* The deployment was deleted; s is unsubscribed already. May not free s before it returns. */
+    /* The deployment was deleted, or the arm that s stays with; s is unsubscribed already. May not free s before it
+     * returns. */
     void (*ended)(struct cfg_subscriber *s);
+    /* The arm that s has to follow by the deployment's record as it is now: asked when that record changes; s is moved
+     * to that arm's topic before it hears of the change. Borrowed from d, or static. NULL: s stays with its arm. */
+    const char *(*arm)(struct cfg_subscriber *s, const struct cfg_deployment *d);
     struct cfg_topic *topic; /* NULL: not subscribed */
     struct cfg_subscriber *prev, *next;
     struct cfg_rev rev;   /* newest revision sent */
@@ -90,5 +96,10 @@ bool cfg_hub_stale(const struct cfg_hub *h);
 typedef void (*cfg_hub_view_fn)(void *arg, struct cfg_slice view_json, const struct cfg_error *err);
 void cfg_hub_view_at(struct cfg_hub *h, const char *deployment, const char *arm, struct cfg_rev at, cfg_hub_view_fn fn,
                      void *arg);
+/* The same for the arm that `assign` says by the deployment's record of that revision; borrowed from d, or static.
+ * Called with arg, before fn, at most once. */
+typedef const char *(*cfg_hub_assign_fn)(void *arg, const struct cfg_deployment *d);
+void cfg_hub_view_at_assigned(struct cfg_hub *h, const char *deployment, cfg_hub_assign_fn assign, struct cfg_rev at,
+                              cfg_hub_view_fn fn, void *arg);
 
 #endif

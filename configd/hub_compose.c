@@ -176,16 +176,33 @@ static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error
 
 /* --- the view --- */
 
+/* In the place of heads, the versions that the arm fixes. A flag that was deleted since is one, too. */
+static int fix_flags(struct objects *flags, const struct reading *r, struct cfg_error *err)
+{
+    for (size_t i = 0; i < flags->n; i++) {
+        uint64_t version = cfg_arm_flag_version(r->arm, &flags->v[i]->id);
+        if (version == 0 || version == flags->v[i]->version)
+            continue;
+        struct cfg_object *o = r->history->version(r->history->arg, &flags->v[i]->id, version);
+        if (o == NULL)
+            return cfg_fail(err, CFG_E_NOT_READY, "version %llu of flag %s/%s, which %s holds, is being fetched",
+                            (unsigned long long)version, flags->v[i]->id.ns, flags->v[i]->id.name, r->deployment->name);
+        flags->v[i] = o;
+    }
+    return 0;
+}
+
 static int compose_with(struct cfg_view_out *view, const struct reading *r, struct cfg_view_inputs *in,
                         struct cfg_error *err)
 {
     struct objects flags = {0};
     for (size_t i = 0; i < r->deployment->n_flags; i++)
         cfg_store_each_of_flags(r->store, r->deployment->flags[i], collect, &flags);
+    int rc = flags.failed ? cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", r->deployment->name)
+                          : fix_flags(&flags, r, err);
     in->flags = flags.v;
     in->n_flags = flags.n;
-    int rc = flags.failed ? cfg_fail(err, CFG_E_NOMEM, "out of memory for the view of %s", r->deployment->name)
-                          : cfg_view_compose(view, in, err);
+    rc = rc ? rc : cfg_view_compose(view, in, err);
     free(flags.v);
     return rc;
 }
@@ -260,6 +277,9 @@ bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
     case CFG_KIND_LOCK:
     case CFG_KIND_PRESENCE:
     case CFG_KIND_EXTENDS:
+    case CFG_KIND_ROLLOUT:
+    case CFG_KIND_PROGRESS:
+    case CFG_KIND_OBSERVED:
     case CFG_KIND_OTHER:
         return false;
     }

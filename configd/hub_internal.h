@@ -1,4 +1,4 @@
-/* What hub.c and hub_view_at.c share. */
+/* What hub.c, hub_arms.c and hub_view_at.c share. */
 #ifndef CFG_CONFIGD_HUB_INTERNAL_H
 #define CFG_CONFIGD_HUB_INTERNAL_H
 
@@ -22,5 +22,9 @@ struct cfg_hub {
     struct cfg_hub_trees trees; /* for the views that are composed in one go */
     struct cfg_view_job *jobs;
 };
+
+/* Moves those of t's subscribers to other arms' topics whom the deployment's record assigns there now; ends those that
+ * stay with an arm that is gone (hub_arms.c). */
+void cfg_hub_assign(struct cfg_hub *h, struct cfg_topic *t);
 
 #endif

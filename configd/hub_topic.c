@@ -186,48 +186,50 @@ static bool wants_mark(const struct cfg_topic *t, const struct cfg_subscriber *s
            (s->stale != t->stale || cfg_rev_cmp(s->rev, t->seen) < 0);
 }
 
-/* Calls fn for every subscriber, each once, however they come and go meanwhile. */
-static void each(struct cfg_topic *t, void (*fn)(struct cfg_topic *t, struct cfg_subscriber *s))
+void cfg_topic_each(struct cfg_topic *t, void (*fn)(struct cfg_topic *t, struct cfg_subscriber *s, void *arg),
+                    void *arg)
 {
     for (struct cfg_subscriber *s = t->first; s; s = t->cursor) {
         t->cursor = s->next;
         __builtin_prefetch(s->next); /* ten thousand of them lie all over the heap */
-        fn(t, s);
+        fn(t, s, arg);
     }
 }
 
-static void bring_up_to_date(struct cfg_topic *t, struct cfg_subscriber *s)
+static void bring_up_to_date(struct cfg_topic *t, struct cfg_subscriber *s, void *arg)
 {
+    (void)arg;
     if (!s->behind && t->serial != 0 && s->view_serial != t->serial)
         give_view(t, s);
 }
 
-static void bring_mark(struct cfg_topic *t, struct cfg_subscriber *s)
+static void bring_mark(struct cfg_topic *t, struct cfg_subscriber *s, void *arg)
 {
+    (void)arg;
     if (!s->behind && wants_mark(t, s))
         give(t, s, mark_frame(t), t->seen);
 }
 
 void cfg_topic_deliver(struct cfg_topic *t)
 {
-    each(t, bring_up_to_date);
+    cfg_topic_each(t, bring_up_to_date, NULL);
 }
 
 void cfg_topic_send_marks(struct cfg_topic *t)
 {
-    each(t, bring_mark);
+    cfg_topic_each(t, bring_mark, NULL);
 }
 
-static void end(struct cfg_topic *t, struct cfg_subscriber *s)
+static void end(struct cfg_topic *t, struct cfg_subscriber *s, void *arg)
 {
-    (void)t;
+    (void)t, (void)arg;
     cfg_topic_leave(s);
     s->ended(s);
 }
 
 void cfg_topic_end(struct cfg_topic *t)
 {
-    each(t, end);
+    cfg_topic_each(t, end, NULL);
 }
 
 /* --- views --- */
@@ -318,21 +320,38 @@ static void welcome(struct cfg_topic *t, struct cfg_subscriber *s, struct cfg_re
         give(t, s, mark_frame(t), t->seen);
 }
 
-void cfg_topic_join(struct cfg_topic *t, struct cfg_subscriber *s, struct cfg_rev have, const char *digest)
+static void link_in(struct cfg_topic *t, struct cfg_subscriber *s)
 {
     s->topic = t;
     s->prev = NULL;
     s->next = t->first;
-    s->behind = false;
     s->view_serial = 0;
-    s->stale = false;
-    s->rev = have;
     if (t->first)
         t->first->prev = s;
     t->first = s; /* in front of the cursor: a delivery under way does not meet it */
     t->n++;
+}
+
+void cfg_topic_join(struct cfg_topic *t, struct cfg_subscriber *s, struct cfg_rev have, const char *digest)
+{
+    link_in(t, s);
+    s->behind = false;
+    s->stale = false;
+    s->rev = have;
     if (t->serial != 0 && !t->pending)
         welcome(t, s, have, digest);
+}
+
+void cfg_topic_move(struct cfg_topic *to, struct cfg_subscriber *s)
+{
+    char digest[CFG_DIGEST_TEXT] = "";
+    const struct cfg_topic *from = s->topic;
+    if (s->view_serial != 0 && s->view_serial == from->serial)
+        memcpy(digest, from->view.digest, sizeof digest);
+    cfg_topic_leave(s);
+    link_in(to, s);
+    if (!s->behind && to->serial != 0 && !to->pending)
+        welcome(to, s, s->rev, digest);
 }
 
 void cfg_topic_leave(struct cfg_subscriber *s)
@@ -362,7 +381,7 @@ void cfg_topic_drained(struct cfg_subscriber *s)
     if (s->view_serial != t->serial)
         give_view(t, s);
     else if (s->stale != t->stale)
-        bring_mark(t, s);
+        bring_mark(t, s, NULL);
 }
 
 struct cfg_rev cfg_topic_rev(const struct cfg_topic *t)

@@ -21,11 +21,12 @@ struct cfg_topic {
     char (*spaces)[CFG_LIMIT_NAME + 1]; /* the namespace and every base; owned */
     char (*flags)[CFG_LIMIT_NAME + 1];  /* owned */
     size_t n_spaces, n_flags;
-    bool fixed;   /* it holds a release: heads of namespaces are no inputs */
-    bool dirty;   /* inputs moved since: compose before use */
-    bool due;     /* inputs moved since, and subscribers wait for it: composed in one of the next turns */
-    bool pending; /* a version is being fetched: the old view stands, no marks */
-    bool known;   /* the deployment exists */
+    bool fixed;        /* it holds a release: heads of namespaces are no inputs */
+    bool dirty;        /* inputs moved since: compose before use */
+    bool due;          /* inputs moved since, and subscribers wait for it: composed in one of the next turns */
+    bool pending;      /* a version is being fetched: the old view stands, no marks */
+    bool known;        /* the deployment exists */
+    uint64_t assigned; /* mod_revision of the deployment's record by which subscribers were last assigned */
     /* The view. serial 0: none yet. */
     struct cfg_view_out view;
     char store_id[40];
@@ -58,6 +59,12 @@ void cfg_topic_send_marks(struct cfg_topic *t);
 void cfg_topic_end(struct cfg_topic *t);
 
 void cfg_topic_join(struct cfg_topic *t, struct cfg_subscriber *s, struct cfg_rev have, const char *digest);
+/* s leaves its topic for another arm's. It holds what it holds, and its revision goes on from there: the caller sees to
+ * it that `to` is up to date with the record that moved s. */
+void cfg_topic_move(struct cfg_topic *to, struct cfg_subscriber *s);
+/* Calls fn for every subscriber, each once, however they come and go meanwhile. */
+void cfg_topic_each(struct cfg_topic *t, void (*fn)(struct cfg_topic *t, struct cfg_subscriber *s, void *arg),
+                    void *arg);
 void cfg_topic_leave(struct cfg_subscriber *s);
 void cfg_topic_drained(struct cfg_subscriber *s);
 

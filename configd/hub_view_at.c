@@ -17,6 +17,7 @@ enum phase { PHASE_DEPLOYMENT, PHASE_CONFIG, PHASE_FLAGS };
 struct job {
     struct cfg_view_job link; /* first */
     char arm[CFG_LIMIT_NAME + 1];
+    cfg_hub_assign_fn assign; /* says the arm; NULL: it is known */
     struct cfg_rev at;
     cfg_hub_view_fn fn;
     void *arg;
@@ -135,17 +136,24 @@ static bool add_flag(struct cfg_object *o, void *arg)
     return true;
 }
 
-/* The next flag whose head is younger than `at`; composes when there is none. */
+/* As it has to be: at the version that the arm fixes, else no younger than `at`. */
+static bool is_found(const struct job *j, const struct cfg_object *flag)
+{
+    uint64_t exact = cfg_arm_flag_version(cfg_deployment_arm(&j->deployment, j->arm), &flag->id);
+    return exact ? flag->version == exact : flag->mod_revision <= j->at.revision;
+}
+
+/* The next flag whose head is another than the one wanted; composes when there is none. */
 static void next_flag(struct job *j)
 {
-    while (j->next_flag < j->n_flags && j->flags[j->next_flag]->mod_revision <= j->at.revision)
+    while (j->next_flag < j->n_flags && is_found(j, j->flags[j->next_flag]))
         j->next_flag++;
     if (j->failed || j->next_flag == j->n_flags) {
         compose(j);
         return;
     }
     j->want = j->flags[j->next_flag]->id;
-    j->exact = 0;
+    j->exact = cfg_arm_flag_version(cfg_deployment_arm(&j->deployment, j->arm), &j->want);
     look_for(j);
 }
 
@@ -232,6 +240,8 @@ static void got_deployment(struct job *j, struct cfg_object *o)
     int rc = o == NULL || o->deleted ? cfg_fail(&err, CFG_E_NOT_FOUND, "there was no deployment %s at revision %llu",
                                                 j->want.ns, (unsigned long long)j->at.revision)
                                      : cfg_deployment_read(&j->deployment, o, &err);
+    if (rc == 0 && j->assign)
+        (void)snprintf(j->arm, sizeof j->arm, "%s", j->assign(j->arg, &j->deployment));
     if (rc == 0 && cfg_deployment_arm(&j->deployment, j->arm) == NULL)
         rc = cfg_fail(&err, CFG_E_NOT_FOUND, "deployment %s had no arm %s", j->want.ns, j->arm);
     if (rc != 0) {
@@ -339,8 +349,9 @@ static void begin(void *arg, const struct cfg_error *err)
         look_for(j);
 }
 
-void cfg_hub_view_at(struct cfg_hub *h, const char *deployment, const char *arm, struct cfg_rev at, cfg_hub_view_fn fn,
-                     void *arg)
+/* One of arm and assign is NULL. */
+static void view_at(struct cfg_hub *h, const char *deployment, const char *arm, cfg_hub_assign_fn assign,
+                    struct cfg_rev at, cfg_hub_view_fn fn, void *arg)
 {
     struct job *j = calloc(1, sizeof *j);
     if (j == NULL)
@@ -348,13 +359,26 @@ void cfg_hub_view_at(struct cfg_hub *h, const char *deployment, const char *arm,
     j->at = at;
     j->fn = fn;
     j->arg = arg;
+    j->assign = assign;
     j->want.kind = CFG_KIND_DEPLOYMENT;
     (void)snprintf(j->want.ns, sizeof j->want.ns, "%s", deployment);
-    (void)snprintf(j->arm, sizeof j->arm, "%s", arm);
+    (void)snprintf(j->arm, sizeof j->arm, "%s", arm ? arm : CFG_ARM_BASE);
     j->link.hub = h;
     j->link.next = h->jobs;
     if (h->jobs)
         h->jobs->prev = &j->link;
     h->jobs = &j->link;
     cfg_store_wait(h->store, h->loop, at, CATCH_UP_MS, begin, j);
+}
+
+void cfg_hub_view_at(struct cfg_hub *h, const char *deployment, const char *arm, struct cfg_rev at, cfg_hub_view_fn fn,
+                     void *arg)
+{
+    view_at(h, deployment, arm, NULL, at, fn, arg);
+}
+
+void cfg_hub_view_at_assigned(struct cfg_hub *h, const char *deployment, cfg_hub_assign_fn assign, struct cfg_rev at,
+                              cfg_hub_view_fn fn, void *arg)
+{
+    view_at(h, deployment, NULL, assign, at, fn, arg);
 }

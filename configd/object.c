@@ -5,8 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kind_names[] = {"config", "flag",     "evaluators", "schema", "deployment", "flip",
-                                         "lock",   "presence", "extends",    "locked", "other"};
+static const char *const kind_names[] = {"config",  "flag",     "evaluators", "schema",   "deployment",
+                                         "rollout", "flip",     "lock",       "presence", "extends",
+                                         "locked",  "progress", "observed",   "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {
@@ -101,14 +102,14 @@ static void copy_text(char *to, struct cfg_slice from)
 /* "chat", "experiment/ab.flag": what follows the kind. Every name was checked for length before it is copied. */
 static int read_names(struct cfg_object_id *id, struct cfg_slice rest, struct cfg_error *err)
 {
-    bool is_deployment = id->kind == CFG_KIND_DEPLOYMENT || id->kind == CFG_KIND_PRESENCE;
+    bool is_deployment = cfg_kind_is_of_deployment(id->kind) && id->kind != CFG_KIND_LOCKED;
     struct cfg_slice ns = next_part(&rest);
     int rc = cfg_check_name(is_deployment ? "deployment" : id->kind == CFG_KIND_LOCK ? "lock" : "namespace", ns, err);
     if (rc != 0)
         return rc;
     if (id->kind == CFG_KIND_FLAG)
         rc = cfg_check_flag_name(rest, err);
-    else if (id->kind == CFG_KIND_PRESENCE)
+    else if (id->kind == CFG_KIND_PRESENCE || id->kind == CFG_KIND_OBSERVED)
         rc = cfg_check_id("replica", rest, err);
     else if (id->kind == CFG_KIND_EXTENDS)
         rc = cfg_check_name("namespace", rest, err);
@@ -184,7 +185,8 @@ int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct
         (void)cfg_fail(err, CFG_E_ADDRESS, "object '%.*s' names no kind of object", (int)text.len, text.ptr);
         cfg_error_set_hint(
             err,
-            "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE, schema/NAMESPACE or deployment/NAME");
+            "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE, schema/NAMESPACE, deployment/NAME or "
+            "rollout/DEPLOYMENT");
         return CFG_E_ADDRESS;
     }
     int rc = read_names(&id, rest, err);
@@ -205,6 +207,8 @@ static int check_body(const struct cfg_object *o, const cJSON *tree, struct cfg_
         return cfg_fail(err, CFG_E_VALUE, "the record holds no definition");
     if (o->id.kind == CFG_KIND_DEPLOYMENT && cfg_json_get_str(tree, "config", NULL) == NULL)
         return cfg_fail(err, CFG_E_VALUE, "the record names no config");
+    if (o->id.kind == CFG_KIND_ROLLOUT && !cJSON_IsObject(cfg_json_get(tree, "state")))
+        return cfg_fail(err, CFG_E_VALUE, "the record has no state");
     if (o->id.kind == CFG_KIND_EVALUATORS && !cJSON_IsObject(cfg_json_get(tree, "evaluators")))
         return cfg_fail(err, CFG_E_VALUE, "the record holds no evaluators");
     const cJSON *schema = cfg_json_get(tree, "schema");

@@ -13,20 +13,31 @@ enum cfg_kind {
     CFG_KIND_EVALUATORS, /* shared rules and metadata of a namespace's flags: {"evaluators","metadata"} */
     CFG_KIND_SCHEMA,     /* what a namespace's document must keep to: {"schema"} */
     CFG_KIND_DEPLOYMENT,
-    CFG_KIND_FLIP, /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
-    CFG_KIND_LOCK, /* who does what must be done once: {"holder"} */
+    CFG_KIND_ROLLOUT, /* how a deployment gets to another release, under the deployment's name (rollout.h) */
+    CFG_KIND_FLIP,    /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
+    CFG_KIND_LOCK,    /* who does what must be done once: {"holder"} */
     CFG_KIND_PRESENCE,
-    CFG_KIND_EXTENDS, /* live/extends/BASE/NS: the namespace NS extends BASE. Written with NS, so that whoever reads or
-                         writes BASE finds (and guards) everything above it; no version, no history */
-    CFG_KIND_LOCKED,  /* live/locked/DEPLOYMENT: the view that a deployment was made from, {"digest","parameters",
-                         "flags","inputs"}; no version, no history */
+    CFG_KIND_EXTENDS,  /* live/extends/BASE/NS: the namespace NS extends BASE. Written with NS, so that whoever reads or
+                          writes BASE finds (and guards) everything above it; no version, no history */
+    CFG_KIND_LOCKED,   /* live/locked/DEPLOYMENT: the view that a deployment was made from, {"digest","parameters",
+                          "flags","inputs"}; no version, no history */
+    CFG_KIND_PROGRESS, /* live/progress/DEPLOYMENT: how long the step of its rollout has baked; no version, no history
+                        */
+    CFG_KIND_OBSERVED, /* live/observed/DEPLOYMENT/REPLICA: what a replica sees of a deployment whose rollout runs,
+                          under its lease */
     CFG_KIND_OTHER
 };
+/* Named by a deployment, whose name lies in an id's ns. */
+static inline bool cfg_kind_is_of_deployment(enum cfg_kind k)
+{
+    return k == CFG_KIND_DEPLOYMENT || k == CFG_KIND_ROLLOUT || k == CFG_KIND_PRESENCE || k == CFG_KIND_LOCKED ||
+           k == CFG_KIND_PROGRESS || k == CFG_KIND_OBSERVED;
+}
 /* The lock that whoever writes flips holds, and what its record says: {"holder": the author of those writes}. */
 #define CFG_FLIP_LOCK_NAME "flips"
 static inline bool cfg_kind_is_public(enum cfg_kind k)
 {
-    return k <= CFG_KIND_DEPLOYMENT;
+    return k <= CFG_KIND_ROLLOUT;
 }
 /* What a namespace's flags are made of: together they compile, and the newest of them is their revision. */
 static inline bool cfg_kind_is_of_flags(enum cfg_kind k)
@@ -55,8 +66,8 @@ CFG_MUST_CHECK int cfg_object_id_from_key(struct cfg_object_id *out, struct cfg_
 /* "history/config/chat/0000000041" → id and version. CFG_E_ADDRESS for every other key. */
 CFG_MUST_CHECK int cfg_object_id_from_history_key(struct cfg_object_id *out, uint64_t *version, struct cfg_slice key,
                                                   struct cfg_error *err);
-/* "config/chat", "flag/experiment/ab.flag", "evaluators/experiment", "schema/chat", "deployment/chat-blue" ↔ id; public
- * kinds only. CFG_E_ADDRESS. */
+/* "config/chat", "flag/experiment/ab.flag", "evaluators/experiment", "schema/chat", "deployment/chat-blue",
+ * "rollout/chat-blue" ↔ id; public kinds only. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct cfg_error *err);
 void cfg_object_id_print(struct cfg_buf *out, const struct cfg_object_id *id);
 /* The same into memory of the caller's, which the slice borrows; NUL-terminated. */

@@ -65,11 +65,12 @@ int cfg_service_read_record(struct cfg_object **out, const struct cfg_service *s
 
 /* --- the order of writes --- */
 
-/* Namespaces stand for their config and flags; deployments for themselves. */
+/* Namespaces stand for their config and flags; deployments for themselves and
+ * their rollouts. */
 static bool entries_meet(const struct cfg_change_entry *a, const struct cfg_change_entry *b)
 {
-    bool a_is_deployment = a->id.kind == CFG_KIND_DEPLOYMENT, b_is_deployment = b->id.kind == CFG_KIND_DEPLOYMENT;
-    return a_is_deployment == b_is_deployment && strcmp(a->id.ns, b->id.ns) == 0;
+    return cfg_kind_is_of_deployment(a->id.kind) == cfg_kind_is_of_deployment(b->id.kind) &&
+           strcmp(a->id.ns, b->id.ns) == 0;
 }
 
 static bool ops_meet(const struct cfg_op *a, const struct cfg_op *b)

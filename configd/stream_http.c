@@ -248,12 +248,36 @@ static void subscriber_ended(struct cfg_subscriber *s)
     cfg_pipe_end(&of_subscriber(s)->stream.pipe, cfg_stream_bye("deleted"));
 }
 
+/* A worker follows the arm of its group. */
+static const char *subscriber_arm(struct cfg_subscriber *s, const struct cfg_deployment *d)
+{
+    const struct deployment_stream *stream = of_subscriber(s);
+    return cfg_fleet_arm(stream->stream.all->o.fleet, d, stream->worker);
+}
+
+/* The topic that the stream follows now. */
+static int find_topic(struct cfg_topic **out, struct deployment_stream *d, struct cfg_error *err)
+{
+    struct cfg_streams *all = d->stream.all;
+    struct cfg_object *o;
+    struct cfg_deployment record;
+    if (d->worker == NULL)
+        return cfg_hub_topic(out, all->o.hub, d->deployment, d->arm, err);
+    int rc = cfg_hub_deployment(&o, all->o.store, d->deployment, err);
+    rc = rc ? rc : cfg_deployment_read(&record, o, err);
+    if (rc != 0)
+        return rc;
+    rc = cfg_hub_topic(out, all->o.hub, d->deployment, cfg_fleet_arm(all->o.fleet, &record, d->worker), err);
+    cfg_deployment_finish(&record);
+    return rc;
+}
+
 static void deployment_join(struct cfg_stream *stream, struct cfg_rev have)
 {
     struct deployment_stream *d = (struct deployment_stream *)stream;
     struct cfg_topic *t = NULL;
     struct cfg_error err = CFG_ERROR_INIT;
-    int rc = cfg_hub_topic(&t, stream->all->o.hub, d->deployment, d->arm, &err);
+    int rc = find_topic(&t, d, &err);
     if (t == NULL) { /* deleted while it waited */
         cfg_pipe_end(&stream->pipe, cfg_stream_bye(rc == CFG_E_NOT_FOUND ? "deleted" : "unavailable"));
         return;
@@ -313,6 +337,7 @@ static struct deployment_stream *new_stream(const struct cfg_stream_request *r)
     d->digest = r->q.digest ? strdup(r->q.digest) : NULL;
     d->subscriber.send = subscriber_send;
     d->subscriber.ended = subscriber_ended;
+    d->subscriber.arm = d->worker ? subscriber_arm : NULL;
     return d;
 }
 

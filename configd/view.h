@@ -2,14 +2,22 @@
 #ifndef CFG_CONFIGD_VIEW_H
 #define CFG_CONFIGD_VIEW_H
 
+#include "configd/arms.h"
 #include "configd/closure.h"
 
+/* A flag at a version that an arm fixes. */
+struct cfg_arm_flag {
+    struct cfg_object_id id;
+    uint64_t version;
+};
 /* A deployment's record, typed. Arrays and strings owned. */
 struct cfg_arm {
     char name[CFG_LIMIT_NAME + 1]; /* "base" */
     struct cfg_release release;    /* what it holds: its namespace and every base; n 0: it follows the heads */
     char locked[CFG_DIGEST_TEXT]; /* the view's digest, of an arm that holds a locked view; "": none. Its release may be
                                      empty, and is told, not composed */
+    struct cfg_arm_flag *flags;   /* versions that do not follow the heads */
+    size_t n_flags;
 };
 struct cfg_deployment {
     char name[CFG_LIMIT_NAME + 1], config[CFG_LIMIT_NAME + 1];
@@ -20,6 +28,7 @@ struct cfg_deployment {
     cJSON *pin_keys, *pin, *adopted_stores; /* array of paths, object of resolved values, array of store ids */
     struct cfg_arm *arms;
     size_t n_arms;
+    struct cfg_split split; /* which groups run another arm than the base; while a rollout runs */
 };
 /* CFG_E_NOT_FOUND for a tombstone, CFG_E_VALUE or CFG_E_JSON for a record that is none of ours. */
 CFG_MUST_CHECK int cfg_deployment_read(struct cfg_deployment *out, const struct cfg_object *o, struct cfg_error *err);
@@ -29,6 +38,10 @@ CFG_MUST_CHECK int cfg_deployment_read_body(struct cfg_deployment *out, const ch
 void cfg_deployment_finish(struct cfg_deployment *d);                                       /* takes a zeroed struct */
 const struct cfg_arm *cfg_deployment_arm(const struct cfg_deployment *d, const char *name); /* NULL: no such arm */
 bool cfg_deployment_sees_flags(const struct cfg_deployment *d, const char *ns);
+uint64_t cfg_arm_flag_version(const struct cfg_arm *a, const struct cfg_object_id *flag); /* 0: its head */
+/* The name of the arm that a group runs: of one that there is. labels as cfg_split_point; borrowed from d, or static.
+ */
+const char *cfg_deployment_assign(const struct cfg_deployment *d, const char *group, const cJSON *labels);
 bool cfg_arm_follows(const struct cfg_arm *a);               /* the heads */
 bool cfg_deployment_follows(const struct cfg_deployment *d); /* has an arm that follows the heads */
 

@@ -17,7 +17,6 @@ struct configd_source {
     struct cfg_worker *w; /* borrowed */
     struct cfg_session *session;
     struct cfg_client *client; /* for views of the past; made when first asked for */
-    char arm[80];
 };
 
 static struct configd_source *self(struct cfg_source *s)
@@ -37,7 +36,6 @@ static void on_view(void *arg, const struct cfg_view_event *ev)
 {
     struct configd_source *c = arg;
     call(c);
-    (void)snprintf(c->arm, sizeof c->arm, "%s", ev->arm != NULL && ev->arm[0] != '\0' ? ev->arm : "base");
     struct cfg_view_input in = {
         ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}, 0};
     c->events.view(c->events.arg, &in);
@@ -186,8 +184,8 @@ static int configd_fetch(struct cfg_source *s, const char *revision, struct cfg_
     o.ca_file = c->w->ca_file;
     o.timeout_ms = FETCH_TIMEOUT_MS;
     int rc = c->client != NULL ? 0 : cfg_client_new(&c->client, &o, err);
-    (void)snprintf(path, sizeof path, "/v1/deployments/%s/view?arm=%s&revision=%s&min_revision=%s",
-                   c->w->identity.deployment, c->arm[0] != '\0' ? c->arm : "base", revision, revision);
+    (void)snprintf(path, sizeof path, "/v1/deployments/%s/view?worker=%s&revision=%s&min_revision=%s",
+                   c->w->identity.deployment, c->w->identity.worker, revision, revision);
     const struct cfg_request r = {.method = "GET", .path = path};
     memset(&reply, 0, sizeof reply);
     rc = rc == 0 ? cfg_client_call(c->client, &r, &reply, NULL, err) : rc;
