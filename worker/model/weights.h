@@ -10,6 +10,9 @@
 #include "proto/digest.h"
 #include "worker/model/shape.h"
 
+#define CFG_WEIGHTS_FORMAT "configd.byte-lm.1"
+struct cfg_safetensors;
+
 struct cfg_weights {
     struct cfg_model_shape shape;
     float *values; /* cfg_model_n_parameters, owned */
@@ -24,6 +27,8 @@ struct cfg_weights {
 CFG_MUST_CHECK int cfg_weights_read(struct cfg_weights *out, struct cfg_slice file, const char *name,
                                     struct cfg_error *err);
 CFG_MUST_CHECK int cfg_weights_load(struct cfg_weights *out, const char *path, struct cfg_error *err);
+/* From a file that has been parsed (borrowed for the call); the digest stays empty. Errors as above. */
+CFG_MUST_CHECK int cfg_weights_take(struct cfg_weights *out, const struct cfg_safetensors *s, struct cfg_error *err);
 void cfg_weights_finish(struct cfg_weights *w); /* takes a zeroed struct */
 
 #endif
