@@ -39,13 +39,20 @@ struct cfg_group {
 /* A world of one. *out is returned-owned (ops->free). CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_group_solo_new(struct cfg_group **out, struct cfg_error *err);
 
+struct cfg_locator;
 struct cfg_group_tcp_options {
-    const char *address;  /* rank 0's "HOST:PORT", "[::1]:PORT"; rank 0 listens there on every interface of that name */
-    const char *name;     /* of the job: ranks of another one are refused */
-    uint32_t rank, world; /* world ≤ CFG_GROUP_WORLD_MAX */
-    unsigned deadline_ms; /* of a round: how much later than the first rank the last one may come */
+    /* Rank 0's "HOST:PORT", "[::1]:PORT"; it listens there on every interface of that name; port 0: on any that is
+     * free. NULL for the others with a locator, which is asked whenever they join. */
+    const char *address;
+    struct cfg_locator *locator; /* consumed, on failure too; NULL: the address is all there is to know */
+    const char *name;            /* of the job: ranks of another one are refused */
+    uint32_t rank, world;        /* world ≤ CFG_GROUP_WORLD_MAX */
+    unsigned deadline_ms;        /* of a round: how much later than the first rank the last one may come */
 };
 
+/* Where rank 0 listens, with its true port, or where this rank last looked for it ("": nowhere yet). Borrowed until the
+ * group forms again. */
+const char *cfg_group_tcp_address(const struct cfg_group *g);
 /* Rank 0 begins to listen. All strings are copied. *out is returned-owned (ops->free). CFG_E_INVALID (address, rank,
  * world), CFG_E_IO (cannot listen), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_group_tcp_new(struct cfg_group **out, const struct cfg_group_tcp_options *o,

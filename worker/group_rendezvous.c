@@ -14,7 +14,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { STRANGERS_MAX = 64, RETRY_MS = 50 };
+enum { STRANGERS_MAX = 64, RETRY_MS = 50, DISPLACED_MAX = 3 };
+
+int cfg_group_random(uint64_t *out, struct cfg_error *err)
+{
+    uint64_t id = 0;
+    if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) {
+        return cfg_fail(err, CFG_E_IO, "no randomness: %s", strerrordesc_np(errno));
+    }
+    *out = id | 1;
+    return 0;
+}
 
 /* --- addresses --- */
 
@@ -33,6 +43,18 @@ static int resolve(struct addrinfo **out, const struct cfg_group_tcp *g, bool pa
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0};
     int rc = getaddrinfo(host[0] != '\0' ? host : NULL, colon + 1, &hints, out);
     return rc == 0 ? 0 : cfg_fail(err, CFG_E_IO, "group address \"%s\": %s", a, gai_strerror(rc));
+}
+
+/* The port that was free, in place of the 0 that asked for it. */
+static void note_port(struct cfg_group_tcp *g)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+    char port[16], *colon = strrchr(g->address, ':');
+    if (getsockname(g->listener, (struct sockaddr *)&own, &len) == 0 &&
+        getnameinfo((struct sockaddr *)&own, len, NULL, 0, port, sizeof port, NI_NUMERICSERV) == 0) {
+        (void)snprintf(colon + 1, sizeof g->address - (size_t)(colon + 1 - g->address), "%s", port);
+    }
 }
 
 int cfg_group_listen(struct cfg_group_tcp *g, struct cfg_error *err)
@@ -58,9 +80,13 @@ int cfg_group_listen(struct cfg_group_tcp *g, struct cfg_error *err)
         }
     }
     freeaddrinfo(list);
-    return g->listener >= 0
-               ? 0
-               : cfg_fail(err, CFG_E_IO, "rank 0 cannot listen on %s: %s", g->address, strerrordesc_np(last));
+    if (g->listener < 0) {
+        (void)cfg_fail(err, CFG_E_IO, "rank 0 cannot listen on %s: %s", g->address, strerrordesc_np(last));
+        cfg_error_set_hint(err, "CONFIGD_GROUP=configd takes a free port, and configd tells the others");
+        return CFG_E_IO;
+    }
+    note_port(g);
+    return 0;
 }
 
 /* --- rank 0 --- */
@@ -88,6 +114,31 @@ static void send_away(struct cfg_group_tcp *g, struct lobby *l, struct cfg_peer 
     refuse(g, p, false, why);
 }
 
+/* The newest process that says it is a rank is that rank. Two that never tire of it would keep the others waiting for
+ * ever: from then on neither gives way. */
+static void take_place(struct cfg_group_tcp *g, struct lobby *l, struct cfg_peer *p, const struct cfg_frame *f)
+{
+    struct cfg_peer *slot = &g->peers[f->rank];
+    unsigned displaced = slot->displaced;
+    if (slot->there && slot->process != f->incarnation && ++displaced > DISPLACED_MAX) {
+        send_away(g, l, p, f->rank, "two processes keep taking each other's place as this rank: start each rank once");
+        return;
+    }
+    if (slot->there) {
+        refuse(g, slot, true, "a newer process has taken this rank's place");
+    } else {
+        l->there++;
+    }
+    uint64_t process = f->incarnation; /* the frame lies in p's buffer */
+    cfg_buf_consume(&p->in, p->taken);
+    *slot = *p;
+    slot->taken = 0;
+    slot->there = true;
+    slot->process = process;
+    slot->displaced = displaced;
+    cfg_peer_init(p);
+}
+
 /* A stranger's hello: it becomes a rank, or is told why not. */
 static void admit(struct cfg_group_tcp *g, struct lobby *l, struct cfg_peer *p, const struct cfg_frame *f)
 {
@@ -107,17 +158,7 @@ static void admit(struct cfg_group_tcp *g, struct lobby *l, struct cfg_peer *p, 
                        world, g->base.world);
         send_away(g, l, p, f->rank, why);
     } else {
-        struct cfg_peer *slot = &g->peers[f->rank];
-        if (slot->there) {
-            refuse(g, slot, true, "a newer process has taken this rank's place");
-        } else {
-            l->there++;
-        }
-        cfg_buf_consume(&p->in, p->taken);
-        *slot = *p;
-        slot->taken = 0;
-        slot->there = true;
-        cfg_peer_init(p);
+        take_place(g, l, p, f);
     }
 }
 
@@ -188,15 +229,15 @@ static int name_missing(const struct cfg_group_tcp *g, const struct lobby *l, st
 
 static int welcome(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error *err)
 {
-    uint64_t id = 0;
-    if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) {
-        return cfg_fail(err, CFG_E_IO, "no randomness: %s", strerrordesc_np(errno));
+    uint64_t id;
+    int rc = cfg_group_random(&id, err);
+    if (rc != 0) {
+        return rc;
     }
-    id |= 1; /* never 0 */
     for (uint32_t i = 1; i < g->base.world; i++) {
         struct cfg_error why = CFG_ERROR_INIT;
         const struct cfg_frame f = {CFG_FRAME_WELCOME, 0, id, 0, {"", 0}};
-        int rc = cfg_peer_send_frame(&g->peers[i], &g->out, &f, end_ms, &why);
+        rc = cfg_peer_send_frame(&g->peers[i], &g->out, &f, end_ms, &why);
         if (rc != 0) {
             return cfg_fail(err, CFG_E_AGREEMENT, "the group has not formed: rank %u: %.250s", i, why.text);
         }
@@ -274,7 +315,7 @@ static int say_hello(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error 
     cfg_put_u32(&b, g->base.world);
     cfg_put_u32(&b, 0);
     cfg_buf_puts(&b, g->name);
-    const struct cfg_frame f = {CFG_FRAME_HELLO, g->base.rank, 0, 0, cfg_buf_slice(&b)};
+    const struct cfg_frame f = {CFG_FRAME_HELLO, g->base.rank, g->process, 0, cfg_buf_slice(&b)};
     int rc = cfg_buf_status(&b);
     rc = rc != 0 ? cfg_fail(err, rc, "the group's name is too long")
                  : cfg_peer_send_frame(&g->peers[0], &g->out, &f, end_ms, err);
@@ -319,22 +360,47 @@ static int await_welcome(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_er
     }
 }
 
+/* The address may have moved with a restarted rank 0. While configd cannot be asked, the last one it gave may still
+ * do. */
+static int locate(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error *err)
+{
+    char address[CFG_GROUP_ADDRESS];
+    if (g->locator == NULL) {
+        return 0;
+    }
+    int rc = cfg_locator_ask(g->locator, address, sizeof address, (unsigned)cfg_group_left_ms(end_ms), err);
+    if (rc == 0) {
+        memcpy(g->address, address, sizeof g->address);
+    } else if (g->address[0] == '\0') {
+        return rc;
+    }
+    return 0;
+}
+
+static bool passes(int rc) /* a name may not resolve yet either; configd may not know the deployment yet */
+{
+    return rc == CFG_E_CONNECT || rc == CFG_E_IO || rc == CFG_E_TIMEOUT || rc == CFG_E_NOT_FOUND ||
+           rc == CFG_E_NOT_READY || rc == CFG_E_UNAVAILABLE;
+}
+
 int cfg_group_join(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error *err)
 {
     struct cfg_error why = CFG_ERROR_INIT;
     for (;;) {
-        int rc = connect_once(g, end_ms, &why);
+        int rc = locate(g, end_ms, &why);
+        rc = rc == 0 ? connect_once(g, end_ms, &why) : rc;
         rc = rc == 0 ? say_hello(g, end_ms, &why) : rc;
         rc = rc == 0 ? await_welcome(g, end_ms, &why) : rc;
         if (rc == 0) {
             return 0;
         }
         cfg_peer_close(&g->peers[0]);
-        bool later = rc == CFG_E_CONNECT || rc == CFG_E_IO; /* a name may not resolve yet either */
+        bool later = passes(rc);
         int left = cfg_group_left_ms(end_ms);
         if (!later || left == 0) {
             (void)cfg_fail(err, later ? CFG_E_TIMEOUT : rc, "the group has not formed: %.300s", why.text);
-            cfg_error_set_hint(err, "is rank 0 running, and does this host reach %.150s?", g->address);
+            cfg_error_set_hint(err, "is rank 0 running, and does this host reach %.150s?",
+                               g->address[0] != '\0' ? g->address : "configd");
             return later ? CFG_E_TIMEOUT : rc;
         }
         (void)poll(NULL, 0, left < RETRY_MS ? left : RETRY_MS);

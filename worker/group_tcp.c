@@ -346,34 +346,43 @@ static void tcp_free(struct cfg_group *base)
     }
     cfg_buf_finish(&g->out);
     free(g->peers);
-    free(g->address);
+    cfg_locator_free(g->locator);
     free(g->name);
     free(g);
+}
+
+const char *cfg_group_tcp_address(const struct cfg_group *g)
+{
+    return ((const struct cfg_group_tcp *)g)->address;
 }
 
 int cfg_group_tcp_new(struct cfg_group **out, const struct cfg_group_tcp_options *o, struct cfg_error *err)
 {
     static const struct cfg_group_ops ops = {tcp_form, tcp_contribute, tcp_reduced, tcp_broadcast, tcp_leave, tcp_free};
-    if (o->world < 1 || o->world > CFG_GROUP_WORLD_MAX || o->rank >= o->world) {
+    if (o->world < 1 || o->world > CFG_GROUP_WORLD_MAX || o->rank >= o->world ||
+        (o->address != NULL && strlen(o->address) >= CFG_GROUP_ADDRESS)) {
+        cfg_locator_free(o->locator);
         return cfg_fail(err, CFG_E_INVALID, "rank %u of a world of %u is no member of a group", o->rank, o->world);
     }
     struct cfg_group_tcp *g = calloc(1, sizeof *g);
     if (g == NULL) {
+        cfg_locator_free(o->locator);
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
     g->base = (struct cfg_group){.ops = &ops, .rank = o->rank, .world = o->world};
     g->deadline_ms = o->deadline_ms;
     g->listener = -1;
     g->n_peers = o->rank == 0 ? o->world : 1;
-    g->address = strdup(o->address);
+    g->locator = o->locator;
+    (void)snprintf(g->address, sizeof g->address, "%s", o->address != NULL ? o->address : "");
     g->name = strdup(o->name);
     g->peers = calloc(g->n_peers, sizeof *g->peers);
     cfg_buf_init(&g->out, CFG_FRAME_HEAD + CFG_FRAME_MAX);
     for (uint32_t i = 0; g->peers != NULL && i < g->n_peers; i++) {
         cfg_peer_init(&g->peers[i]);
     }
-    int rc =
-        g->address == NULL || g->name == NULL || g->peers == NULL ? cfg_fail(err, CFG_E_NOMEM, "out of memory") : 0;
+    int rc = g->name == NULL || g->peers == NULL ? cfg_fail(err, CFG_E_NOMEM, "out of memory") : 0;
+    rc = rc == 0 ? cfg_group_random(&g->process, err) : rc;
     rc = rc == 0 && o->rank == 0 ? cfg_group_listen(g, err) : rc;
     if (rc != 0) {
         g->n_peers = g->peers != NULL ? g->n_peers : 0;

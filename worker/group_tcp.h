@@ -9,19 +9,26 @@
 
 #include "worker/group.h"
 #include "worker/group_frame.h"
+#include "worker/group_locate.h"
+
+enum { CFG_GROUP_ADDRESS = 288 };
 
 /* One connection, never blocking by itself. */
 struct cfg_peer {
     int fd; /* −1: none */
     struct cfg_buf in;
-    size_t taken; /* bytes at the front of `in` that belong to the frame handed out last */
-    bool there;   /* rank 0's: has said hello */
-    bool counted; /* rank 0's: its words of this round are in */
+    size_t taken;       /* bytes at the front of `in` that belong to the frame handed out last */
+    bool there;         /* rank 0's: has said hello */
+    bool counted;       /* rank 0's: its words of this round are in */
+    uint64_t process;   /* rank 0's: which process it is, among those that may claim a rank */
+    unsigned displaced; /* rank 0's: how often a live process of this rank has lost its place, since it last formed */
 };
 
 struct cfg_group_tcp {
     struct cfg_group base;
-    char *address, *name;
+    char address[CFG_GROUP_ADDRESS], *name; /* address "": nobody has said yet */
+    struct cfg_locator *locator;            /* NULL: the address is fixed */
+    uint64_t process;                       /* of this one, never 0 */
     unsigned deadline_ms;
     int listener;           /* rank 0's; −1 */
     struct cfg_peer *peers; /* rank 0: by rank, [0] unused; others: [0] is rank 0 */
@@ -50,6 +57,7 @@ uint64_t cfg_group_now_ms(void); /* monotonic */
 int cfg_group_left_ms(uint64_t end_ms);
 
 /* --- group_rendezvous.c --- */
+CFG_MUST_CHECK int cfg_group_random(uint64_t *out, struct cfg_error *err); /* never 0. CFG_E_IO */
 CFG_MUST_CHECK int cfg_group_listen(struct cfg_group_tcp *g, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_group_gather(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error *err); /* rank 0 */
 CFG_MUST_CHECK int cfg_group_join(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error *err);   /* others */

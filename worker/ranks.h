@@ -13,6 +13,7 @@
 #include "worker/agree.h"
 #include "worker/fingerprint.h"
 #include "worker/group.h"
+#include "worker/group_locate.h"
 #include "worker/internal.h"
 
 struct cfg_slate {
@@ -49,15 +50,19 @@ struct cfg_ranks {
 };
 
 struct cfg_ranks_options {
-    const char *group; /* "tcp:HOST:PORT", "solo" */
+    const char *group; /* "tcp:HOST:PORT", "tcp", "configd", "configd:HOST", "solo" */
     const char *name;  /* the job's */
+    const char *root;  /* the launcher's word for where rank 0 is; "": it has none */
     uint32_t rank, world;
+    struct cfg_locator_options configd;
     unsigned every, deadline_ms, join_ms; /* 0: 1, 60000 and 300000 */
 };
 
 /* *out is returned-owned. CFG_E_INVALID, and what the group says. */
 CFG_MUST_CHECK int cfg_ranks_new(struct cfg_ranks **out, const struct cfg_ranks_options *o, struct cfg_error *err);
 void cfg_ranks_free(struct cfg_ranks *r); /* NULL is fine */
+/* Where this rank 0 listens, for the others to be told; "" when they need not be. Borrowed. */
+const char *cfg_ranks_address(const struct cfg_ranks *r);
 
 /* --- the stepper: ranks.c, ranks_form.c --- */
 

@@ -1,21 +1,67 @@
 /* The life of a worker's part in a group. */
 #include "worker/ranks.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static int make_tcp(struct cfg_ranks *r, const struct cfg_ranks_options *o, const char *address,
+                    struct cfg_locator *locator, struct cfg_error *err)
+{
+    const struct cfg_group_tcp_options t = {.address = address,
+                                            .locator = locator,
+                                            .name = o->name,
+                                            .rank = o->rank,
+                                            .world = o->world,
+                                            .deadline_ms = o->deadline_ms != 0 ? o->deadline_ms : 60000};
+    return cfg_group_tcp_new(&r->group, &t, err);
+}
+
+/* Rank 0 listens on a port that is free, by the name it was given or the address it reaches configd from. */
+static int meet_by_configd(struct cfg_ranks *r, const struct cfg_ranks_options *o, const char *host,
+                           struct cfg_error *err)
+{
+    struct cfg_locator *locator = NULL;
+    char own[256], address[CFG_ADDRESS_TEXT];
+    if (o->rank != 0) {
+        int rc = cfg_locator_new(&locator, &o->configd, err);
+        return rc == 0 ? make_tcp(r, o, NULL, locator, err) : rc;
+    }
+    if (host == NULL) {
+        int rc = cfg_local_host(own, sizeof own, o->configd.servers, err);
+        if (rc != 0) {
+            cfg_error_set_hint(err, "CONFIGD_GROUP=configd:HOST says by what name the other ranks reach rank 0");
+            return rc;
+        }
+        host = own;
+    }
+    (void)snprintf(address, sizeof address, "%s:0", host);
+    return make_tcp(r, o, address, NULL, err);
+}
+
 static int make_group(struct cfg_ranks *r, const struct cfg_ranks_options *o, struct cfg_error *err)
 {
-    if (strcmp(o->group, "solo") == 0 && o->world == 1) {
+    bool tcp = strcmp(o->group, "tcp") == 0, asks = strcmp(o->group, "configd") == 0;
+    bool host = strncmp(o->group, "configd:", 8) == 0 && o->group[8] != '\0';
+    if (o->world == 1 && (strcmp(o->group, "solo") == 0 || tcp || asks || host)) {
         return cfg_group_solo_new(&r->group, err);
     }
     if (strncmp(o->group, "tcp:", 4) == 0) {
-        const struct cfg_group_tcp_options t = {o->group + 4, o->name, o->rank, o->world,
-                                                o->deadline_ms != 0 ? o->deadline_ms : 60000};
-        return cfg_group_tcp_new(&r->group, &t, err);
+        return make_tcp(r, o, o->group + 4, NULL, err);
+    }
+    if (tcp && o->root[0] != '\0') {
+        return make_tcp(r, o, o->root, NULL, err);
+    }
+    if (tcp || asks || host) {
+        return meet_by_configd(r, o, host ? o->group + 8 : NULL, err);
     }
     (void)cfg_fail(err, CFG_E_INVALID, "group \"%s\" of a world of %u", o->group, o->world);
-    cfg_error_set_hint(err, "CONFIGD_GROUP=tcp:HOST:PORT with rank 0's address; solo for a world of one");
+    cfg_error_set_hint(err, "CONFIGD_GROUP=configd, or tcp:HOST:PORT with rank 0's address; solo for a world of one");
     return CFG_E_INVALID;
+}
+
+const char *cfg_ranks_address(const struct cfg_ranks *r)
+{
+    return r->group->rank == 0 && r->group->world > 1 ? cfg_group_tcp_address(r->group) : "";
 }
 
 int cfg_ranks_new(struct cfg_ranks **out, const struct cfg_ranks_options *o, struct cfg_error *err)

@@ -381,16 +381,24 @@ static int make_ranks(struct cfg_worker *w, const struct cfg_worker_options *o, 
     if (w->source_spec[0] != '\0') {
         return cfg_fail(err, CFG_E_UNSUPPORTED, "a group follows configd: a file keeps no past views to agree on");
     }
+    char name[2 * CFG_ID_TEXT];
+    (void)snprintf(name, sizeof name, "%s/%s", w->identity.deployment, w->identity.group);
     const struct cfg_ranks_options r = {
         .group = group,
-        .name = w->identity.deployment,
+        .name = name,
+        .root = w->identity.root,
+        .configd = {w->servers, w->token, w->ca_file, w->identity.deployment, w->identity.group},
         .rank = w->identity.rank,
         .world = w->identity.world,
         .every = number_or_env(o->group_every, "CONFIGD_GROUP_EVERY"),
         .deadline_ms = number_or_env(o->group_deadline_ms, "CONFIGD_GROUP_DEADLINE_MS"),
         .join_ms = number_or_env(o->group_join_ms, "CONFIGD_GROUP_JOIN_MS"),
     };
-    return cfg_ranks_new(&w->ranks, &r, err);
+    int rc = cfg_ranks_new(&w->ranks, &r, err);
+    if (rc == 0) {
+        (void)snprintf(w->identity.address, sizeof w->identity.address, "%s", cfg_ranks_address(w->ranks));
+    }
+    return rc;
 }
 
 static int fill(struct cfg_worker *w, const struct cfg_worker_options *o, struct cfg_error *err)

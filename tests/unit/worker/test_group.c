@@ -3,6 +3,7 @@
 #include "tests/lib/testlib.h"
 #include "worker/group.h"
 #include "worker/group_frame.h"
+#include "worker/group_locate.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -31,7 +32,8 @@ static struct cfg_group *group_new(enum kind kind, uint32_t rank, uint32_t world
 {
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_group *g = NULL;
-    struct cfg_group_tcp_options o = {address, "blue", rank, world, deadline_ms};
+    struct cfg_group_tcp_options o = {
+        .address = address, .name = "blue", .rank = rank, .world = world, .deadline_ms = deadline_ms};
     int rc = kind == SOLO ? cfg_group_solo_new(&g, &err) : cfg_group_tcp_new(&g, &o, &err);
     if (rc != 0) {
         cfg_test_die("rank %u: %s", rank, err.text);
@@ -327,6 +329,80 @@ Test(group, a_restarted_rank_takes_its_former_selfs_place)
     finish(&zero);
 }
 
+/* Two that a supervisor starts again and again: one is kept out for good, so the group forms. */
+Test(group, flapping_twins_are_an_error)
+{
+    struct child zero, twins[8];
+    size_t n = 0;
+    bool told = false;
+    pick_address();
+    zero = start_rank(0, 3, false, 1);
+    while (n < 8 && !told) {
+        twins[n] = start_rank(1, 3, false, 1);
+        for (size_t heard = SIZE_MAX; n > 0 && heard == SIZE_MAX;) { /* one of the two is told each time */
+            struct pollfd p[8];
+            for (size_t i = 0; i <= n; i++) {
+                p[i] = (struct pollfd){twins[i].out, POLLIN, 0};
+            }
+            cr_assert(poll(p, n + 1, 30000) > 0);
+            for (size_t i = 0; i <= n; i++) {
+                heard = twins[i].out >= 0 && (p[i].revents & POLLIN) != 0 ? i : heard;
+            }
+            expect(&twins[heard], "rank 0 refuses this rank: ");
+            told = strstr(twins[heard].text, "start each rank once") != NULL;
+            finish(&twins[heard]);
+            twins[heard].out = -1;
+        }
+        n++;
+    }
+    cr_assert(told && n == 5, "%zu", n);
+    struct child two = start_rank(2, 3, false, 1);
+    expect(&two, "running");
+    for (size_t i = 0; i < n; i++) {
+        if (twins[i].out >= 0) {
+            finish(&twins[i]);
+        }
+    }
+    finish(&two);
+    finish(&zero);
+}
+
+Test(group, rank_0_finds_a_free_port)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_group *g[2];
+    (void)snprintf(address, sizeof address, "127.0.0.1:0");
+    g[0] = group_new(TCP, 0, 2, 100);
+    g[1] = group_new(TCP, 0, 2, 100);
+    cr_assert(atoi(strchr(cfg_group_tcp_address(g[0]), ':') + 1) > 0, "%s", cfg_group_tcp_address(g[0]));
+    cr_assert_str_neq(cfg_group_tcp_address(g[0]), cfg_group_tcp_address(g[1]));
+    (void)snprintf(address, sizeof address, "%s", cfg_group_tcp_address(g[0]));
+    struct child one = start_rank(1, 2, false, 1);
+    cr_assert_eq(g[0]->ops->form(g[0], FORM_MS, &err), 0, "%s", err.text);
+    expect(&one, "formed");
+    finish(&one);
+    g[0]->ops->free(g[0]);
+    g[1]->ops->free(g[1]);
+}
+
+Test(group, this_host_is_known_by_the_way_to_configd)
+{
+    static const char *const rows[][2] = {{"http://127.0.0.1:7117", "127.0.0.1"},
+                                          {"http://127.0.0.1:1/x,http://10.0.0.1:1", "127.0.0.1"},
+                                          {"https://localhost", NULL},
+                                          {"http://[::1]:7117", "[::1]"}};
+    char host[256];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cfg_error err = CFG_ERROR_INIT;
+        int rc = cfg_local_host(host, sizeof host, rows[i][0], &err);
+        bool v6_only = rows[i][1] != NULL && rows[i][1][0] == '[' && rc == CFG_E_IO; /* a host without IPv6 */
+        cr_assert(rc == 0 || v6_only, "%s: %s", rows[i][0], err.text);
+        cr_assert(rows[i][1] == NULL || v6_only || strcmp(host, rows[i][1]) == 0, "%s: %s", rows[i][0], host);
+    }
+    cr_assert_eq(cfg_local_host(host, sizeof host, "http://", NULL), CFG_E_INVALID);
+    cr_assert_eq(cfg_local_host(host, sizeof host, "http://[::1", NULL), CFG_E_INVALID);
+}
+
 Test(group, who_is_missing_is_named)
 {
     struct cfg_error err = CFG_ERROR_INIT;
@@ -407,8 +483,12 @@ Test(group, wrong_options_are_refused)
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_group *g;
     static const struct cfg_group_tcp_options rows[] = {
-        {"127.0.0.1", "x", 0, 2, 1},   {"127.0.0.1:", "x", 0, 2, 1},  {"", "x", 0, 2, 1},
-        {"127.0.0.1:1", "x", 2, 2, 1}, {"127.0.0.1:1", "x", 0, 0, 1}, {"127.0.0.1:1", "x", 0, 1 << 30, 1},
+        {"127.0.0.1", NULL, "x", 0, 2, 1},
+        {"127.0.0.1:", NULL, "x", 0, 2, 1},
+        {"", NULL, "x", 0, 2, 1},
+        {"127.0.0.1:1", NULL, "x", 2, 2, 1},
+        {"127.0.0.1:1", NULL, "x", 0, 0, 1},
+        {"127.0.0.1:1", NULL, "x", 0, 1 << 30, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cr_assert_eq(cfg_group_tcp_new(&g, &rows[i], &err), CFG_E_INVALID, "row %zu", i);

@@ -89,7 +89,8 @@ struct cfg_worker_options {
                 const char *line); /* NULL: silent. 0 error, 1 warning, 2 info. On the library's thread */
     void *log_arg;
     uint32_t rank, world; /* world 0: from the environment (see docs/worker.md) */
-    const char *group;    /* NULL: CONFIGD_GROUP; "tcp:HOST:PORT" (rank 0's address): the ranks change together */
+    const char *group;    /* NULL: CONFIGD_GROUP; the ranks change together: "tcp:HOST:PORT" (rank 0's address), "tcp"
+                             (the launcher's word for it), "configd" (which tells the others where rank 0 is) */
     /* 0: from the environment, else 1, 60000 and 300000. The ranks agree every so many steps; how much later than the
      * first rank the last may come to a step; how long forming waits for all. */
     unsigned group_every, group_deadline_ms, group_join_ms;
