@@ -52,7 +52,8 @@ static uint64_t backoff(struct cfg_machine *m)
 static void drop_requests(struct cfg_machine *m)
 {
     for (int slot = 0; slot < CFG_SLOTS; slot++)
-        m->transport.cancel(m->transport.arg, (enum cfg_slot)slot);
+        if (slot != CFG_SLOT_ASK)
+            m->transport.cancel(m->transport.arg, (enum cfg_slot)slot);
     cfg_machine_report_take_back(m);
 }
 
@@ -288,6 +289,8 @@ void cfg_machine_done(struct cfg_machine *m, enum cfg_slot slot, long status, co
     struct cfg_error why;
     if (slot == CFG_SLOT_REPORT) {
         cfg_machine_report_done(m, status, err);
+    } else if (slot == CFG_SLOT_ASK) {
+        cfg_machine_ask_done(m, status, err);
     } else if (slot == CFG_SLOT_STREAM) {
         stream_done(m, status, err);
     } else if (err) {
@@ -365,6 +368,7 @@ int cfg_machine_new(struct cfg_machine **out, const struct cfg_machine_options *
     cfg_sse_reader_init(&m->reader, CFG_LIMIT_EVENT);
     for (int slot = 0; slot < CFG_SLOTS; slot++)
         cfg_buf_init(&m->reply[slot], REPLY_MAX);
+    cfg_buf_init(&m->reply[CFG_SLOT_ASK], CFG_LIMIT_EVENT);
     cfg_buf_init(&m->path, PATH_MAX_BYTES);
     cfg_buf_init(&m->body, CFG_LIMIT_BODY);
     int rc = fill(m, o, err);

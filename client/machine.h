@@ -4,18 +4,18 @@
  *         ▲                  │                   │                         │
  *         └──── refused, lost, bye, behind, silent: back off ◀─────────────┘        superseded ──▶ ENDED
  *
- * Three requests at most are under way: the registration, the stream and one report. The transport (a small vtable:
- * curl in the library, memory in the tests) sends them and feeds back bytes and endings; randomness comes through it
- * too, time with every call. An observer (no registration) goes from WAITING to OPENING. A silence of `silence_ms`
- * means that the connection is dead, whatever TCP thinks. One thread; callbacks run inside the calls below, and may
- * call nothing of the machine but cfg_machine_report. */
+ * Four requests at most are under way: the registration, the stream, one report and one question. The transport (a
+ * small vtable: curl in the library, memory in the tests) sends them and feeds back bytes and endings; randomness comes
+ * through it too, time with every call. An observer (no registration) goes from WAITING to OPENING. A silence of
+ * `silence_ms` means that the connection is dead, whatever TCP thinks. One thread; callbacks run inside the calls
+ * below, and may call nothing of the machine but cfg_machine_report. */
 #ifndef CFG_CLIENT_MACHINE_H
 #define CFG_CLIENT_MACHINE_H
 
 #include "client/include/cfg/client.h"
 #include "proto/buf.h"
 
-enum cfg_slot { CFG_SLOT_REGISTER, CFG_SLOT_STREAM, CFG_SLOT_REPORT, CFG_SLOTS };
+enum cfg_slot { CFG_SLOT_REGISTER, CFG_SLOT_STREAM, CFG_SLOT_REPORT, CFG_SLOT_ASK, CFG_SLOTS };
 
 /* Everything is borrowed during the call. */
 struct cfg_send {
@@ -66,6 +66,10 @@ void cfg_machine_done(struct cfg_machine *m, enum cfg_slot slot, long status, co
 /* Queues a report (copied), replacing one that has not left yet. Sent now when the worker is registered and no other is
  * under way. CFG_E_INVALID for an observer, CFG_E_SUPERSEDED when ended, CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_machine_report(struct cfg_machine *m, const char *json, struct cfg_error *err);
+
+/* Asks once, at any time: see cfg_session_ask. path is copied. CFG_E_IN_USE. */
+CFG_MUST_CHECK int cfg_machine_ask(struct cfg_machine *m, const char *path, cfg_session_answer_fn fn, void *arg,
+                                   struct cfg_error *err);
 
 /* Replaces the registration for the next time it is sent; nothing is sent now. CFG_E_INVALID for another worker or
  * incarnation, CFG_E_JSON, CFG_E_NOMEM. */

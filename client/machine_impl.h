@@ -1,4 +1,5 @@
-/* Inside of the machine, shared by its three files: machine.c (lifecycle), machine_stream.c (events), machine_report.c.
+/* Inside of the machine, shared by its files: machine.c (lifecycle), machine_stream.c (events), machine_report.c,
+ * machine_ask.c.
  */
 #ifndef CFG_CLIENT_MACHINE_IMPL_H
 #define CFG_CLIENT_MACHINE_IMPL_H
@@ -37,8 +38,11 @@ struct cfg_machine {
     struct cfg_buf reply[CFG_SLOTS]; /* bodies as they come (of the stream: only of a refusal) */
     struct cfg_buf path, body;       /* of what is being sent */
     struct cfg_sse_reader reader;
-    char *report, *report_sent; /* waiting and under way; owned */
-    uint64_t report_at;         /* when a waiting report may go; 0: at once */
+    char *report, *report_sent;   /* waiting and under way; owned */
+    uint64_t report_at;           /* when a waiting report may go; 0: at once */
+    cfg_session_answer_fn asking; /* NULL: no question is under way */
+    void *asking_arg;
+    size_t asks_lost; /* in a row: each goes to the next server */
 };
 
 void cfg_machine_set_state(struct cfg_machine *m, enum cfg_session_state state, const struct cfg_error *why);
@@ -53,5 +57,8 @@ void cfg_machine_stream_bytes(struct cfg_machine *m, struct cfg_slice bytes);
 void cfg_machine_report_flush(struct cfg_machine *m);
 void cfg_machine_report_done(struct cfg_machine *m, long status, const struct cfg_error *err);
 void cfg_machine_report_take_back(struct cfg_machine *m); /* what is under way counts as not sent */
+
+/* machine_ask.c */
+void cfg_machine_ask_done(struct cfg_machine *m, long status, const struct cfg_error *err);
 
 #endif

@@ -128,3 +128,10 @@ int cfg_session_set_registration(struct cfg_session *s, const char *json, struct
         return cfg_fail(err, CFG_E_INVALID, "no registration");
     return cfg_machine_set_registration(s->machine, json, err);
 }
+
+int cfg_session_ask(struct cfg_session *s, const char *path, cfg_session_answer_fn fn, void *arg, struct cfg_error *err)
+{
+    if (path == NULL || fn == NULL)
+        return cfg_fail(err, CFG_E_INVALID, "no question");
+    return cfg_machine_ask(s->machine, path, fn, arg, err);
+}

@@ -1,4 +1,4 @@
-/* The machine's transport over libcurl: three requests at most, on a loop that it may share with thousands.
+/* The machine's transport over libcurl: four requests at most, on a loop that it may share with thousands.
  *
  * Bytes go from curl's buffer straight into the machine. send and cancel only note what is wanted, since curl forbids
  * changing its set from inside its callbacks; the loop's turn carries it out. One thread: the loop's. */

@@ -294,6 +294,8 @@ static void send_report(struct cfg_worker *w, uint64_t now)
     take_metrics(w);
     const struct cfg_box *applied = atomic_load_explicit(&w->applied, memory_order_acquire);
     const struct cfg_ceilings ceilings = cfg_ceilings_now(w);
+    const struct cfg_group_state group =
+        w->ranks != NULL ? cfg_slate_state(w) : (struct cfg_group_state){.formed = false};
     struct cfg_report r = {
         .incarnation = w->identity.incarnation,
         .applied = applied,
@@ -306,6 +308,7 @@ static void send_report(struct cfg_worker *w, uint64_t now)
         .metrics = w->last_metrics,
         .exposures = &w->exposures,
         .ceilings = &ceilings,
+        .group = w->ranks != NULL ? &group : NULL,
     };
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_buf b;
@@ -348,6 +351,11 @@ static void report_if_due(struct cfg_worker *w)
 
 static void expire(struct cfg_worker *w)
 {
+    if (phase_of(w) == CFG_PHASE_WAITING && w->published != NULL && w->ranks != NULL) {
+        /* Of a forming that failed: there is something to join with, so there is nothing to wait for. */
+        cfg_set_phase(w, CFG_PHASE_EXPIRED, NULL);
+        return;
+    }
     if (phase_of(w) != CFG_PHASE_WAITING || cfg_now_ms() < w->deadline_ms || w->published != NULL) {
         return;
     }

@@ -1,7 +1,7 @@
 /* Rounds: what a step of one of several ranks begins with. See ranks.h. */
 #include "worker/ranks.h"
 #include "worker/adopt.h"
-#include <string.h>
+#include <stdio.h>
 
 static void hold(struct cfg_ranks *r)
 {
@@ -175,9 +175,23 @@ bool cfg_ranks_step(struct cfg_worker *w, uint64_t step)
     if (rounds(w, step) != 0) {
         cfg_agree_end(&r->agree);
         release(w);
+        cfg_ranks_tell(w);
         return false;
     }
     return true;
+}
+
+void cfg_ranks_tell(struct cfg_worker *w)
+{
+    struct cfg_ranks *r = w->ranks;
+    (void)pthread_mutex_lock(&r->slate.lock);
+    r->slate.state = (struct cfg_group_state){.incarnation = r->group->incarnation, .formed = r->why.code == 0};
+    if (r->why.code != 0) {
+        (void)snprintf(r->slate.state.why, sizeof r->slate.state.why, "%.255s", r->why.text);
+    }
+    r->slate.state_moved = true;
+    (void)pthread_mutex_unlock(&r->slate.lock);
+    cfg_event_signal(w->wake_fd);
 }
 
 bool cfg_ranks_news(struct cfg_worker *w)
@@ -196,5 +210,6 @@ void cfg_ranks_leave(struct cfg_worker *w, const char *reason)
         (void)cfg_fail(&r->why, CFG_E_SUPERSEDED, "%s", reason);
         r->group->ops->leave(r->group, reason);
         cfg_agree_end(&r->agree);
+        cfg_ranks_tell(w);
     }
 }

@@ -31,6 +31,8 @@ struct cfg_slate {
     char refused[CFG_REV_TEXT];
     struct cfg_error refusal; /* code 0: none; why the group dropped `refused` */
     struct cfg_box *formed;   /* what the incarnation begins with, until the library has taken note */
+    struct cfg_group_state state;
+    bool state_moved; /* since the library last looked */
 };
 
 struct cfg_ranks {
@@ -39,12 +41,13 @@ struct cfg_ranks {
     struct cfg_group *group;
     struct cfg_agree agree;
     uint32_t every, since; /* K; steps since the last round */
-    unsigned join_ms;
+    unsigned join_ms, deadline_ms;
     bool in_flight;          /* a round whose result has not been read (deferred groups) */
     struct cfg_box *granted; /* the view that forming agreed on, until the next step */
     struct cfg_error why;    /* code 0: steps may run */
     /* the library's alone */
     struct cfg_aside aside;
+    int64_t fetching; /* the candidate that is being fetched; 0: none */
     uint64_t fetch_at_ms;
     unsigned fetch_backoff_ms;
 };
@@ -72,6 +75,8 @@ CFG_MUST_CHECK int cfg_ranks_form(struct cfg_worker *w, struct cfg_error *err);
 void cfg_ranks_leave(struct cfg_worker *w, const char *reason);
 /* What is prepared beyond the applied view: true. */
 bool cfg_ranks_news(struct cfg_worker *w);
+/* Lets the library know, for the next report, whether the group stands and why not. */
+void cfg_ranks_tell(struct cfg_worker *w);
 
 /* --- the library: slate.c --- */
 
@@ -81,6 +86,7 @@ bool cfg_slate_defer(struct cfg_worker *w, const struct cfg_view_input *in);
  * slate is busy with something longer. */
 bool cfg_slate_put(struct cfg_worker *w, struct cfg_box *b, struct cfg_box **replaced);
 void cfg_slate_process(struct cfg_worker *w);
+struct cfg_group_state cfg_slate_state(struct cfg_worker *w);
 int cfg_slate_timeout_ms(struct cfg_worker *w); /* −1: nothing to do */
 
 #endif

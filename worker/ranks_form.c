@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 /* One word per rank and round, like the agreement's own. */
 static int exchange(struct cfg_ranks *r, int64_t words[CFG_AGREE_WORDS], struct cfg_error *err)
@@ -105,10 +106,40 @@ static bool parse_view(struct cfg_aside *out, struct cfg_slice bytes)
     return a.text != NULL;
 }
 
-/* The library prepares what was broadcast; true once it has. */
+/* The library's turn, with the slate's lock held; false when time is up. */
+static bool wait_for_library(struct cfg_worker *w, const struct timespec *end)
+{
+    struct cfg_slate *s = &w->ranks->slate;
+    if (!w->external_loop) {
+        return pthread_cond_timedwait(&s->changed, &s->lock, end) == 0;
+    }
+    struct epoll_event events[4];
+    struct timespec now;
+    (void)pthread_mutex_unlock(&s->lock);
+    (void)epoll_wait(w->epoll_fd, events, 4, 10); /* ready, interrupted or in time: looked at either way */
+    cfg_engine_process(w);
+    (void)pthread_mutex_lock(&s->lock);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec < end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec < end->tv_nsec);
+}
+
+/* The others wait for this rank's word until the group's deadline: it is given in half that time. */
+static struct timespec prepare_deadline(const struct cfg_ranks *r)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += r->deadline_ms / 2000;
+    t.tv_nsec += (long)(r->deadline_ms / 2 % 1000) * 1000000L;
+    t.tv_sec += t.tv_nsec / 1000000000L;
+    t.tv_nsec %= 1000000000L;
+    return t;
+}
+
+/* The library prepares what was broadcast; true once it has. A `prepare` that takes too long counts as a refusal. */
 static bool have_prepared(struct cfg_worker *w, int64_t rev, struct cfg_aside *given)
 {
     struct cfg_slate *s = &w->ranks->slate;
+    const struct timespec end = prepare_deadline(w->ranks);
     (void)pthread_mutex_lock(&s->lock);
     cfg_aside_clear(&s->given);
     s->given = *given;
@@ -118,16 +149,15 @@ static bool have_prepared(struct cfg_worker *w, int64_t rev, struct cfg_aside *g
     (void)pthread_mutex_unlock(&s->lock);
     cfg_event_signal(w->wake_fd);
     (void)pthread_mutex_lock(&s->lock);
-    while (s->ready == CFG_AGREE_LACKING) {
-        if (w->external_loop) {
-            (void)pthread_mutex_unlock(&s->lock);
-            cfg_engine_process(w);
-            (void)pthread_mutex_lock(&s->lock);
-        } else {
-            (void)pthread_cond_wait(&s->changed, &s->lock);
-        }
+    while (s->ready == CFG_AGREE_LACKING && wait_for_library(w, &end)) {
     }
     bool ok = s->ready == CFG_AGREE_READY;
+    if (s->ready == CFG_AGREE_LACKING) {
+        s->ready = CFG_AGREE_REFUSED;
+        cfg_aside_clear(&s->given);
+        (void)cfg_rev_format(cfg_agree_unpack(rev), s->refused);
+        (void)cfg_fail(&s->refusal, CFG_E_TIMEOUT, "it has not been prepared within %u ms", w->ranks->deadline_ms / 2);
+    }
     s->want = 0;
     (void)pthread_mutex_unlock(&s->lock);
     return ok;
@@ -157,10 +187,11 @@ static int share(struct cfg_worker *w, const struct cfg_form_outcome *o, const s
 }
 
 /* All begin with `rev`: it is granted to the next step, and the library takes note. */
-static void begin_with(struct cfg_worker *w, int64_t rev)
+static int begin_with(struct cfg_worker *w, int64_t rev, struct cfg_error *err)
 {
     struct cfg_ranks *r = w->ranks;
     struct cfg_slate *s = &r->slate;
+    const struct timespec end = prepare_deadline(r);
     (void)pthread_mutex_lock(&s->lock);
     if (s->prepared != NULL && cfg_agree_pack(s->prepared->rev) == rev) {
         s->dropped = r->granted; /* of an incarnation that ran no step */
@@ -172,16 +203,13 @@ static void begin_with(struct cfg_worker *w, int64_t rev)
     (void)pthread_mutex_unlock(&s->lock);
     cfg_event_signal(w->wake_fd);
     (void)pthread_mutex_lock(&s->lock);
-    while (s->formed != NULL) {
-        if (w->external_loop) {
-            (void)pthread_mutex_unlock(&s->lock);
-            cfg_engine_process(w);
-            (void)pthread_mutex_lock(&s->lock);
-        } else {
-            (void)pthread_cond_wait(&s->changed, &s->lock);
-        }
+    while (s->formed != NULL && wait_for_library(w, &end)) {
     }
+    bool noted = s->formed == NULL;
     (void)pthread_mutex_unlock(&s->lock);
+    return noted
+               ? 0
+               : cfg_fail(err, CFG_E_TIMEOUT, "this rank still prepares another view after %u ms", r->deadline_ms / 2);
 }
 
 /* What some rank refuses is not offered again. */
@@ -272,10 +300,7 @@ static int agree_on_view(struct cfg_worker *w, struct cfg_error *err)
     }
     cfg_buf_finish(&print);
     rc = rc == 0 ? compare_boot(w, err) : rc;
-    if (rc == 0) {
-        begin_with(w, o.rev);
-    }
-    return rc;
+    return rc == 0 ? begin_with(w, o.rev, err) : rc;
 }
 
 static void set_forming(struct cfg_ranks *r, bool forming)
@@ -297,11 +322,12 @@ int cfg_ranks_form(struct cfg_worker *w, struct cfg_error *err)
     if (rc != 0) {
         r->group->ops->leave(r->group, err->text);
         set_forming(r, false);
-        cfg_event_signal(w->wake_fd);
         r->why = *err;
+        cfg_ranks_tell(w);
         return rc;
     }
     r->why.code = 0;
+    cfg_ranks_tell(w);
     r->since = r->every - 1; /* the first step begins with a round: a step that differs shows at once */
     r->in_flight = false;
     return 0;

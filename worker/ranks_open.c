@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static unsigned group_deadline_ms(const struct cfg_ranks_options *o)
+{
+    return o->deadline_ms != 0 ? o->deadline_ms : 60000;
+}
+
 static int make_tcp(struct cfg_ranks *r, const struct cfg_ranks_options *o, const char *address,
                     struct cfg_locator *locator, struct cfg_error *err)
 {
@@ -12,7 +17,7 @@ static int make_tcp(struct cfg_ranks *r, const struct cfg_ranks_options *o, cons
                                             .name = o->name,
                                             .rank = o->rank,
                                             .world = o->world,
-                                            .deadline_ms = o->deadline_ms != 0 ? o->deadline_ms : 60000};
+                                            .deadline_ms = group_deadline_ms(o)};
     return cfg_group_tcp_new(&r->group, &t, err);
 }
 
@@ -77,10 +82,16 @@ int cfg_ranks_new(struct cfg_ranks **out, const struct cfg_ranks_options *o, str
     }
     cfg_agree_init(&r->agree, o->rank, o->world);
     r->every = o->every != 0 ? o->every : 1;
+    r->deadline_ms = group_deadline_ms(o);
     r->join_ms = o->join_ms != 0 ? o->join_ms : 300000;
     (void)cfg_fail(&r->why, CFG_E_AGREEMENT, "the group has not formed");
     (void)pthread_mutex_init(&r->slate.lock, NULL);
-    (void)pthread_cond_init(&r->slate.changed, NULL);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&r->slate.changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    (void)snprintf(r->slate.state.why, sizeof r->slate.state.why, "%.255s", r->why.text);
     *out = r;
     return 0;
 }

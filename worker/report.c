@@ -98,6 +98,17 @@ static void print_overrides(struct cfg_buf *out, const struct cfg_contract *c, c
     cfg_buf_putc(out, ']');
 }
 
+static void print_group(struct cfg_buf *out, const struct cfg_group_state *g)
+{
+    cfg_buf_printf(out, ",\"group\":{\"incarnation\":\"%016llx\",\"formed\":%s", (unsigned long long)g->incarnation,
+                   g->formed ? "true" : "false");
+    if (!g->formed) {
+        cfg_buf_putc(out, ',');
+        put_member(out, "why", g->why);
+    }
+    cfg_buf_putc(out, '}');
+}
+
 void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r)
 {
     cfg_buf_putc(out, '{');
@@ -114,6 +125,9 @@ void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r)
         cfg_exposures_print(out, r->exposures);
     }
     cfg_ceilings_print(out, r->ceilings, r->contract);
+    if (r->group != NULL) {
+        print_group(out, r->group);
+    }
     cfg_buf_putc(out, '}');
 }
 

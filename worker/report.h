@@ -25,6 +25,13 @@ struct cfg_rejects {
 void cfg_rejects_add(struct cfg_rejects *r, const char *revision, const struct cfg_error *why);
 void cfg_rejects_clear(struct cfg_rejects *r); /* keeps `total` */
 
+/* A rank's group, as the rank sees it. */
+struct cfg_group_state {
+    uint64_t incarnation;
+    bool formed;
+    char why[256]; /* not formed: why */
+};
+
 struct cfg_report {
     const char *incarnation;
     const struct cfg_box *applied; /* NULL before the first adoption */
@@ -37,6 +44,7 @@ struct cfg_report {
     const char *metrics;                 /* a JSON object's text, checked by the caller; NULL: none */
     struct cfg_exposures *exposures;     /* what has changed is offered with this report; NULL: none */
     const struct cfg_ceilings *ceilings; /* NULL: none */
+    const struct cfg_group_state *group; /* NULL: on its own */
 };
 
 /* The report's JSON. */

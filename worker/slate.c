@@ -52,7 +52,7 @@ bool cfg_slate_defer(struct cfg_worker *w, const struct cfg_view_input *in)
 static void wait_for_round(struct cfg_slate *s)
 {
     struct timespec end;
-    (void)clock_gettime(CLOCK_REALTIME, &end);
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_nsec += ROUND_MS * 1000000L;
     end.tv_sec += end.tv_nsec / 1000000000L;
     end.tv_nsec %= 1000000000L;
@@ -124,16 +124,6 @@ static bool is_definite(int code)
            code == CFG_E_FORBIDDEN || code == CFG_E_FOREIGN_STORE;
 }
 
-static int fetch(struct cfg_worker *w, int64_t want, struct cfg_aside *out, struct cfg_error *err)
-{
-    char revision[CFG_REV_TEXT];
-    (void)cfg_rev_format(cfg_agree_unpack(want), revision);
-    if (w->source->ops->fetch == NULL) {
-        return cfg_fail(err, CFG_E_UNSUPPORTED, "this source keeps no past views");
-    }
-    return w->source->ops->fetch(w->source, revision, out, err);
-}
-
 static void take_given(struct cfg_worker *w, struct cfg_aside *out)
 {
     struct cfg_slate *s = &w->ranks->slate;
@@ -143,36 +133,90 @@ static void take_given(struct cfg_worker *w, struct cfg_aside *out)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+static void try_later(struct cfg_worker *w, const struct cfg_error *why)
+{
+    struct cfg_ranks *r = w->ranks;
+    r->fetch_backoff_ms = r->fetch_backoff_ms == 0 ? FETCH_MIN_MS : r->fetch_backoff_ms * 2;
+    r->fetch_backoff_ms = r->fetch_backoff_ms > FETCH_MAX_MS ? FETCH_MAX_MS : r->fetch_backoff_ms;
+    r->fetch_at_ms = cfg_now_ms() + r->fetch_backoff_ms;
+    cfg_log(w, 2, "the candidate is not here yet: %s", why->text);
+}
+
+static void use(struct cfg_worker *w, int64_t want, struct cfg_aside *got)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_view_input in = cfg_aside_input(got);
+    w->ranks->fetch_backoff_ms = 0;
+    make_room(w, want);
+    if (cfg_publish_candidate(w, &in, &err) != 0) {
+        cfg_reject(w, in.revision, &err);
+        refuse(w, want);
+    }
+    cfg_aside_clear(got);
+}
+
+/* The candidate that is still to be obtained; 0: none. */
+static int64_t lacking(struct cfg_slate *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    int64_t want = s->ready == CFG_AGREE_LACKING ? s->want : 0;
+    (void)pthread_mutex_unlock(&s->lock);
+    return want;
+}
+
+static void on_fetched(void *arg, struct cfg_aside *got, const struct cfg_error *why)
+{
+    struct cfg_worker *w = arg;
+    struct cfg_ranks *r = w->ranks;
+    int64_t want = r->fetching;
+    char revision[CFG_REV_TEXT];
+    r->fetching = 0;
+    if (lacking(&r->slate) != want) { /* decided meanwhile, or given by another rank */
+        if (got != NULL) {
+            cfg_aside_clear(got);
+        }
+    } else if (got != NULL) {
+        use(w, want, got);
+    } else if (is_definite(why->code)) {
+        r->fetch_backoff_ms = 0;
+        cfg_reject(w, cfg_rev_format(cfg_agree_unpack(want), revision), why);
+        refuse(w, want);
+    } else {
+        try_later(w, why);
+    }
+}
+
+static void fetch(struct cfg_worker *w, int64_t want)
+{
+    char revision[CFG_REV_TEXT];
+    if (w->ranks->fetching != 0) {
+        return; /* of an older candidate, perhaps; its end looks here again */
+    }
+    w->ranks->fetching = want;
+    if (w->source->ops->fetch == NULL) {
+        struct cfg_error why = CFG_ERROR_INIT;
+        (void)cfg_fail(&why, CFG_E_UNSUPPORTED, "this source keeps no past views");
+        on_fetched(w, NULL, &why);
+        return;
+    }
+    w->source->ops->fetch(w->source, cfg_rev_format(cfg_agree_unpack(want), revision), on_fetched, w);
+}
+
 static void obtain(struct cfg_worker *w, int64_t want)
 {
     struct cfg_ranks *r = w->ranks;
     struct cfg_aside got;
-    struct cfg_error err = CFG_ERROR_INIT;
     char revision[CFG_REV_TEXT];
-    (void)cfg_rev_format(cfg_agree_unpack(want), revision);
     take_given(w, &got);
-    if (got.text == NULL && r->aside.text != NULL && strcmp(r->aside.revision, revision) == 0) {
+    if (got.text == NULL && r->aside.text != NULL &&
+        strcmp(r->aside.revision, cfg_rev_format(cfg_agree_unpack(want), revision)) == 0) {
         got = r->aside; /* it has come by itself meanwhile */
         r->aside.text = NULL;
     }
-    int rc = got.text != NULL ? 0 : fetch(w, want, &got, &err);
-    if (rc != 0 && !is_definite(rc)) {
-        r->fetch_backoff_ms = r->fetch_backoff_ms == 0 ? FETCH_MIN_MS : r->fetch_backoff_ms * 2;
-        r->fetch_backoff_ms = r->fetch_backoff_ms > FETCH_MAX_MS ? FETCH_MAX_MS : r->fetch_backoff_ms;
-        r->fetch_at_ms = cfg_now_ms() + r->fetch_backoff_ms;
-        cfg_log(w, 2, "candidate %s is not here yet: %s", revision, err.text);
-        return;
-    }
-    r->fetch_backoff_ms = 0;
-    if (rc == 0) {
-        make_room(w, want);
-        struct cfg_view_input in = cfg_aside_input(&got);
-        rc = cfg_publish_candidate(w, &in, &err);
-        cfg_aside_clear(&got);
-    }
-    if (rc != 0) {
-        cfg_reject(w, revision, &err);
-        refuse(w, want);
+    if (got.text != NULL) {
+        use(w, want, &got);
+    } else if (cfg_now_ms() >= r->fetch_at_ms) {
+        fetch(w, want);
     }
 }
 
@@ -218,6 +262,8 @@ void cfg_slate_process(struct cfg_worker *w)
     (void)pthread_mutex_lock(&s->lock);
     struct cfg_box *dropped = s->dropped, *formed = s->formed;
     s->dropped = NULL;
+    w->report_due = w->report_due || s->state_moved;
+    s->state_moved = false;
     refusal = s->refusal;
     s->refusal.code = 0;
     memcpy(refused, s->refused, sizeof refused);
@@ -228,23 +274,29 @@ void cfg_slate_process(struct cfg_worker *w)
     }
     (void)pthread_mutex_lock(&s->lock);
     int64_t want = s->ready == CFG_AGREE_LACKING ? s->want : 0;
-    bool free_now = !busy(s) && !(s->held && w->external_loop), given = s->given.text != NULL;
+    bool free_now = !busy(s) && !(s->held && w->external_loop);
     s->waiting = !free_now && r->aside.text != NULL;
     (void)pthread_mutex_unlock(&s->lock);
-    if (want != 0 && (cfg_now_ms() >= r->fetch_at_ms || given)) {
+    if (want != 0) {
         obtain(w, want);
     } else if (free_now && r->aside.text != NULL) {
         publish_aside(w);
     }
 }
 
+struct cfg_group_state cfg_slate_state(struct cfg_worker *w)
+{
+    struct cfg_slate *s = &w->ranks->slate;
+    (void)pthread_mutex_lock(&s->lock);
+    struct cfg_group_state state = s->state;
+    (void)pthread_mutex_unlock(&s->lock);
+    return state;
+}
+
 int cfg_slate_timeout_ms(struct cfg_worker *w)
 {
     struct cfg_ranks *r = w->ranks;
-    (void)pthread_mutex_lock(&r->slate.lock);
-    bool lacking = r->slate.want != 0 && r->slate.ready == CFG_AGREE_LACKING;
-    (void)pthread_mutex_unlock(&r->slate.lock);
-    if (!lacking) {
+    if (r->fetching != 0 || lacking(&r->slate) == 0) {
         return -1;
     }
     uint64_t now = cfg_now_ms();

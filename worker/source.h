@@ -43,6 +43,9 @@ bool cfg_aside_set(struct cfg_aside *a, const struct cfg_view_input *in); /* cop
 struct cfg_view_input cfg_aside_input(const struct cfg_aside *a);         /* borrowed */
 void cfg_aside_clear(struct cfg_aside *a);
 
+/* What came of a fetch: the view, which becomes the callee's, or why there is none. */
+typedef void (*cfg_fetched_fn)(void *arg, struct cfg_aside *got, const struct cfg_error *why);
+
 struct cfg_source;
 struct cfg_source_ops {
     int (*start)(struct cfg_source *s, const struct cfg_source_events *events, const struct cfg_source_resume *resume,
@@ -52,9 +55,10 @@ struct cfg_source_ops {
     void (*process)(struct cfg_source *s);
     int (*report)(struct cfg_source *s, const char *json, struct cfg_error *err);         /* NULL: nobody listens */
     int (*rebind)(struct cfg_source *s, const char *registration, struct cfg_error *err); /* NULL: needs none */
-    /* Exactly the view of this revision, waiting for it (2 s at most): *out is the caller's (cfg_aside_clear).
-     * CFG_E_NOT_FOUND, CFG_E_COMPACTED, CFG_E_VALUE: not to be had any more; others may pass. NULL: keeps no past. */
-    int (*fetch)(struct cfg_source *s, const char *revision, struct cfg_aside *out, struct cfg_error *err);
+    /* Asks for exactly the view of this revision; one at a time. fn is called once, from process or from inside
+     * this very call, unless the source is freed first. CFG_E_NOT_FOUND, CFG_E_COMPACTED, CFG_E_VALUE: not to be had
+     * any more; others may pass. NULL: keeps no past. */
+    void (*fetch)(struct cfg_source *s, const char *revision, cfg_fetched_fn fn, void *arg);
     void (*free)(struct cfg_source *s);
 };
 /* The first member of every source. */

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FETCH_TIMEOUT_MS = 2000 };
-
 struct configd_source {
     struct cfg_source base;
     struct cfg_source_events events;
     struct cfg_worker *w; /* borrowed */
     struct cfg_session *session;
-    struct cfg_client *client; /* for views of the past; made when first asked for */
+    cfg_fetched_fn fetched; /* NULL: no view of the past is asked for */
+    void *fetched_arg;
+    char fetching[CFG_REV_TEXT];
 };
 
 static struct configd_source *self(struct cfg_source *s)
@@ -173,33 +173,41 @@ static int read_view(struct cfg_aside *out, const char *revision, struct cfg_sli
     return rc;
 }
 
-static int configd_fetch(struct cfg_source *s, const char *revision, struct cfg_aside *out, struct cfg_error *err)
+static void tell_fetched(struct configd_source *c, struct cfg_aside *got, const struct cfg_error *why)
+{
+    cfg_fetched_fn fn = c->fetched;
+    c->fetched = NULL;
+    fn(c->fetched_arg, got, why);
+}
+
+static void on_answer(void *arg, const char *body, size_t len, const struct cfg_error *why)
+{
+    struct configd_source *c = arg;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_aside got = {.text = NULL};
+    call(c);
+    int rc = why == NULL ? read_view(&got, c->fetching, (struct cfg_slice){body, len}, &err) : why->code;
+    tell_fetched(c, rc == 0 ? &got : NULL, rc == 0 ? NULL : (why != NULL ? why : &err));
+}
+
+static void configd_fetch(struct cfg_source *s, const char *revision, cfg_fetched_fn fn, void *arg)
 {
     struct configd_source *c = self(s);
-    struct cfg_client_options o = CFG_CLIENT_OPTIONS_INIT;
-    struct cfg_response reply;
+    struct cfg_error err = CFG_ERROR_INIT;
     char path[512];
-    o.servers = c->w->servers;
-    o.token = c->w->token;
-    o.ca_file = c->w->ca_file;
-    o.timeout_ms = FETCH_TIMEOUT_MS;
-    int rc = c->client != NULL ? 0 : cfg_client_new(&c->client, &o, err);
+    c->fetched = fn;
+    c->fetched_arg = arg;
+    (void)snprintf(c->fetching, sizeof c->fetching, "%s", revision);
     (void)snprintf(path, sizeof path, "/v1/deployments/%s/view?worker=%s&revision=%s&min_revision=%s",
                    c->w->identity.deployment, c->w->identity.worker, revision, revision);
-    const struct cfg_request r = {.method = "GET", .path = path};
-    memset(&reply, 0, sizeof reply);
-    rc = rc == 0 ? cfg_client_call(c->client, &r, &reply, NULL, err) : rc;
-    if (rc == 0) {
-        rc = read_view(out, revision, (struct cfg_slice){reply.body, reply.body_len}, err);
-        cfg_response_finish(&reply);
+    if (cfg_session_ask(c->session, path, on_answer, c, &err) != 0) {
+        tell_fetched(c, NULL, &err);
     }
-    return rc;
 }
 
 static void configd_free(struct cfg_source *s)
 {
     cfg_session_free(self(s)->session);
-    cfg_client_free(self(s)->client);
     free(s);
 }
 

@@ -110,19 +110,21 @@ void cfg_memory_away(struct cfg_memory_source *m, bool away)
     (void)pthread_mutex_unlock(&m->lock);
 }
 
-static int memory_fetch(struct cfg_source *s, const char *revision, struct cfg_aside *out, struct cfg_error *err)
+static void memory_fetch(struct cfg_source *s, const char *revision, cfg_fetched_fn fn, void *arg)
 {
     struct cfg_memory_source *m = self(s);
+    struct cfg_aside got = {.text = NULL};
+    struct cfg_error why = CFG_ERROR_INIT;
     (void)pthread_mutex_lock(&m->lock);
-    int rc = m->away ? CFG_E_CONNECT : CFG_E_NOT_FOUND;
-    for (const struct item *i = m->archive; i != NULL && rc == CFG_E_NOT_FOUND; i = i->next) {
+    (void)cfg_fail(&why, m->away ? CFG_E_CONNECT : CFG_E_NOT_FOUND, "no view %s here", revision);
+    for (const struct item *i = m->away ? NULL : m->archive; i != NULL && got.text == NULL; i = i->next) {
         const struct cfg_view_input in = {i->revision, i->digest, i->store, cfg_slice_str(i->view), 0};
-        if (strcmp(i->revision, revision) == 0) {
-            rc = cfg_aside_set(out, &in) ? 0 : CFG_E_NOMEM;
+        if (strcmp(i->revision, revision) == 0 && !cfg_aside_set(&got, &in)) {
+            abort();
         }
     }
     (void)pthread_mutex_unlock(&m->lock);
-    return rc == 0 ? 0 : cfg_fail(err, rc, "view %s cannot be had", revision);
+    fn(arg, got.text != NULL ? &got : NULL, got.text != NULL ? NULL : &why);
 }
 
 void cfg_memory_push_mark(struct cfg_memory_source *m, const char *revision)

@@ -108,6 +108,9 @@ struct cfg_view_event {
     const char *meta; /* the rest of the event as JSON text (versions, generation, pin_digest, stale) */
 };
 
+/* An answer's body (borrowed; NULL with `why`, which is NULL otherwise). */
+typedef void (*cfg_session_answer_fn)(void *arg, const char *body, size_t len, const struct cfg_error *why);
+
 struct cfg_session_callbacks {
     /* Newer than every one before; an adopted store (ev->store is another then) starts the order afresh. */
     void (*on_view)(void *arg, const struct cfg_view_event *ev);
@@ -145,6 +148,11 @@ CFG_API void cfg_session_process(struct cfg_session *s); /* does what can be don
 CFG_API void cfg_session_wake(struct cfg_session *s);    /* makes poll_fd readable; any thread, signal handlers too */
 /* Sends a report (JSON text, see the API). While one is under way only the newest given meanwhile is kept. */
 CFG_API CFG_MUST_CHECK int cfg_session_report(struct cfg_session *s, const char *json, struct cfg_error *err);
+
+/* Asks configd something beside the stream: GET path (already percent-encoded; copied), in the turns of the session.
+ * fn is called once, from process, unless the session is freed first. One at a time: CFG_E_IN_USE. */
+CFG_API CFG_MUST_CHECK int cfg_session_ask(struct cfg_session *s, const char *path, cfg_session_answer_fn fn, void *arg,
+                                           struct cfg_error *err);
 
 /* What later registrations (after a reconnect) say: a worker's pinned values are known only with its first view. Same
  * worker and incarnation as before, else CFG_E_INVALID; CFG_E_JSON, CFG_E_NOMEM. The text is copied. */

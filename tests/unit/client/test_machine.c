@@ -662,3 +662,46 @@ Test(machine, a_new_registration_counts_from_the_next_connection)
     cr_assert_not_null(strstr(t.slots[CFG_SLOT_REGISTER].body, "\"pin\":{\"tp\":4}"));
     memory_finish(&t);
 }
+
+struct answer {
+    unsigned count;
+    int code;
+    char body[64];
+};
+
+static void on_answer(void *arg, const char *body, size_t len, const struct cfg_error *why)
+{
+    struct answer *a = arg;
+    a->count++;
+    a->code = why ? why->code : 0;
+    (void)snprintf(a->body, sizeof a->body, "%.*s", (int)len, body ? body : "");
+}
+
+/* One question at a time, whatever becomes of the stream; after a server that did not answer the next one. */
+Test(machine, asks_beside_the_stream)
+{
+    struct memory t;
+    struct cfg_machine_options two = worker;
+    char digest[CFG_DIGEST_TEXT];
+    struct answer a = {0};
+    two.servers = 2;
+    follow(&t, &two, digest);
+    const struct memory_request *ask = &t.slots[CFG_SLOT_ASK];
+    cr_assert_eq(cfg_machine_ask(t.machine, "/v1/x?y=1", on_answer, &a, NULL), 0);
+    cr_assert_eq(cfg_machine_ask(t.machine, "/v1/z", on_answer, &a, NULL), CFG_E_IN_USE);
+    cr_assert(ask->active && strcmp(ask->method, "GET") == 0 && ask->server == 0);
+    cr_assert_str_eq(ask->path, "/v1/x?y=1");
+    memory_break(&t, CFG_SLOT_STREAM, CFG_E_CONNECT);
+    cr_assert(ask->active, "the stream has ended, not the question");
+    memory_reply(&t, CFG_SLOT_ASK, 200, "{\"a\":1}");
+    cr_assert(a.count == 1 && a.code == 0 && strcmp(a.body, "{\"a\":1}") == 0, "%u %d %s", a.count, a.code, a.body);
+    cr_assert_eq(cfg_machine_ask(t.machine, "/v1/x", on_answer, &a, NULL), 0);
+    size_t server = ask->server;
+    memory_break(&t, CFG_SLOT_ASK, CFG_E_CONNECT);
+    cr_assert(a.count == 2 && a.code == CFG_E_CONNECT && a.body[0] == '\0');
+    cr_assert_eq(cfg_machine_ask(t.machine, "/v1/x", on_answer, &a, NULL), 0);
+    cr_assert_neq(ask->server, server);
+    memory_reply(&t, CFG_SLOT_ASK, 404, "{\"code\":\"not_found\",\"title\":\"no\",\"status\":404}");
+    cr_assert(a.count == 3 && a.code == CFG_E_NOT_FOUND);
+    memory_finish(&t);
+}

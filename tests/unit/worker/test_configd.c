@@ -5,6 +5,7 @@
 #include "worker/internal.h"
 
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +287,10 @@ struct past {
 static bool serve_past(int fd, const char *request, void *arg)
 {
     struct past *p = arg;
+    if (strncmp(request, "GET ", 4) != 0) { /* the registration */
+        responder_reply(fd, 503, "application/problem+json", "{\"code\":\"unavailable\",\"status\":503}");
+        return true;
+    }
     (void)snprintf(p->asked, sizeof p->asked, "%.*s", (int)strcspn(request, "\r"), request);
     responder_reply(fd, p->status, p->status == 200 ? "application/json" : "application/problem+json", p->reply);
     return true;
@@ -300,37 +305,69 @@ static void print_past(struct past *p, const char *revision, const char *digest)
                    revision, digest != NULL ? digest : true_digest, view);
 }
 
+struct fetched {
+    bool done;
+    int rc;
+    struct cfg_aside got;
+};
+
+static void on_fetched(void *arg, struct cfg_aside *got, const struct cfg_error *why)
+{
+    struct fetched *f = arg;
+    f->done = true;
+    f->rc = got != NULL ? 0 : why->code;
+    if (got != NULL) {
+        cfg_aside_clear(&f->got);
+        f->got = *got;
+    }
+}
+
+static int fetch(const char *revision, struct fetched *f)
+{
+    struct cfg_source *source = w->source;
+    f->done = false;
+    source->ops->fetch(source, revision, on_fetched, f);
+    while (!f->done) {
+        struct pollfd p = {source->ops->fd(source), POLLIN, 0};
+        (void)poll(&p, 1, 1000);
+        source->ops->process(source);
+    }
+    return f->rc;
+}
+
 Test(configd_source, fetches_exactly_the_revision_that_is_asked_for)
 {
     struct responder http;
     struct past p;
     struct cfg_error err = CFG_ERROR_INIT;
     struct cfg_worker_options o = CFG_WORKER_OPTIONS_INIT;
-    struct cfg_aside got = {.text = NULL};
+    struct cfg_source_events events;
+    const struct cfg_source_resume resume = {NULL, NULL, NULL, NULL};
+    struct fetched f = {.got.text = NULL};
     responder_start(&http, serve_past, &p);
     o.servers = http.url;
     o.deployment = "blue";
     o.worker = "w0";
     o.cache = "";
     cr_assert_eq(cfg_worker_open(&w, &o, &err), 0, "%s", err.text);
-    const struct cfg_source_ops *ops = w->source->ops;
+    cfg_engine_events(&events, w);
     print_past(&p, "1-7", NULL);
-    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), 0, "%s", err.text);
-    cr_assert_str_eq(got.revision, "1-7");
-    cr_assert_str_eq(got.store, "S1");
-    cr_assert(strstr(got.text->data, "\"temperature\":0.3") != NULL, "%s", got.text->data);
-    cr_assert_str_eq(p.asked, "GET /v1/deployments/blue/view?arm=base&revision=1-7&min_revision=1-7 HTTP/1.1");
-    cfg_aside_clear(&got);
-    cr_assert_eq(ops->fetch(w->source, "1-8", &got, &err), CFG_E_VALUE); /* another one came */
+    cr_assert_eq(w->source->ops->start(w->source, &events, &resume, &err), 0, "%s", err.text);
+    cr_assert_eq(fetch("1-7", &f), 0);
+    cr_assert_str_eq(f.got.revision, "1-7");
+    cr_assert_str_eq(f.got.store, "S1");
+    cr_assert(strstr(f.got.text->data, "\"temperature\":0.3") != NULL, "%s", f.got.text->data);
+    cr_assert_str_eq(p.asked, "GET /v1/deployments/blue/view?worker=w0&revision=1-7&min_revision=1-7 HTTP/1.1");
+    cr_assert_eq(fetch("1-8", &f), CFG_E_VALUE); /* another one came */
     print_past(&p, "1-7", "sha256:00");
-    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_VALUE);
+    cr_assert_eq(fetch("1-7", &f), CFG_E_VALUE);
     (void)snprintf(p.reply, sizeof p.reply, "{}");
-    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_PROTOCOL);
+    cr_assert_eq(fetch("1-7", &f), CFG_E_PROTOCOL);
     p.status = 404;
     (void)snprintf(p.reply, sizeof p.reply, "{\"code\":\"not_found\",\"title\":\"no such view\",\"status\":404}");
-    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_NOT_FOUND);
+    cr_assert_eq(fetch("1-7", &f), CFG_E_NOT_FOUND);
     responder_stop(&http);
-    cr_assert_eq(ops->fetch(w->source, "1-7", &got, &err), CFG_E_CONNECT);
-    cr_assert_null(got.text);
+    cr_assert_eq(fetch("1-7", &f), CFG_E_CONNECT);
+    cfg_aside_clear(&f.got);
     cfg_worker_close(w);
 }

@@ -5,7 +5,9 @@
 #include "worker/source_memory.h"
 
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,8 @@ struct member {
     struct cfg_memory_source *source;
     struct cfg_worker *w;
     double lr_default, refused_lr;
-    unsigned every;
+    _Atomic(bool) hangs; /* in `prepare` */
+    unsigned every, deadline_ms;
     uint64_t step, leave_at; /* 0: never */
     const char *until;
     char ran[STEPS][16]; /* by step: the revision */
@@ -32,6 +35,9 @@ static char group[64];
 static int prepare(void *arg, const struct cfg_view *next, struct cfg_error *err)
 {
     struct member *r = arg;
+    while (atomic_load(&r->hangs)) {
+        (void)poll(NULL, 0, 5);
+    }
     double lr = next->values[0].f64;
     return r->refused_lr > 0 && !(lr < r->refused_lr) && !(lr > r->refused_lr)
                ? cfg_fail(err, CFG_E_VALUE, "cannot take %g", lr)
@@ -52,7 +58,7 @@ static void open_member(struct member *r)
     o.world = WORLD;
     o.group = group;
     o.group_every = r->every;
-    o.group_deadline_ms = 5000;
+    o.group_deadline_ms = r->deadline_ms != 0 ? r->deadline_ms : 5000;
     o.group_join_ms = 20000;
     if (cfg_memory_source_new(&r->source, &err) != 0 ||
         cfg_worker_open_source(&r->w, &o, cfg_memory_source_base(r->source), &err) != 0) {
@@ -421,5 +427,36 @@ Test(ranks, at_different_steps_are_told_so)
         cr_assert_eq(m[i].end.code, CFG_E_AGREEMENT);
         cr_assert(strstr(m[i].end.text, "rank 0 at 0, rank 1 at 7") != NULL, "%s", m[i].end.text);
     }
+    close_all();
+}
+
+/* Forming does not wait for a `prepare` without end: the rank says no in time, and all begin when it is over. */
+Test(ranks, do_not_wait_for_a_prepare_without_end)
+{
+    char text[400];
+    open_all(1);
+    for (uint32_t i = 0; i < WORLD; i++) {
+        cfg_worker_close(m[i].w);
+        m[i].deadline_ms = 600;
+        open_member(&m[i]);
+    }
+    atomic_store(&m[1].hangs, true);
+    give(0, PUSH, 1);
+    for (uint32_t i = 0; i < WORLD; i++) {
+        begin(i, "1-1", live);
+    }
+    join_all();
+    for (uint32_t i = 0; i < WORLD; i++) {
+        cr_assert_eq(m[i].end.code, CFG_E_TIMEOUT, "rank %u: %s", i, m[i].end.text);
+        cr_assert(strstr(m[i].end.text, "no rank of the group has a view") != NULL, "%s", m[i].end.text);
+    }
+    atomic_store(&m[1].hangs, false);
+    for (uint32_t i = 0; i < WORLD; i++) {
+        give(i, PUSH, 6);
+    }
+    all_run("1-6", live);
+    say_last_reject(text, 0);
+    cr_assert(strstr(text, "rank 1 of the group cannot run on it") != NULL, "%s", text);
+    check_logs(0);
     close_all();
 }
