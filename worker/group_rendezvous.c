@@ -229,7 +229,7 @@ static int name_missing(const struct cfg_group_tcp *g, const struct lobby *l, st
 
 static int welcome(struct cfg_group_tcp *g, uint64_t end_ms, struct cfg_error *err)
 {
-    uint64_t id;
+    uint64_t id = 0;
     int rc = cfg_group_random(&id, err);
     if (rc != 0) {
         return rc;
