@@ -1,6 +1,7 @@
 /* Workers: registration, reports, lists; and who may watch what. */
 #include "configd/api.h"
 
+#include "configd/fleet_peers.h"
 #include "configd/http_auth.h"
 
 enum { WATCH_NAMES = 64 };
@@ -49,15 +50,87 @@ static void reply_of_fleet(struct cfg_app *app, struct cfg_call *c,
         cfg_api_reply(c, 200, ask(app->fleet, id.ns));
 }
 
+/* --- the whole fleet --- */
+
+static cJSON *build_workers(struct cfg_fleet *f, const char *deployment, struct fleet_answer *answers, size_t n)
+{
+    return fleet_merge_workers(cfg_fleet_workers(f, deployment), answers, n);
+}
+
+static cJSON *build_fleet(struct cfg_fleet *f, const char *deployment, struct fleet_answer *answers, size_t n)
+{
+    return fleet_merge_summary(cfg_fleet_summary(f, deployment), answers, n, false);
+}
+
+static cJSON *build_exposures(struct cfg_fleet *f, const char *deployment, struct fleet_answer *answers, size_t n)
+{
+    return fleet_merge_exposures(cfg_fleet_exposures(f, deployment, n > 0), answers, n, false);
+}
+
+/* This replica's part alone: what others ask for. */
+static cJSON *part_workers(struct cfg_fleet *f, const char *deployment)
+{
+    return build_workers(f, deployment, NULL, 0);
+}
+
+static cJSON *part_fleet(struct cfg_fleet *f, const char *deployment)
+{
+    return fleet_merge_summary(cfg_fleet_summary(f, deployment), NULL, 0, true);
+}
+
+static cJSON *part_exposures(struct cfg_fleet *f, const char *deployment)
+{
+    return fleet_merge_exposures(cfg_fleet_exposures(f, deployment, true), NULL, 0, true);
+}
+
+static const struct cfg_peers_question ask_workers = {"workers", build_workers}, ask_fleet = {"fleet", build_fleet},
+                                       ask_exposures = {"exposures", build_exposures};
+
+static void reply_whole(void *arg, struct cfg_slice json)
+{
+    struct cfg_call *c = arg;
+    if (json.len > 0)
+        cfg_call_reply_bytes(c, 200, "application/json", json);
+    else
+        cfg_api_reply(c, 200, NULL);
+}
+
+static void ask_whole(struct cfg_app *app, struct cfg_call *c, const struct cfg_peers_question *question,
+                      cJSON *(*part)(struct cfg_fleet *f, const char *deployment))
+{
+    struct cfg_error err;
+    struct cfg_object_id id;
+    struct cfg_object *o;
+    bool local = false;
+    if (!cfg_api_at(app, c))
+        return;
+    int rc = cfg_api_id(&id, CFG_KIND_DEPLOYMENT, c, &err);
+    rc = rc ? rc : cfg_api_flag(&local, c, "local", &err);
+    rc = rc ? rc : cfg_api_head(&o, app, &id, &err);
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else if (local)
+        cfg_api_reply(c, 200, part(app->fleet, id.ns));
+    else
+        cfg_peers_ask(app->peers, question, id.ns, cfg_call_header(c, "Authorization"), reply_whole, c);
+}
+
 void cfg_api_workers(struct cfg_app *app, struct cfg_call *c)
 {
-    reply_of_fleet(app, c, cfg_fleet_workers);
+    ask_whole(app, c, &ask_workers, part_workers);
+}
+
+void cfg_api_fleet(struct cfg_app *app, struct cfg_call *c)
+{
+    ask_whole(app, c, &ask_fleet, part_fleet);
 }
 
 void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c)
 {
-    reply_of_fleet(app, c, cfg_fleet_exposures);
+    ask_whole(app, c, &ask_exposures, part_exposures);
 }
+
+/* --- contracts --- */
 
 void cfg_api_contract(struct cfg_app *app, struct cfg_call *c)
 {

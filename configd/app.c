@@ -3,6 +3,7 @@
 #include "configd/api.h"
 #include "configd/embedded.h"
 #include "configd/flag_space.h"
+#include "configd/fleet_peers.h"
 #include "configd/flip.h"
 #include "configd/http_server.h"
 #include "configd/log.h"
@@ -140,6 +141,8 @@ static int make_fleet(struct cfg_app *app, struct cfg_error *err)
     int rc = cfg_fleet_new(&app->fleet, &f, err);
     if (rc == 0)
         cfg_service_set_crew(app->service, cfg_fleet_crew(app->fleet));
+    const struct cfg_peers_options peers = {.loop = app->loop, .fleet = app->fleet, .ca_file = s->peer_ca};
+    rc = rc ? rc : cfg_peers_new(&app->peers, &peers, err);
     rc = rc ? rc : cfg_flips_new(&app->flips, &flips, err);
     struct cfg_streams_options o = {.loop = app->loop,
                                     .store = app->store,
@@ -285,6 +288,7 @@ void cfg_app_free(struct cfg_app *app)
     cfg_streams_free(app->streams);
     if (app->service)
         cfg_service_set_crew(app->service, NULL);
+    cfg_peers_free(app->peers); /* calls that wait for it are dropped by the HTTP edge */
     cfg_fleet_free(app->fleet);
     cfg_flips_free(app->flips);
     cfg_hub_free(app->hub);

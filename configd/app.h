@@ -15,6 +15,7 @@ struct cfg_embedded;
 struct cfg_flag_spaces;
 struct cfg_http;
 struct cfg_log;
+struct cfg_peers;
 struct cfg_settings;
 
 struct cfg_app {
@@ -32,6 +33,7 @@ struct cfg_app {
     struct cfg_service *service;
     struct cfg_hub *hub;
     struct cfg_fleet *fleet;
+    struct cfg_peers *peers;
     struct cfg_streams *streams;
     struct cfg_http *http;
     struct cfg_store_listener listener; /* says when the replica is ready, and why not */

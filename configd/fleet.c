@@ -121,14 +121,23 @@ void fleet_disconnect(struct cfg_fleet *f, struct fleet_worker *w)
     w->stream = NULL;
     w->gone_ms = fleet_now_ms(f);
     w->contract->connected--;
+    if (w->skills)
+        w->skills->connected--;
     w->deployment->connected--;
     f->n_connected--;
     fleet_presence_touch(f, w->deployment);
 }
 
+/* Reports of all workers together stay under about a thousand a second. */
+double fleet_report_interval_ms(const struct cfg_fleet *f)
+{
+    return f->n_workers > f->report_interval_ms ? (double)f->n_workers : f->report_interval_ms;
+}
+
 static void free_worker(struct fleet_worker *w)
 {
     drop_contract(w);
+    fleet_drop_skills(w);
     free(w->about);
     free(w->group);
     free(w->address);
@@ -202,6 +211,8 @@ int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *deployment, const c
         return 0;
     }
     w->contract->connected++;
+    if (w->skills)
+        w->skills->connected++;
     w->deployment->connected++;
     f->n_connected++;
     fleet_presence_touch(f, w->deployment);
@@ -264,6 +275,13 @@ void cfg_fleet_free(struct cfg_fleet *f)
         f->deployments = d->next;
         tdestroy(d->workers, free_tree_worker);
         fleet_exposures_finish(&d->exposures);
+        fleet_refused_finish(d);
+        while (d->arms) {
+            struct fleet_arm *a = d->arms;
+            d->arms = a->next;
+            fleet_window_finish(&a->window);
+            free(a);
+        }
         free(d);
     }
     free(f->prefix);

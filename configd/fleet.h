@@ -37,10 +37,11 @@ CFG_MUST_CHECK int cfg_fleet_report(struct cfg_fleet *f, const char *deployment,
  * {"store","adopted"}. CFG_E_FOREIGN_STORE. */
 CFG_MUST_CHECK int cfg_fleet_check_store(const struct cfg_deployment *d, const char *store_id, const char *claimed,
                                          cJSON **problem, struct cfg_error *err);
-/* A worker's stream came or went: connected workers are those with an open stream. `superseded` is how a stream is told
- * that a newer incarnation, or a newer stream of its own incarnation, has taken its place; it counts as closed then and
- * is not told again. May be called from inside register and stream_opened. Errors of opened: CFG_E_UNKNOWN_WORKER,
- * CFG_E_SUPERSEDED. closed: arg names the stream; one that has been superseded is ignored. */
+/* A worker's stream came or went: connected workers are those with an open stream.
+ * `superseded` is how a stream is told that a newer incarnation, or a newer stream of its own incarnation, has taken
+ * its place; it counts as closed then and is not told again. May be called from inside register and stream_opened.
+ * Errors of opened: CFG_E_UNKNOWN_WORKER, CFG_E_SUPERSEDED. closed: arg names the stream; one that has been superseded
+ * is ignored. */
 typedef void (*cfg_fleet_superseded_fn)(void *arg, bool newer_incarnation);
 CFG_MUST_CHECK int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *deployment, const char *worker,
                                            const char *incarnation, cfg_fleet_superseded_fn superseded, void *arg,
@@ -50,9 +51,17 @@ CFG_MUST_CHECK int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *depl
 const char *cfg_fleet_arm(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker);
 void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg);
 
-cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment); /* the API's reply, returned-owned */
-/* What flags have served to the workers that report here: the API's reply, returned-owned; NULL without memory. */
-cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment);
+/* What this replica alone knows, as its part of the API's replies (fleet_merge.h puts parts together): its workers, the
+ * deployment summed up, what flags have served to workers that report here (sketches: as sets that can be united, too).
+ * Returned-owned; NULL without memory. */
+cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment);
+cJSON *cfg_fleet_summary(struct cfg_fleet *f, const char *deployment);
+cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment, bool sketches);
+/* Tells of every other replica that has workers of the deployment: its URL, and how many it last said (at least one,
+ * where that cannot be read). Borrowed strings. */
+typedef void (*cfg_fleet_other_fn)(void *arg, const char *replica, const char *url, uint64_t workers);
+void cfg_fleet_others(const struct cfg_fleet *f, const char *deployment, cfg_fleet_other_fn fn, void *arg);
+const char *cfg_fleet_replica(const struct cfg_fleet *f); /* this one's id, borrowed */
 /* Connected workers of a deployment, those that other replicas' presence tells of included; NULL: all deployments, this
  * replica only. */
 size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment);

@@ -22,3 +22,30 @@ const char *cfg_fleet_arm(const struct cfg_fleet *f, const struct cfg_deployment
     cJSON_Delete(about);
     return arm;
 }
+
+struct assigning {
+    const struct cfg_deployment *record;
+    struct fleet_deployment *d;
+};
+
+static void assign(struct fleet_worker *w, void *arg)
+{
+    const struct assigning *a = arg;
+    cJSON *about = NULL;
+    if (a->record->split.arm[0] && w->about &&
+        cfg_json_parse(&about, cfg_slice_str(w->about), CFG_LIMIT_DEPTH + 8, NULL) != 0)
+        about = NULL;
+    w->arm = fleet_arm_at(a->d, fleet_assign(a->record, w->id, about));
+    cJSON_Delete(about);
+}
+
+void fleet_arms_assign(struct cfg_fleet *f, struct fleet_deployment *d)
+{
+    struct cfg_deployment record = {0};
+    const struct cfg_object *o = cfg_store_find(f->store, CFG_KIND_DEPLOYMENT, d->name, "");
+    if (o == NULL || o->deleted || cfg_deployment_read(&record, o, NULL) != 0)
+        return;
+    struct assigning a = {&record, d};
+    fleet_each_worker(d, assign, &a);
+    cfg_deployment_finish(&record);
+}

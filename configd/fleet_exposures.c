@@ -191,7 +191,14 @@ void fleet_exposures_take(struct fleet_exposures *x, struct fleet_told *told, co
 
 /* --- asking --- */
 
-static bool add_pair(cJSON *list, const struct fleet_exposure *e)
+static bool add_sketch(cJSON *o, const struct fleet_exposure *e)
+{
+    char text[CFG_HLL_REGISTERS + 1];
+    cfg_hll_print(text, e->registers);
+    return cJSON_AddStringToObject(o, "sketch", text) != NULL;
+}
+
+static bool add_pair(cJSON *list, const struct fleet_exposure *e, bool sketches)
 {
     cJSON *o = cJSON_CreateObject();
     if (o == NULL || !cJSON_AddItemToArray(list, o)) {
@@ -200,15 +207,16 @@ static bool add_pair(cJSON *list, const struct fleet_exposure *e)
     }
     return cJSON_AddStringToObject(o, "flag", e->flag) && cJSON_AddStringToObject(o, "variant", e->variant) &&
            cJSON_AddStringToObject(o, "arm", e->arm) && cJSON_AddNumberToObject(o, "count", (double)e->count) &&
-           cJSON_AddNumberToObject(o, "units", round(cfg_hll_estimate(e->registers)));
+           cJSON_AddNumberToObject(o, "units", round(cfg_hll_estimate(e->registers))) &&
+           (!sketches || add_sketch(o, e));
 }
 
-cJSON *fleet_exposures_list(const struct fleet_exposures *x)
+cJSON *fleet_exposures_list(const struct fleet_exposures *x, bool sketches)
 {
     cJSON *list = cJSON_CreateArray();
     bool good = list != NULL;
     for (size_t i = 0; good && i < x->n; i++)
-        good = add_pair(list, x->items[i]);
+        good = add_pair(list, x->items[i], sketches);
     if (good)
         return list;
     cJSON_Delete(list);

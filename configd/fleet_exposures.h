@@ -27,8 +27,9 @@ struct fleet_told {
 CFG_MUST_CHECK int fleet_exposures_check(const cJSON *exposures, struct cfg_error *err);
 /* Takes in what a worker of `arm` reports, checked before. What there is no memory or room for is left out. */
 void fleet_exposures_take(struct fleet_exposures *x, struct fleet_told *told, const char *arm, const cJSON *exposures);
-/* [{"flag","variant","arm","count","units"}]; returned-owned, NULL without memory. */
-cJSON *fleet_exposures_list(const struct fleet_exposures *x);
+/* [{"flag","variant","arm","count","units"}], with "sketch", which can be united with others', where it is asked for;
+ * returned-owned, NULL without memory. */
+cJSON *fleet_exposures_list(const struct fleet_exposures *x, bool sketches);
 
 void fleet_exposures_finish(struct fleet_exposures *x);
 void fleet_told_finish(struct fleet_told *t);

@@ -1,5 +1,6 @@
-/* What the fleet's files share: fleet.c (registry), fleet_register.c (what workers send), fleet_list.c (what people
- * ask), fleet_presence.c (what other replicas are told), fleet_groups.c (where ranks meet). */
+/* What the fleet's files share: fleet.c (registry), fleet_register.c and fleet_report.c (what workers send),
+ * fleet_facts.c (what is known of them), fleet_list.c and fleet_summary.c (what people ask), fleet_presence.c (what
+ * other replicas are told), fleet_groups.c (where ranks meet). */
 #ifndef CFG_CONFIGD_FLEET_INTERNAL_H
 #define CFG_CONFIGD_FLEET_INTERNAL_H
 
@@ -7,12 +8,38 @@
 #include "configd/fleet.h"
 #include "configd/fleet_exposures.h"
 #include "configd/fleet_reach.h"
+#include "configd/fleet_state.h"
+#include "configd/fleet_window.h"
 
 enum {
     FLEET_INCARNATION = 64, /* bytes of one, at most */
     FLEET_OLD = 8,          /* superseded incarnations remembered per worker */
     FLEET_FLAPS = 4,
     FLEET_NAMES = 3,
+    FLEET_ARMS = 16,         /* of one deployment that are added up */
+    FLEET_REFUSED = 64,      /* refusals remembered per deployment */
+    FLEET_CAPABILITIES = 64, /* of one worker */
+};
+
+/* One distinct set of capabilities among a deployment's workers. */
+struct fleet_skills {
+    char *text; /* the sorted names, each behind a line break and before one: "\nbf16\nfp8\n"; owned */
+    size_t workers, connected;
+    struct fleet_skills *next;
+};
+
+/* The workers of one arm, and what they did lately. */
+struct fleet_arm {
+    char name[CFG_LIMIT_NAME + 1];
+    struct fleet_window window;
+    struct fleet_arm *next;
+};
+
+/* A process that was not let in: it keeps trying, and would be invisible otherwise. */
+struct fleet_refused {
+    char *worker, *incarnation, *host, *text; /* owned; text: why */
+    int code;
+    uint64_t at_ms;
 };
 
 /* One distinct contract among a deployment's workers. */
@@ -37,6 +64,8 @@ struct fleet_worker {
     char *address;                     /* where the others of its group meet it; owned, NULL: nowhere */
     uint32_t rank, world;
     struct fleet_contract *contract;
+    struct fleet_skills *skills;
+    struct fleet_arm *arm;                               /* that it is assigned to; NULL without memory */
     cJSON *ceilings;                                     /* {PATH: number}; owned, NULL: none */
     uint64_t registered_wall_ns, registered_ms, gone_ms; /* gone: when its stream closed; 0: never had one */
     /* The last report. */
@@ -46,7 +75,15 @@ struct fleet_worker {
     char state[16];
     struct cfg_rev applied;
     char digest[CFG_DIGEST_TEXT];
-    char *kept;             /* applied, pending, rejects, overrides, metrics as reported; owned, NULL: none */
+    char *kept; /* applied, pending, rejects, overrides, draining, group, metrics as reported; owned, NULL: none */
+    struct cfg_rev rejected;               /* the newest revision that it has refused */
+    uint16_t pending, draining, overrides; /* how many */
+    bool forming;
+    uint64_t window_seq;     /* the newest window that was counted */
+    uint32_t p50_us, p99_us; /* of the newest window's steps */
+    float step_rate;         /* per second, in it; 0: not known */
+    uint64_t run_step;       /* the newest adoption that was recorded */
+    struct cfg_rev run_revision;
     struct fleet_told told; /* of exposures, by this incarnation */
     /* The stream. */
     cfg_fleet_superseded_fn superseded; /* NULL: not connected */
@@ -59,6 +96,10 @@ struct fleet_deployment {
     void *workers; /* tsearch tree of struct fleet_worker by id */
     size_t n, connected;
     struct fleet_contract *contracts;
+    struct fleet_skills *skills;
+    struct fleet_arm *arms;
+    struct fleet_refused *refused; /* owned; the oldest first */
+    size_t n_refused;
     struct fleet_exposures exposures;
     struct fleet_deployment *next;
     /* Presence. */
@@ -97,12 +138,49 @@ struct cfg_fleet {
 };
 
 uint64_t fleet_now_ms(const struct cfg_fleet *f);
+/* What workers are told: reports of all together stay under about a thousand a second, however large the fleet. */
+double fleet_report_interval_ms(const struct cfg_fleet *f);
 struct fleet_deployment *fleet_find_deployment(const struct cfg_fleet *f, const char *name);  /* NULL: none */
 struct fleet_worker *fleet_find_worker(const struct fleet_deployment *d, const char *worker); /* d may be NULL */
 /* Finds or adds. NULL without memory. */
 struct fleet_deployment *fleet_add_deployment(struct cfg_fleet *f, const char *name);
 struct fleet_worker *fleet_add_worker(struct cfg_fleet *f, struct fleet_deployment *d, const char *worker);
 void fleet_remove_worker(struct cfg_fleet *f, struct fleet_worker *w); /* its stream is not told */
+/* The arm of that name, found or added; NULL without memory or room. */
+struct fleet_arm *fleet_arm_at(struct fleet_deployment *d, const char *name);
+/* Assigns every worker anew, as the deployment's record is now. */
+void fleet_arms_assign(struct cfg_fleet *f, struct fleet_deployment *d);
+/* Notes that a process was not let in, or (code 0) that it was. What there is no memory for is left out. */
+void fleet_refused_note(struct cfg_fleet *f, const char *deployment, const cJSON *registration, int code,
+                        const char *text);
+void fleet_refused_finish(struct fleet_deployment *d);
+/* Exchanges a worker's capabilities; list: an array of strings, or NULL. CFG_E_NOMEM. */
+CFG_MUST_CHECK int fleet_set_skills(struct fleet_worker *w, const cJSON *list);
+void fleet_drop_skills(struct fleet_worker *w);
+bool fleet_has_skill(const struct fleet_skills *s, const char *name); /* s may be NULL: none */
+/* Adds the names to an array of strings. False without memory. */
+bool fleet_skills_list(cJSON *array, const struct fleet_skills *s);
+/* What is known of a worker now, and what those of an arm ought to run. */
+void fleet_facts_of(struct fleet_facts *out, const struct cfg_fleet *f, const struct fleet_worker *w, uint64_t now_ms);
+void fleet_target_of(struct fleet_target *out, const struct cfg_fleet *f, const char *deployment, const char *arm);
+/* The targets of a deployment's arms, looked up once each. Fill fleet and deployment; arm is borrowed as long. */
+struct fleet_targets {
+    const struct cfg_fleet *fleet;
+    const char *deployment;
+    const char *arms[FLEET_ARMS + 1];
+    struct fleet_target targets[FLEET_ARMS + 1];
+    size_t n;
+};
+const struct fleet_target *fleet_targets_at(struct fleet_targets *t, const char *arm);
+/* Is the refusal still of interest: lately, of one that has not come in since? And what to call the worker. */
+bool fleet_refused_counts(const struct fleet_deployment *d, const struct fleet_refused *r, uint64_t now_ms);
+enum fleet_state fleet_refused_state(const struct fleet_refused *r);
+/* Who has reported within that long is alive. */
+double fleet_live_ms(const struct cfg_fleet *f);
+/* Every other replica's presence record of a deployment. */
+typedef void (*fleet_presence_fn)(const struct cfg_object *o, const cJSON *tree, void *arg);
+void fleet_each_other(const struct cfg_fleet *f, const char *deployment, fleet_presence_fn fn, void *arg);
+
 /* Who is connected here, as decisions ask for it (fleet_crew.c). */
 void fleet_crew_init(struct cfg_fleet *f);
 /* Notes in every contract of d some of the connected workers that hold it. */
@@ -114,6 +192,10 @@ size_t fleet_count_groups(const struct fleet_deployment *d); /* of connected wor
  * {"violations"} then. CFG_E_CONTRACT, CFG_E_CEILING, CFG_E_NOMEM. */
 CFG_MUST_CHECK int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const struct cfg_contract *c,
                                         const cJSON *ceilings, cJSON **problem, struct cfg_error *err);
+/* Is this a report's member "windows" (NULL: none is fine)? CFG_E_INVALID, CFG_E_VALUE, CFG_E_LIMIT with the path. */
+CFG_MUST_CHECK int fleet_windows_check(const cJSON *windows, struct cfg_error *err);
+/* Adds up those that were checked and have not been counted for this incarnation. */
+void fleet_windows_take(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *windows);
 /* Is this a registration's or report's member "ceilings" (NULL: none is fine)? CFG_E_INVALID with the path. */
 CFG_MUST_CHECK int fleet_ceilings_check(const cJSON *ceilings, struct cfg_error *err);
 /* Takes them over from a report or registration that was checked; NULL: they stay. CFG_E_NOMEM. */

@@ -1,338 +1,149 @@
-/* What people ask of the fleet: who runs what, and whom a change reaches. */
+/* What people ask of the workers here, one by one: the local part of GET …/workers and of GET …/exposures. */
+#include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* --- workers --- */
-
 struct list {
-    const struct cfg_fleet *f;
+    struct cfg_fleet *f;
+    struct fleet_targets targets;
     cJSON *workers;
-    const char *digest; /* the target's; NULL: none */
-    struct cfg_rev since;
     uint64_t now_ms;
     size_t converged;
-    bool failed;
+    struct fleet_reply reply;
 };
 
-static void add(struct list *l, cJSON *o, const char *key, cJSON *value)
+static void put_state(struct list *l, cJSON *o, const struct fleet_worker *w)
 {
-    if (value && cJSON_AddItemToObject(o, key, value))
-        return;
-    cJSON_Delete(value);
-    l->failed = true;
+    struct fleet_facts facts;
+    char why[FLEET_WHY];
+    const char *arm = w->arm ? w->arm->name : "base";
+    const struct fleet_target *target = fleet_targets_at(&l->targets, arm);
+    fleet_facts_of(&facts, l->f, w, l->now_ms);
+    enum fleet_state state = fleet_state_of(&facts, target);
+    fleet_state_why(why, state, &facts, target);
+    bool converged = fleet_converged(&facts, target);
+    l->converged += converged;
+    fleet_put_bool(&l->reply, o, "converged", converged);
+    fleet_put_text(&l->reply, o, "condition", fleet_state_name(state));
+    if (why[0])
+        fleet_put_text(&l->reply, o, state == FLEET_FLAPPING ? "error" : "why", why);
+    fleet_put_text(&l->reply, o, "arm", arm);
 }
 
-static cJSON *null_or(const cJSON *v, cJSON *(*otherwise)(void))
+static void put_about(struct list *l, cJSON *o, const struct fleet_worker *w)
 {
-    return v ? cJSON_Duplicate(v, true) : otherwise();
+    struct fleet_reply *r = &l->reply;
+    cJSON *about = fleet_parse(w->about), *skills = cJSON_CreateArray();
+    fleet_put_copy(r, o, "host", about, cJSON_CreateNull);
+    fleet_put_copy(r, o, "pid", about, cJSON_CreateNull);
+    fleet_put_copy(r, o, "group", about, cJSON_CreateNull);
+    fleet_put_number(r, o, "rank", w->rank);
+    fleet_put_number(r, o, "world", w->world);
+    fleet_put_copy(r, o, "labels", about, cJSON_CreateObject);
+    if (skills && !fleet_skills_list(skills, w->skills))
+        r->failed = true;
+    fleet_put(r, o, "capabilities", skills);
+    cJSON_Delete(about);
 }
 
-static void add_member(struct list *l, cJSON *o, const char *key, const cJSON *from, cJSON *(*otherwise)(void))
+static void put_report(struct list *l, cJSON *o, const struct fleet_worker *w)
 {
-    add(l, o, key, null_or(cfg_json_get(from, key), otherwise));
-}
-
-/* Runs the target: its digest, taken over since it became the target (after A → B → A the first A does not count). */
-static bool has_converged(const struct list *l, const struct fleet_worker *w)
-{
-    return w->superseded && w->reported && l->digest && strcmp(w->digest, l->digest) == 0 &&
-           cfg_rev_cmp(w->applied, l->since) >= 0;
-}
-
-/* What was printed when it came; NULL when there is nothing. Returned-owned. */
-static cJSON *parse(const char *text)
-{
-    cJSON *v = NULL;
-    return text && cfg_json_parse(&v, cfg_slice_str(text), CFG_LIMIT_DEPTH + 8, NULL) == 0 ? v : NULL;
+    struct fleet_reply *r = &l->reply;
+    cJSON *kept = fleet_parse(w->kept);
+    fleet_put_copy(r, o, "applied", kept, cJSON_CreateNull);
+    fleet_put_number(r, o, "step", w->step);
+    fleet_put_text(r, o, "state", w->reported ? w->state : "starting");
+    fleet_put_number(r, o, "age_ms", (double)w->age_ms);
+    fleet_put_number(r, o, "step_rate", (double)w->step_rate);
+    fleet_put_number(r, o, "p50_us", w->p50_us);
+    fleet_put_number(r, o, "p99_us", w->p99_us);
+    fleet_put_copy(r, o, "pending", kept, cJSON_CreateArray);
+    fleet_put_copy(r, o, "rejects", kept, cJSON_CreateArray);
+    fleet_put_copy(r, o, "overrides", kept, cJSON_CreateArray);
+    fleet_put_copy(r, o, "draining", kept, cJSON_CreateArray);
+    fleet_put_copy(r, o, "metrics", kept, cJSON_CreateObject);
+    fleet_put_copy(r, o, "group_state", cfg_json_get(kept, "group"), cJSON_CreateNull);
+    fleet_put(r, o, "last_report_ms",
+              w->reported ? cJSON_CreateNumber((double)(l->now_ms - w->report_ms)) : cJSON_CreateNull());
+    cJSON_Delete(kept);
 }
 
 static void add_worker(struct fleet_worker *w, void *arg)
 {
     struct list *l = arg;
-    cJSON *o = cJSON_CreateObject();
-    if (o == NULL || !cJSON_AddItemToArray(l->workers, o)) {
-        cJSON_Delete(o);
-        l->failed = true;
-        return;
-    }
     char registered[CFG_TIME_TEXT];
-    cJSON *about = parse(w->about), *kept = parse(w->kept);
-    bool converged = has_converged(l, w);
-    l->converged += converged;
-    add(l, o, "worker", cJSON_CreateString(w->id));
-    add(l, o, "incarnation", cJSON_CreateString(w->incarnation));
-    add(l, o, "replica", cJSON_CreateString(l->f->replica_id));
-    add_member(l, o, "host", about, cJSON_CreateNull);
-    add_member(l, o, "pid", about, cJSON_CreateNull);
-    add_member(l, o, "group", about, cJSON_CreateNull);
-    add(l, o, "rank", cJSON_CreateNumber(cfg_json_get_num(about, "rank", 0)));
-    add(l, o, "world", cJSON_CreateNumber(cfg_json_get_num(about, "world", 1)));
-    add_member(l, o, "labels", about, cJSON_CreateObject);
-    add(l, o, "connected", cJSON_CreateBool(w->superseded != NULL));
-    add_member(l, o, "applied", kept, cJSON_CreateNull);
-    add(l, o, "step", cJSON_CreateNumber(w->step));
-    add(l, o, "state", cJSON_CreateString(w->reported ? w->state : "starting"));
-    add(l, o, "converged", cJSON_CreateBool(converged));
-    add(l, o, "age_ms", cJSON_CreateNumber((double)w->age_ms));
-    add_member(l, o, "pending", kept, cJSON_CreateArray);
-    add_member(l, o, "rejects", kept, cJSON_CreateArray);
-    add_member(l, o, "overrides", kept, cJSON_CreateArray);
-    add_member(l, o, "metrics", kept, cJSON_CreateObject);
-    add(l, o, "last_report_ms",
-        w->reported ? cJSON_CreateNumber((double)(l->now_ms - w->report_ms)) : cJSON_CreateNull());
-    add(l, o, "registered", cJSON_CreateString(cfg_time_format(w->registered_wall_ns, registered)));
-    if (fleet_flaps(w, l->now_ms) > 0)
-        add(l, o, "error",
-            cJSON_CreateString("two processes use this worker id and keep replacing each other; give each its own "
-                               "(CONFIGD_WORKER)"));
-    cJSON_Delete(about);
-    cJSON_Delete(kept);
+    cJSON *o = fleet_add_entry(&l->reply, l->workers);
+    fleet_put_text(&l->reply, o, "worker", w->id);
+    fleet_put_text(&l->reply, o, "incarnation", w->incarnation);
+    fleet_put_text(&l->reply, o, "replica", l->f->replica_id);
+    fleet_put_bool(&l->reply, o, "connected", w->superseded != NULL);
+    put_about(l, o, w);
+    put_report(l, o, w);
+    put_state(l, o, w);
+    fleet_put_text(&l->reply, o, "registered", cfg_time_format(w->registered_wall_ns, registered));
 }
 
-static cJSON *target_of(struct list *l, const char *deployment)
+/* Who was not let in is shown, too, unless it came in since. */
+static void add_refused(struct list *l, const struct fleet_deployment *d, const struct fleet_refused *r)
 {
-    struct cfg_topic *t = NULL;
-    char rev[CFG_REV_TEXT];
-    if (cfg_hub_topic(&t, l->f->hub, deployment, "base", NULL) != 0)
-        return cJSON_CreateNull();
-    l->digest = cfg_topic_digest(t);
-    l->since = cfg_topic_since(t);
-    cJSON *target = cJSON_CreateObject();
-    if (target) {
-        add(l, target, "revision", cJSON_CreateString(cfg_rev_format(cfg_topic_rev(t), rev)));
-        add(l, target, "digest", cJSON_CreateString(l->digest));
-    }
-    return target;
-}
-
-/* --- other replicas --- */
-
-typedef void (*presence_fn)(const struct cfg_object *o, const cJSON *tree, void *arg);
-struct presence_walk {
-    const struct cfg_fleet *f;
-    presence_fn fn;
-    void *arg;
-};
-
-static bool visit_presence(struct cfg_object *o, void *arg)
-{
-    const struct presence_walk *walk = arg;
-    if (strcmp(o->id.name, walk->f->replica_id) == 0)
-        return true; /* here the registry itself is asked */
-    cJSON *tree = cfg_object_tree(o);
-    walk->fn(o, tree, walk->arg);
-    cJSON_Delete(tree);
-    return true;
-}
-
-static void each_other_replica(const struct cfg_fleet *f, const char *deployment, presence_fn fn, void *arg)
-{
-    struct presence_walk walk = {f, fn, arg};
-    cfg_store_each(f->store, CFG_KIND_PRESENCE, deployment, visit_presence, &walk);
-}
-
-struct replicas {
-    struct list *list;
-    cJSON *array;
-    size_t others;
-};
-
-static void add_replica(struct replicas *r, const char *replica, const char *url, uint64_t workers)
-{
-    cJSON *o = cJSON_CreateObject();
-    if (o == NULL || !cJSON_AddItemToArray(r->array, o)) {
-        cJSON_Delete(o);
-        r->list->failed = true;
+    if (!fleet_refused_counts(d, r, l->now_ms))
         return;
-    }
-    add(r->list, o, "replica", cJSON_CreateString(replica));
-    add(r->list, o, "url", cJSON_CreateString(url));
-    add(r->list, o, "workers", cJSON_CreateNumber((double)workers));
+    cJSON *o = fleet_add_entry(&l->reply, l->workers);
+    fleet_put_text(&l->reply, o, "worker", r->worker);
+    fleet_put_text(&l->reply, o, "incarnation", r->incarnation);
+    fleet_put_text(&l->reply, o, "replica", l->f->replica_id);
+    fleet_put_text(&l->reply, o, "host", r->host);
+    fleet_put_bool(&l->reply, o, "connected", false);
+    fleet_put_bool(&l->reply, o, "converged", false);
+    fleet_put_text(&l->reply, o, "state", "refused");
+    fleet_put_text(&l->reply, o, "condition", fleet_state_name(fleet_refused_state(r)));
+    fleet_put_text(&l->reply, o, "why", r->text);
+    fleet_put(&l->reply, o, "last_report_ms", cJSON_CreateNull());
 }
 
-static void add_other(const struct cfg_object *o, const cJSON *tree, void *arg)
+static cJSON *target_json(struct fleet_reply *r, const struct fleet_target *t)
 {
-    struct replicas *r = arg;
-    uint64_t workers = 0;
-    bool known = cfg_json_need_u64(tree, "workers", &workers, NULL) == 0;
-    r->others += known ? workers : 1;
-    add_replica(r, o->id.name, cfg_json_get_str(tree, "url", ""), workers);
+    char rev[CFG_REV_TEXT];
+    if (!t->known)
+        return cJSON_CreateNull();
+    cJSON *target = cJSON_CreateObject();
+    fleet_put_text(r, target, "revision", cfg_rev_format(t->rev, rev));
+    fleet_put_text(r, target, "digest", t->digest);
+    return target;
 }
 
 cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment)
 {
     struct fleet_deployment *d = fleet_find_deployment(f, deployment);
-    struct list l = {.f = f, .workers = cJSON_CreateArray(), .now_ms = fleet_now_ms(f)};
-    struct replicas replicas = {.list = &l, .array = cJSON_CreateArray()};
+    struct list l = {.f = f, .now_ms = fleet_now_ms(f), .targets = {.fleet = f, .deployment = deployment}};
     cJSON *reply = cJSON_CreateObject();
-    if (reply == NULL || l.workers == NULL || replicas.array == NULL) {
-        cJSON_Delete(reply);
-        cJSON_Delete(l.workers);
-        cJSON_Delete(replicas.array);
-        return NULL;
-    }
-    add(&l, reply, "deployment", cJSON_CreateString(deployment));
-    add(&l, reply, "target", target_of(&l, deployment));
+    fleet_put_text(&l.reply, reply, "deployment", deployment);
+    fleet_put_text(&l.reply, reply, "replica", f->replica_id);
+    fleet_put_text(&l.reply, reply, "url", f->url);
+    fleet_put(&l.reply, reply, "target", target_json(&l.reply, fleet_targets_at(&l.targets, "base")));
+    fleet_put_number(&l.reply, reply, "live_ms", fleet_live_ms(f));
+    l.workers = fleet_put_array(&l.reply, reply, "workers");
     if (d)
         fleet_each_worker(d, add_worker, &l);
-    add_replica(&replicas, f->replica_id, f->url, d ? d->connected : 0);
-    each_other_replica(f, deployment, add_other, &replicas);
-    add(&l, reply, "workers", l.workers);
-    add(&l, reply, "converged", cJSON_CreateNumber((double)l.converged));
-    add(&l, reply, "total", cJSON_CreateNumber(d ? (double)d->connected : 0));
-    add(&l, reply, "partial", cJSON_CreateBool(replicas.others > 0));
-    add(&l, reply, "replicas", replicas.array);
-    if (l.failed) {
-        cJSON_Delete(reply);
-        return NULL;
-    }
-    return reply;
+    for (size_t i = 0; d && i < d->n_refused; i++)
+        add_refused(&l, d, &d->refused[i]);
+    fleet_put_number(&l.reply, reply, "converged", (double)l.converged);
+    fleet_put_number(&l.reply, reply, "total", d ? (double)d->connected : 0);
+    return fleet_finish(&l.reply, reply);
 }
 
-static void count_other(const struct cfg_object *o, const cJSON *tree, void *arg)
-{
-    (void)o;
-    uint64_t workers = 0;
-    bool known = cfg_json_need_u64(tree, "workers", &workers, NULL) == 0;
-    *(size_t *)arg += known ? workers : 1; /* a record that cannot be read is not nobody */
-}
-
-size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment)
-{
-    if (deployment == NULL)
-        return f->n_connected;
-    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
-    size_t n = d ? d->connected : 0;
-    each_other_replica(f, deployment, count_other, &n);
-    return n;
-}
-
-cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment)
+cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment, bool sketches)
 {
     static const struct fleet_exposures none;
     const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
-    size_t here = d ? d->connected : 0, all = cfg_fleet_connected(f, deployment);
-    cJSON *reply = cJSON_CreateObject(), *list = fleet_exposures_list(d ? &d->exposures : &none);
-    if (reply && list && cJSON_AddStringToObject(reply, "deployment", deployment) &&
-        cJSON_AddItemToObject(reply, "exposures", list)) {
-        if (cJSON_AddBoolToObject(reply, "partial", all > here))
-            return reply;
-        list = NULL; /* the reply's */
-    }
-    cJSON_Delete(list);
-    cJSON_Delete(reply);
-    return NULL;
-}
-
-/* --- reach --- */
-
-struct reaching {
-    struct cfg_fleet *f;
-    const char *ns;
-    struct cfg_reach_change change;
-    struct cfg_reach sum;
-    cJSON *deployments; /* names */
-    const cJSON *pin_keys;
-};
-
-static void add_presence(const struct cfg_object *o, const cJSON *tree, void *arg)
-{
-    (void)o;
-    struct reaching *r = arg;
-    cfg_reach_add_presence(&r->sum, tree, &r->change, r->pin_keys);
-}
-
-static void reach_workers(struct reaching *r, const struct cfg_deployment *d)
-{
-    const struct fleet_deployment *here = fleet_find_deployment(r->f, d->name);
-    r->pin_keys = d->pin_keys;
-    for (const struct fleet_contract *c = here ? here->contracts : NULL; c; c = c->next)
-        cfg_reach_count(&r->sum, cfg_reach_of(c->contract, &r->change, d->pin_keys), c->connected);
-    each_other_replica(r->f, d->name, add_presence, r);
-}
-
-/* Consumes *d. */
-static void reach_deployment(struct reaching *r, struct cfg_deployment *d)
-{
-    cJSON *name = cJSON_CreateString(d->name);
-    if (name == NULL || !cJSON_AddItemToArray(r->deployments, name))
-        cJSON_Delete(name);
-    reach_workers(r, d);
-    cfg_deployment_finish(d);
-}
-
-/* Everyone who sees the flags. */
-static bool reach_by_flags(struct cfg_object *o, void *arg)
-{
-    struct reaching *r = arg;
-    struct cfg_deployment d = {0};
-    if (o->deleted || cfg_deployment_read(&d, o, NULL) != 0)
-        return true;
-    if (cfg_deployment_sees_flags(&d, r->ns))
-        reach_deployment(r, &d);
-    else
-        cfg_deployment_finish(&d);
-    return true;
-}
-
-/* A deployment whose composed view a namespace's write changes, and the paths that differ in it. */
-static void reach_affected(struct reaching *r, const cJSON *entry)
-{
-    const char *name = cfg_json_get_str(entry, "deployment", "");
-    const cJSON *list = cfg_json_get(entry, "paths"), *path;
-    struct cfg_object *o = cfg_store_find(r->f->store, CFG_KIND_DEPLOYMENT, name, "");
-    struct cfg_deployment d = {0};
-    const char **paths = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *paths);
-    if (paths == NULL || o == NULL || o->deleted || cfg_deployment_read(&d, o, NULL) != 0) {
-        free(paths);
-        return;
-    }
-    r->change = (struct cfg_reach_change){.paths = paths};
-    cJSON_ArrayForEach(path, list)
-    {
-        paths[r->change.n++] = path->valuestring;
-    }
-    if (cfg_json_get(entry, "more"))
-        paths[r->change.n++] = ""; /* not all of them are told */
-    reach_deployment(r, &d);
-    free(paths);
-}
-
-static void add_reach(struct cfg_fleet *f, cJSON *result)
-{
-    const char *kind = cfg_json_get_str(result, "kind", "");
-    bool config = strcmp(kind, "config") == 0, flags = strcmp(kind, "flag") == 0 || strcmp(kind, "evaluators") == 0;
-    struct reaching r = {.f = f, .ns = cfg_json_get_str(result, "namespace", ""), .deployments = cJSON_CreateArray()};
-    cJSON *reach = cJSON_CreateObject();
-    if (reach == NULL || r.deployments == NULL || !(config || flags)) {
-        cJSON_Delete(reach);
-        cJSON_Delete(r.deployments);
-        return;
-    }
-    const cJSON *affected = cfg_json_get(result, "affected"), *entry;
-    r.change.flag = flags;
-    if (flags)
-        cfg_store_each(f->store, CFG_KIND_DEPLOYMENT, NULL, reach_by_flags, &r);
-    cJSON_ArrayForEach(entry, affected) /* of namespaces alone */
-    {
-        reach_affected(&r, entry);
-    }
-    struct list l = {.f = f}; /* what has no memory is left out of the reply */
-    add(&l, reach, "live", cJSON_CreateNumber((double)r.sum.live));
-    add(&l, reach, "pending_restart", cJSON_CreateNumber((double)r.sum.pending_restart));
-    add(&l, reach, "unread", cJSON_CreateNumber((double)r.sum.unread));
-    add(&l, reach, "unknown", cJSON_CreateNumber((double)r.sum.unknown));
-    add(&l, reach, "deployments", r.deployments);
-    add(&l, result, "reach", reach);
-}
-
-void cfg_fleet_add_reach(struct cfg_fleet *f, cJSON *results)
-{
-    cJSON *result;
-    cJSON_ArrayForEach(result, results)
-    {
-        add_reach(f, result);
-    }
+    struct fleet_reply r = {false};
+    cJSON *reply = cJSON_CreateObject();
+    fleet_put_text(&r, reply, "deployment", deployment);
+    fleet_put_text(&r, reply, "replica", f->replica_id);
+    fleet_put_text(&r, reply, "url", f->url);
+    fleet_put_number(&r, reply, "total", d ? (double)d->connected : 0);
+    fleet_put(&r, reply, "exposures", fleet_exposures_list(d ? &d->exposures : &none, sketches));
+    return fleet_finish(&r, reply);
 }

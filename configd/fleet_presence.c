@@ -275,12 +275,29 @@ static void tick(void *arg)
     cfg_timer_start(f->tick, TICK_MS);
 }
 
+static bool is_changed(const struct fleet_deployment *d, const struct cfg_store_change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (changes[i].after && changes[i].after->id.kind == CFG_KIND_DEPLOYMENT &&
+            strcmp(changes[i].after->id.ns, d->name) == 0)
+            return true;
+    return false;
+}
+
+static void move_between_arms(struct cfg_fleet *f, const struct cfg_store_change *changes, size_t n, bool full)
+{
+    for (struct fleet_deployment *d = f->deployments; d; d = d->next)
+        if (full || is_changed(d, changes, n))
+            fleet_arms_assign(f, d);
+}
+
 /* A record of ours that vanished (the lease ran out while etcd was away, a restore) is written anew. */
 static void store_changed(void *arg, struct cfg_rev rev, const struct cfg_store_change *changes, size_t n, bool full)
 {
     struct cfg_fleet *f = arg;
     bool look = full;
     (void)rev;
+    move_between_arms(f, changes, n, full);
     fleet_groups_moved(f);
     for (size_t i = 0; i < n && !look; i++)
         look = changes[i].after == NULL && changes[i].before->id.kind == CFG_KIND_PRESENCE &&

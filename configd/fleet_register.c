@@ -1,4 +1,5 @@
-/* What workers send: registrations and reports, checked before anything is kept. */
+/* Registrations, checked before anything is kept. */
+#include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
 #include "configd/hub_compose.h"
 
@@ -8,51 +9,17 @@
 
 enum {
     INCARNATION_MIN = 16,
-    WORKERS_MAX = 100000,  /* of this replica */
-    TEXT_MAX_BYTES = 255,  /* host, group */
-    KEPT_MAX = 256 * 1024, /* bytes of labels, metrics, rejects, … of one worker */
-    RECENT_MS = 10000,     /* an incarnation heard of this lately was alive when it was replaced */
+    WORKERS_MAX = 100000, /* of this replica */
+    RECENT_MS = 10000,    /* an incarnation heard of this lately was alive when it was replaced */
 };
-
-static int invalid(struct cfg_error *err, const char *key, const char *must)
-{
-    (void)cfg_fail(err, CFG_E_INVALID, "%s must be %s", key, must);
-    cfg_error_set_path(err, "%s", key);
-    return CFG_E_INVALID;
-}
 
 static int check_incarnation(const cJSON *body, const char **out, struct cfg_error *err)
 {
     const char *s = cfg_json_get_str(body, "incarnation", "");
     size_t n = strspn(s, "0123456789abcdefABCDEF");
     if (s[n] != '\0' || n < INCARNATION_MIN || n > FLEET_INCARNATION)
-        return invalid(err, "incarnation", "16 to 64 hexadecimal digits, new for every process");
+        return fleet_invalid(err, "incarnation", "16 to 64 hexadecimal digits, new for every process");
     *out = s;
-    return 0;
-}
-
-static int check_text(const cJSON *body, const char *key, struct cfg_error *err)
-{
-    const cJSON *v = cfg_json_get(body, key);
-    if (v && !cJSON_IsNull(v) && (!cJSON_IsString(v) || strlen(v->valuestring) > TEXT_MAX_BYTES))
-        return invalid(err, key, "a string of at most 255 bytes");
-    return 0;
-}
-
-static int check_count(const cJSON *body, const char *key, struct cfg_error *err)
-{
-    const cJSON *v = cfg_json_get(body, key);
-    uint64_t n;
-    if (v && cfg_json_need_u64(body, key, &n, NULL) != 0)
-        return invalid(err, key, "an integer of 0 or more");
-    return 0;
-}
-
-static int check_kind(const cJSON *body, const char *key, bool object, struct cfg_error *err)
-{
-    const cJSON *v = cfg_json_get(body, key);
-    if (v && !(object ? cJSON_IsObject(v) : cJSON_IsArray(v)))
-        return invalid(err, key, object ? "an object" : "an array");
     return 0;
 }
 
@@ -61,6 +28,8 @@ static int check_kind(const cJSON *body, const char *key, bool object, struct cf
 struct registration {
     const char *worker, *incarnation;
     const cJSON *ceilings;
+    const cJSON *capabilities;
+    const char *arm;               /* in the deployment's record */
     struct cfg_contract *contract; /* owned */
     char *about, *group, *address; /* owned; address NULL: none */
     uint32_t rank, world;
@@ -68,26 +37,31 @@ struct registration {
 
 static const char *const about_keys[] = {"host", "pid", "group", "rank", "world", "address", "labels"};
 
-/* As compact text of exactly its size, returned-owned; NULL without memory or beyond the limit. */
-static char *print(const cJSON *v)
+static int check_capabilities(const cJSON *list, struct cfg_error *err)
 {
-    struct cfg_buf text;
-    cfg_buf_init(&text, KEPT_MAX);
-    cfg_json_print(&text, v);
-    char *copy = cfg_buf_status(&text) == 0 ? cfg_slice_dup(cfg_buf_slice(&text)) : NULL;
-    cfg_buf_finish(&text);
-    return copy;
+    int n = 0, rc = 0;
+    const cJSON *c;
+    if (list && !cJSON_IsArray(list))
+        return fleet_invalid(err, "capabilities", "an array of names");
+    cJSON_ArrayForEach(c, list)
+    {
+        if (rc == 0 && (!cJSON_IsString(c) || ++n > FLEET_CAPABILITIES))
+            rc = fleet_invalid(err, "capabilities", "an array of at most 64 names");
+        if (rc == 0 && (rc = cfg_check_word("capability", cfg_slice_str(c->valuestring), err)) != 0)
+            cfg_error_set_path(err, "capabilities");
+    }
+    return rc;
 }
 
 static int read_about(char **out, const cJSON *body, struct cfg_error *err)
 {
-    int rc = check_text(body, "host", err);
-    rc = rc ? rc : check_text(body, "group", err);
-    rc = rc ? rc : check_text(body, "address", err);
-    rc = rc ? rc : check_count(body, "pid", err);
-    rc = rc ? rc : check_count(body, "rank", err);
-    rc = rc ? rc : check_count(body, "world", err);
-    rc = rc ? rc : check_kind(body, "labels", true, err);
+    int rc = fleet_check_text(body, "host", err);
+    rc = rc ? rc : fleet_check_text(body, "group", err);
+    rc = rc ? rc : fleet_check_text(body, "address", err);
+    rc = rc ? rc : fleet_check_count(body, "pid", err);
+    rc = rc ? rc : fleet_check_count(body, "rank", err);
+    rc = rc ? rc : fleet_check_count(body, "world", err);
+    rc = rc ? rc : fleet_check_kind(body, "labels", true, err);
     if (rc != 0)
         return rc;
     cJSON *about = cJSON_CreateObject();
@@ -96,10 +70,10 @@ static int read_about(char **out, const cJSON *body, struct cfg_error *err)
         const cJSON *v = cfg_json_get(body, about_keys[i]);
         ok = v == NULL || cJSON_AddItemToObject(about, about_keys[i], cJSON_Duplicate(v, true));
     }
-    char *text = ok ? print(about) : NULL;
+    char *text = ok ? fleet_print(about) : NULL;
     cJSON_Delete(about);
     if (text == NULL)
-        return cfg_fail(err, CFG_E_LIMIT, "the worker's labels are larger than %d KiB", KEPT_MAX / 1024);
+        return cfg_fail(err, CFG_E_LIMIT, "the worker's labels are larger than %d KiB", FLEET_KEPT_MAX / 1024);
     *out = text;
     return 0;
 }
@@ -110,7 +84,7 @@ static int read_place(struct registration *r, const cJSON *body, struct cfg_erro
     double rank = cfg_json_get_num(body, "rank", 0), world = cfg_json_get_num(body, "world", 1);
     const char *group = cfg_json_get_str(body, "group", ""), *address = cfg_json_get_str(body, "address", "");
     if (world < 1 || world > UINT32_MAX || rank >= world)
-        return invalid(err, "rank", "below the world size");
+        return fleet_invalid(err, "rank", "below the world size");
     r->rank = (uint32_t)rank;
     r->world = (uint32_t)world;
     r->group = strdup(group[0] ? group : r->worker);
@@ -125,10 +99,12 @@ static int read_registration(struct registration *r, const cJSON *body, struct c
     r->worker = cfg_json_get_str(body, "worker", "");
     int rc = cfg_check_id("worker", cfg_slice_str(r->worker), err);
     rc = rc ? rc : check_incarnation(body, &r->incarnation, err);
-    rc = rc ? rc : check_kind(body, "pin", true, err);
-    rc = rc ? rc : check_text(body, "store", err);
+    rc = rc ? rc : fleet_check_kind(body, "pin", true, err);
+    rc = rc ? rc : fleet_check_text(body, "store", err);
     r->ceilings = cfg_json_get(body, "ceilings");
     rc = rc ? rc : fleet_ceilings_check(r->ceilings, err);
+    r->capabilities = cfg_json_get(body, "capabilities");
+    rc = rc ? rc : check_capabilities(r->capabilities, err);
     rc = rc ? rc : read_about(&r->about, body, err);
     rc = rc ? rc : read_place(r, body, err);
     return rc ? rc : cfg_contract_read(&r->contract, cfg_json_get(body, "contract"), err);
@@ -219,6 +195,8 @@ static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_err
     w->gone_ms = 0;
     free(w->kept);
     w->kept = NULL;
+    w->window_seq = 0;
+    w->run_revision = (struct cfg_rev){0, 0};
     fleet_told_finish(&w->told);
     if (superseded)
         superseded(stream, true);
@@ -263,6 +241,8 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     int taken = fleet_ceilings_take(f, w, r->ceilings, err);
     if (taken != 0)
         return taken;
+    if (fleet_set_skills(w, r->capabilities) != 0)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker's capabilities");
     free(w->about);
     free(w->group);
     free(w->address);
@@ -274,16 +254,11 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     r->about = r->group = r->address = NULL;
     w->registered_wall_ns = f->clock->wall_ns(f->clock->arg);
     w->registered_ms = fleet_now_ms(f);
+    w->arm = fleet_arm_at(d, r->arm);
     fleet_groups_moved(f);
     if (w->superseded)
         fleet_presence_touch(f, d); /* it may hold another contract now */
     return 0;
-}
-
-/* Reports of all workers together stay under about a thousand a second, however large the fleet. */
-static double report_interval_ms(const struct cfg_fleet *f)
-{
-    return f->n_workers > f->report_interval_ms ? (double)f->n_workers : f->report_interval_ms;
 }
 
 static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker,
@@ -299,7 +274,7 @@ static cJSON *registration_reply(const struct cfg_fleet *f, const struct cfg_dep
         !cJSON_AddNumberToObject(reply, "generation", (double)d->generation) ||
         !cJSON_AddItemToObject(reply, "pin", cJSON_Duplicate(d->pin, true)) ||
         !cJSON_AddStringToObject(reply, "pin_digest", pin_digest) ||
-        !cJSON_AddNumberToObject(reply, "report_interval_ms", report_interval_ms(f))) {
+        !cJSON_AddNumberToObject(reply, "report_interval_ms", fleet_report_interval_ms(f))) {
         cJSON_Delete(reply);
         return NULL;
     }
@@ -319,122 +294,20 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
     rc = rc ? rc : check_deployment(f, &d, body, problem, err);
     if (rc == 0 && starts(body))
         rc = fleet_check_contract(f, deployment, r.contract, r.ceilings, problem, err);
+    r.arm = rc == 0 ? fleet_assign(&d, r.worker, body) : CFG_ARM_BASE;
     rc = rc ? rc : enter(f, deployment, &r, err);
     if (rc == 0) {
-        cJSON *answer = registration_reply(f, &d, r.worker, fleet_assign(&d, r.worker, body));
+        cJSON *answer = registration_reply(f, &d, r.worker, r.arm);
         if (answer)
             *reply = answer;
         else
             rc = cfg_fail(err, CFG_E_NOMEM, "out of memory for a registration's reply");
     }
+    fleet_refused_note(f, deployment, body, rc, rc && err ? err->text : "");
     cfg_deployment_finish(&d);
     cfg_contract_free(r.contract);
     free(r.about);
     free(r.group);
     free(r.address);
     return rc;
-}
-
-/* --- reports --- */
-
-struct report {
-    struct cfg_rev applied;
-    char digest[CFG_DIGEST_TEXT], state[16];
-    double step;
-    uint64_t age_ms;
-    char *kept; /* owned */
-};
-
-static int read_applied(struct report *r, const cJSON *body, struct cfg_error *err)
-{
-    const cJSON *applied = cfg_json_get(body, "applied");
-    if (applied == NULL || cJSON_IsNull(applied))
-        return 0;
-    const char *digest = cfg_json_get_str(applied, "digest", "");
-    if (cfg_rev_parse(&r->applied, cfg_slice_str(cfg_json_get_str(applied, "revision", "")), NULL) != 0)
-        return invalid(err, "applied.revision", "an epoch and a revision, like 1-42");
-    if (strncmp(digest, "sha256:", 7) != 0 || strlen(digest) != CFG_DIGEST_TEXT - 1)
-        return invalid(err, "applied.digest", "sha256: and 64 hexadecimal digits");
-    memcpy(r->digest, digest, sizeof r->digest);
-    return 0;
-}
-
-/* Lists that say nothing are not kept: most reports of most workers. */
-static int keep_lists(struct report *r, const cJSON *body, struct cfg_error *err)
-{
-    static const char *const keys[] = {"applied", "pending", "rejects", "overrides", "metrics", "group"};
-    cJSON *kept = NULL;
-    bool ok = true;
-    for (size_t i = 0; ok && i < sizeof keys / sizeof keys[0]; i++) {
-        const cJSON *v = cfg_json_get(body, keys[i]);
-        if (v == NULL || v->child == NULL)
-            continue;
-        if (kept == NULL)
-            kept = cJSON_CreateObject();
-        ok = kept && cJSON_AddItemToObject(kept, keys[i], cJSON_Duplicate(v, true));
-    }
-    r->kept = ok && kept ? print(kept) : NULL;
-    ok = ok && (kept == NULL || r->kept);
-    cJSON_Delete(kept);
-    return ok ? 0
-              : cfg_fail(err, CFG_E_LIMIT, "the report holds more than %d KiB of lists and metrics", KEPT_MAX / 1024);
-}
-
-static int read_report(struct report *r, const cJSON *body, struct cfg_error *err)
-{
-    if (!cJSON_IsObject(body))
-        return cfg_fail(err, CFG_E_INVALID, "a report is a JSON object");
-    const char *state = cfg_json_get_str(body, "state", "running");
-    if (strcmp(state, "running") != 0 && strcmp(state, "idle") != 0)
-        return invalid(err, "state", "running or idle");
-    (void)snprintf(r->state, sizeof r->state, "%s", state);
-    int rc = check_count(body, "step", err);
-    rc = rc ? rc : check_count(body, "age_ms", err);
-    rc = rc ? rc : check_kind(body, "pending", false, err);
-    rc = rc ? rc : check_kind(body, "rejects", false, err);
-    rc = rc ? rc : check_kind(body, "overrides", false, err);
-    rc = rc ? rc : check_kind(body, "metrics", true, err);
-    rc = rc ? rc : check_kind(body, "group", true, err);
-    rc = rc ? rc : fleet_exposures_check(cfg_json_get(body, "exposures"), err);
-    rc = rc ? rc : fleet_ceilings_check(cfg_json_get(body, "ceilings"), err);
-    rc = rc ? rc : read_applied(r, body, err);
-    if (rc != 0)
-        return rc;
-    r->step = cfg_json_get_num(body, "step", 0);
-    r->age_ms = (uint64_t)cfg_json_get_num(body, "age_ms", 0);
-    return keep_lists(r, body, err);
-}
-
-int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *worker, const cJSON *body,
-                     struct cfg_error *err)
-{
-    struct fleet_worker *w = fleet_find_worker(fleet_find_deployment(f, deployment), worker);
-    const char *incarnation = cfg_json_get_str(body, "incarnation", "");
-    for (size_t i = 0; w && i < w->n_old; i++)
-        if (strcmp(w->old[i], incarnation) == 0)
-            return cfg_fail(err, CFG_E_SUPERSEDED, "worker %s of %s has been replaced by a newer incarnation", worker,
-                            deployment);
-    if (w == NULL || strcmp(w->incarnation, incarnation) != 0) {
-        (void)cfg_fail(err, CFG_E_UNKNOWN_WORKER, "worker %s of %s is not registered here", worker, deployment);
-        cfg_error_set_hint(err, "register with POST /v1/deployments/%s/workers", deployment);
-        return CFG_E_UNKNOWN_WORKER;
-    }
-    struct report r = {0};
-    int rc = read_report(&r, body, err);
-    rc = rc ? rc : fleet_ceilings_take(f, w, cfg_json_get(body, "ceilings"), err);
-    if (rc != 0) {
-        free(r.kept);
-        return rc;
-    }
-    w->reported = true;
-    w->report_ms = fleet_now_ms(f);
-    w->age_ms = r.age_ms;
-    w->step = r.step;
-    w->applied = r.applied;
-    memcpy(w->state, r.state, sizeof w->state);
-    memcpy(w->digest, r.digest, sizeof w->digest);
-    free(w->kept);
-    w->kept = r.kept;
-    fleet_exposures_take(&w->deployment->exposures, &w->told, "base", cfg_json_get(body, "exposures"));
-    return 0;
 }

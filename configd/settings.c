@@ -45,6 +45,8 @@ static const struct option {
      "This configd's name among its replicas. Default: host name and port."},
     {"advertise", STRING, AT(advertise), "URL", NULL, 0, 0,
      "Where other replicas and people reach this one. Default: where it listens."},
+    {"peer-ca", STRING, AT(peer_ca), "FILE", NULL, 0, 0,
+     "Certificates to trust when other replicas speak TLS (PEM). Default: the system's."},
     {"default-namespace", STRING, AT(default_namespace), "NAMESPACE", "default", 0, 0,
      "Whose flags /ofrep/v1 serves, to OpenFeature clients that name no namespace."},
     {"stream-age-s", NUMBER, AT(stream_age_s), "SECONDS", "3600", 1, 86400 * 30,

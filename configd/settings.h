@@ -18,7 +18,7 @@ struct cfg_settings {
     char *prefix;
     char *tls_cert, *tls_key, *tokens;
     struct cfg_strings allowed_host;
-    char *replica_id, *advertise;
+    char *replica_id, *advertise, *peer_ca;
     char *default_namespace;
     unsigned stream_age_s, heartbeat_s;
     unsigned history_versions, history_days;

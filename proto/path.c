@@ -87,6 +87,18 @@ int cfg_check_id(const char *what, struct cfg_slice id, struct cfg_error *err)
     return CFG_E_ADDRESS;
 }
 
+int cfg_check_word(const char *what, struct cfg_slice word, struct cfg_error *err)
+{
+    bool good = word.len > 0 && word.len <= 64;
+    for (size_t i = 0; good && i < word.len; i++)
+        good = is_alnum(word.ptr[i]) || (word.ptr[i] && strchr("_.:/-", word.ptr[i]));
+    if (good)
+        return 0;
+    return cfg_fail(err, CFG_E_INVALID,
+                    "\"%.*s\" is no name of a %s: letters, digits and _ . : / - only, 1 to 64 bytes", shown(word),
+                    word.ptr ? word.ptr : "", what);
+}
+
 int cfg_check_flag_name(struct cfg_slice name, struct cfg_error *err)
 {
     const char *why = NULL;

@@ -10,6 +10,8 @@
 CFG_MUST_CHECK int cfg_check_name(const char *what, struct cfg_slice name, struct cfg_error *err);
 /* Worker, replica and group ids: [A-Za-z0-9][A-Za-z0-9._:-]*, at most 127 bytes. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_check_id(const char *what, struct cfg_slice id, struct cfg_error *err);
+/* Names of metrics and capabilities: [a-zA-Z0-9_.:/-], 1 to 64 bytes. CFG_E_INVALID. */
+CFG_MUST_CHECK int cfg_check_word(const char *what, struct cfg_slice word, struct cfg_error *err);
 /* A flag's name: dot-separated segments without / [ ] = or white space and without $ in front, at most 255 bytes.
  * CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_check_flag_name(struct cfg_slice name, struct cfg_error *err);

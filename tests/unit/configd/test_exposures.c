@@ -35,7 +35,7 @@ static void take(struct fleet_exposures *x, struct fleet_told *told, const char 
 
 static void is(const struct fleet_exposures *x, int i, const char *variant, const char *arm, double count, double units)
 {
-    cJSON *list = fleet_exposures_list(x);
+    cJSON *list = fleet_exposures_list(x, false);
     const cJSON *e = cJSON_GetArrayItem(list, i);
     cr_expect_str_eq(cfg_json_get_str(e, "flag", ""), "experiment/ab.flag");
     cr_expect_str_eq(cfg_json_get_str(e, "variant", ""), variant);

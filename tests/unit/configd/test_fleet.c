@@ -336,6 +336,12 @@ static void presence(const char *replica, const char *body)
     sink->batch(sink->arg, f.revision, &ev, 1);
 }
 
+static void add_other(void *arg, const char *replica, const char *url, uint64_t workers)
+{
+    cr_assert(strcmp(replica, "r2") == 0 ? strcmp(url, "http://r2") == 0 : strcmp(replica, "r3") == 0);
+    *(uint64_t *)arg += workers;
+}
+
 Test(fleet, reach_counts_connected_workers_here_and_elsewhere)
 {
     static const char declared[] = "\"contract\":{\"a\":{\"type\":\"f64\",\"class\":\"live\"},"
@@ -362,10 +368,11 @@ Test(fleet, reach_counts_connected_workers_here_and_elsewhere)
     cr_assert_eq(cfg_fleet_connected(fleet, "blue"), 12u);
     cr_assert_eq(cfg_fleet_connected(fleet, NULL), 3u);
     cJSON *list = cfg_fleet_workers(fleet, "blue");
-    cr_assert(cJSON_IsTrue(cfg_json_get(list, "partial")));
-    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "replicas")), 3);
     cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "workers")), 4);
     cJSON_Delete(list);
+    uint64_t others = 0;
+    cfg_fleet_others(fleet, "blue", add_other, &others);
+    cr_assert_eq(others, 9u);
 }
 
 Test(fleet, presence_holds_each_contract_once)
@@ -388,11 +395,10 @@ Test(fleet, presence_holds_each_contract_once)
     cfg_buf_finish(&out);
 }
 
-static double served(bool *partial)
+static double served(void)
 {
-    cJSON *list = cfg_fleet_exposures(fleet, "blue");
+    cJSON *list = cfg_fleet_exposures(fleet, "blue", false);
     double n = cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(list, "exposures"), 0), "count", -1);
-    *partial = cfg_json_get_bool(list, "partial", false);
     cJSON_Delete(list);
     return n;
 }
@@ -411,23 +417,18 @@ static int tell_served(const char *worker, const char *incarnation, int count)
 
 Test(fleet, exposures_add_up_over_workers_and_incarnations)
 {
-    bool partial;
-    cr_assert_eq(served(&partial), -1, "nobody has served anything");
+    cr_assert_eq(served(), -1, "nobody has served anything");
     cr_assert_eq(enter("w0", A, NULL, NULL), 0);
     cr_assert_eq(enter("w1", A, NULL, NULL), 0);
     cr_assert_eq(tell_served("w0", A, 5), 0);
     cr_assert_eq(tell_served("w1", A, 7), 0);
     cr_assert_eq(tell_served("w0", A, 6), 0);
-    cr_assert_eq(served(&partial), 13);
+    cr_assert_eq(served(), 13);
     cr_assert_eq(tell_served("w0", A, -1), CFG_E_INVALID);
     cr_assert_eq(enter("w0", B, NULL, NULL), 0);
     cr_assert_eq(tell_served("w0", A, 100), CFG_E_SUPERSEDED);
     cr_assert_eq(tell_served("w0", B, 2), 0);
-    cr_assert_eq(served(&partial), 15);
-    cr_assert_not(partial);
-    presence("r2", "{\"url\":\"http://x\",\"workers\":3,\"contracts\":[]}");
-    (void)served(&partial);
-    cr_assert(partial, "another replica has workers");
+    cr_assert_eq(served(), 15);
 }
 
 /* --- rank groups --- */
