@@ -1,0 +1,200 @@
+/* Verdicts of experiments over planted and empty effects, mismatches, and units that answer more than once. */
+#include "configd/experiment_report.h"
+#include "proto/json.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+static uint64_t state = 7;
+
+static double uniform(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return ((double)(state >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static double normal(void)
+{
+    return sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform());
+}
+
+static const struct cfg_experiment_metric metrics[] = {{"quality", CFG_WANT_INCREASE},
+                                                       {"latency_ms", CFG_WANT_DECREASE}};
+enum { METRICS = 2, SIDES = 3 };
+
+struct trial {
+    struct cfg_moments moments[SIDES][METRICS];
+    struct cfg_experiment_side sides[SIDES];
+    struct cfg_experiment_data data;
+};
+
+static void begin(struct trial *t, size_t sides)
+{
+    static const char *const names[SIDES] = {"off", "on", "hot"};
+    memset(t, 0, sizeof *t);
+    for (size_t i = 0; i < sides; i++) {
+        t->sides[i] = (struct cfg_experiment_side){.name = names[i], .share = 1, .metrics = t->moments[i]};
+    }
+    t->data = (struct cfg_experiment_data){.metrics = metrics,
+                                           .n_metrics = METRICS,
+                                           .sides = t->sides,
+                                           .n_sides = sides,
+                                           .alpha = 0.05,
+                                           .planned_units = 4000,
+                                           .units_min = 100,
+                                           .p_floor = 1};
+}
+
+/* n units of one side, each with `samples` samples around its own mean. */
+static void feed(struct trial *t, size_t side, int n, int samples, double quality)
+{
+    for (int i = 0; i < n; i++) {
+        double unit = quality + normal();
+        for (int j = 0; j < samples; j++) {
+            cfg_moments_add(&t->moments[side][0], samples == 1 ? unit : unit + 0.1 * normal());
+            cfg_moments_add(&t->moments[side][1], 20 + uniform());
+        }
+    }
+    t->sides[side].units += (uint64_t)n;
+}
+
+static cJSON *report_of(const struct trial *t)
+{
+    cJSON *r = cfg_experiment_report(&t->data);
+    cr_assert_not_null(r);
+    return r;
+}
+
+static const char *verdict(const cJSON *report)
+{
+    return cfg_json_get_str(report, "verdict", "");
+}
+
+static const cJSON *metric(const cJSON *report, int treatment, int m)
+{
+    const cJSON *t = cJSON_GetArrayItem(cfg_json_get(report, "treatments"), treatment);
+    return cJSON_GetArrayItem(cfg_json_get(t, "metrics"), m);
+}
+
+static double figure(const cJSON *of, const char *name)
+{
+    const cJSON *v = cfg_json_get(of, name);
+    cr_assert(cJSON_IsNumber(v), "%s", name);
+    return v->valuedouble;
+}
+
+Test(experiment_report, says_nothing_before_there_is_enough)
+{
+    struct trial t;
+    begin(&t, 2);
+    cJSON *r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "early");
+    cr_assert_null(cfg_json_get(metric(r, 0, 0), "difference"));
+    cJSON_Delete(r);
+    feed(&t, 0, 1000, 1, 0);
+    feed(&t, 1, 99, 1, 9);
+    r = report_of(&t);
+    cr_assert_eq(figure(cfg_json_get(r, "mismatch"), "p") < CFG_STATS_MISMATCH, true);
+    cJSON_Delete(r);
+    t.sides[0].share = 10;
+    r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "early");
+    cJSON_Delete(r);
+}
+
+Test(experiment_report, finds_what_is_better_and_what_is_worse)
+{
+    struct trial t;
+    begin(&t, 3);
+    for (size_t i = 0; i < 3; i++) {
+        feed(&t, i, 1300, 1, i == 1 ? 0.3 : i == 2 ? -0.3 : 0);
+    }
+    cJSON *r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "mixed");
+    cr_assert(figure(metric(r, 0, 0), "low") > 0.1 && figure(metric(r, 0, 0), "high") < 0.5);
+    cr_assert(figure(metric(r, 1, 0), "high") < -0.1);
+    cr_assert(cJSON_IsTrue(cfg_json_get(metric(r, 0, 0), "primary")) && !cfg_json_get(metric(r, 0, 1), "primary"));
+    cr_assert(cJSON_IsFalse(cfg_json_get(metric(r, 0, 1), "significant")));
+    cr_assert_null(cfg_json_get(metric(r, 0, 0), "relative"), "a control around 0 has no ratio");
+    cr_assert(fabs(figure(metric(r, 0, 1), "relative")) < 0.01);
+    cJSON_Delete(r);
+}
+
+Test(experiment_report, a_wanted_decrease_is_better)
+{
+    static const struct cfg_experiment_metric latency = {"latency_ms", CFG_WANT_DECREASE};
+    struct trial t;
+    begin(&t, 2);
+    feed(&t, 0, 2000, 1, 0);
+    feed(&t, 1, 2000, 1, -0.5);
+    t.data.metrics = &latency;
+    t.data.n_metrics = 1;
+    cJSON *r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "better");
+    cJSON_Delete(r);
+}
+
+Test(experiment_report, a_mismatch_voids_for_good)
+{
+    struct trial t;
+    begin(&t, 2);
+    feed(&t, 0, 2000, 1, 0);
+    feed(&t, 1, 1500, 1, 1);
+    cJSON *r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "void");
+    cJSON_Delete(r);
+    t.data.p_floor = cfg_experiment_mismatch(&t.data);
+    feed(&t, 1, 500, 1, 1); /* even now, but something was broken */
+    r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "void");
+    cJSON_Delete(r);
+}
+
+Test(experiment_report, a_sketch_forgives_what_it_may_have_got_wrong)
+{
+    struct trial t;
+    begin(&t, 2);
+    feed(&t, 0, 10000, 1, 0);
+    feed(&t, 1, 10700, 1, 0); /* certainly broken if counted, possible with ±3.3 % on either */
+    cr_assert_lt(cfg_experiment_mismatch(&t.data), CFG_STATS_MISMATCH);
+    t.data.units_error = 0.033;
+    cr_assert_eq(cfg_experiment_mismatch(&t.data), 1);
+    cJSON *r = report_of(&t);
+    double resolution = figure(cfg_json_get(r, "mismatch"), "resolution");
+    cr_assert(resolution > 0.15 && resolution < 0.3, "%g", resolution);
+    cJSON_Delete(r);
+    feed(&t, 1, (int)(10000 * (resolution + 0.05)), 1, 0);
+    cr_assert_lt(cfg_experiment_mismatch(&t.data), CFG_STATS_MISMATCH);
+}
+
+/* Empty experiments looked at 20 times: in how many is something found? */
+static int wrong(int experiments, int samples, bool clustered)
+{
+    int n = 0;
+    for (int i = 0; i < experiments; i++) {
+        struct trial t;
+        begin(&t, 2);
+        t.data.clustered = clustered;
+        bool found = false;
+        for (int look = 0; look < 20 && !found; look++) {
+            feed(&t, 0, 100, samples, 0);
+            feed(&t, 1, 100, samples, 0);
+            cJSON *r = report_of(&t);
+            found = strcmp(verdict(r), "none") != 0;
+            cJSON_Delete(r);
+        }
+        n += found;
+    }
+    return n;
+}
+
+Test(experiment_report, units_that_answer_often_do_not_count_often)
+{
+    int alone = wrong(200, 1, false), clustered = wrong(200, 5, true), naive = wrong(200, 5, false);
+    cr_assert(alone <= 16, "%d of 200", alone); /* 5 % and three standard errors */
+    cr_assert(clustered <= 16, "%d of 200", clustered);
+    cr_assert(naive > 40, "%d of 200: taking a unit's samples for independent must show", naive);
+}
