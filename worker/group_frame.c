@@ -4,21 +4,31 @@
 
 static const char magic[4] = {'C', 'F', 'G', 'R'};
 
+void cfg_set_u64(char *p, uint64_t v)
+{
+    for (int i = 0; i < 8; i++) {
+        p[i] = (char)(v >> (8 * i));
+    }
+}
+
+static void set_u32(char *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        p[i] = (char)(v >> (8 * i));
+    }
+}
+
 void cfg_put_u64(struct cfg_buf *out, uint64_t v)
 {
     char b[8];
-    for (int i = 0; i < 8; i++) {
-        b[i] = (char)(v >> (8 * i));
-    }
+    cfg_set_u64(b, v);
     cfg_buf_put(out, b, sizeof b);
 }
 
 void cfg_put_u32(struct cfg_buf *out, uint32_t v)
 {
     char b[4];
-    for (int i = 0; i < 4; i++) {
-        b[i] = (char)(v >> (8 * i));
-    }
+    set_u32(b, v);
     cfg_buf_put(out, b, sizeof b);
 }
 
@@ -40,16 +50,24 @@ uint32_t cfg_get_u32(const char *p)
     return v;
 }
 
+void cfg_frame_head(char out[CFG_FRAME_HEAD], const struct cfg_frame *f)
+{
+    memcpy(out, magic, sizeof magic);
+    out[4] = CFG_FRAME_VERSION;
+    out[5] = (char)f->type;
+    out[6] = out[7] = 0;
+    set_u32(out + 8, (uint32_t)f->payload.len);
+    set_u32(out + 12, f->rank);
+    cfg_set_u64(out + 16, f->incarnation);
+    set_u32(out + 24, f->round);
+    set_u32(out + 28, 0);
+}
+
 void cfg_frame_put(struct cfg_buf *out, const struct cfg_frame *f)
 {
-    const char kind[4] = {CFG_FRAME_VERSION, (char)f->type, 0, 0};
-    cfg_buf_put(out, magic, sizeof magic);
-    cfg_buf_put(out, kind, sizeof kind);
-    cfg_put_u32(out, (uint32_t)f->payload.len);
-    cfg_put_u32(out, f->rank);
-    cfg_put_u64(out, f->incarnation);
-    cfg_put_u32(out, f->round);
-    cfg_put_u32(out, 0);
+    char head[CFG_FRAME_HEAD];
+    cfg_frame_head(head, f);
+    cfg_buf_put(out, head, sizeof head);
     cfg_buf_put(out, f->payload.ptr, f->payload.len);
 }
 

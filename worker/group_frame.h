@@ -27,6 +27,8 @@ struct cfg_frame {
     struct cfg_slice payload; /* borrowed */
 };
 
+/* The head alone. */
+void cfg_frame_head(char out[CFG_FRAME_HEAD], const struct cfg_frame *f);
 /* Appends the frame; the buffer's own status tells when it does not fit. */
 void cfg_frame_put(struct cfg_buf *out, const struct cfg_frame *f);
 /* The frame at the front of `in`: its length in bytes, 0 when more are needed, CFG_E_PROTOCOL for what is none. */
@@ -36,5 +38,6 @@ void cfg_put_u32(struct cfg_buf *out, uint32_t v);
 void cfg_put_u64(struct cfg_buf *out, uint64_t v);
 uint32_t cfg_get_u32(const char *p);
 uint64_t cfg_get_u64(const char *p);
+void cfg_set_u64(char *p, uint64_t v);
 
 #endif

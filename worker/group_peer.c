@@ -44,11 +44,13 @@ void cfg_peer_close(struct cfg_peer *p)
 void cfg_peer_take(struct cfg_peer *p, int fd)
 {
     const int on = 1;
+    const struct timeval patience = {0, CFG_PEER_PATIENCE_MS * 1000};
     cfg_peer_close(p);
     /* Best effort: a socket without them works, only slower. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     p->fd = fd;
 }
 
@@ -62,7 +64,8 @@ static int next_frame(struct cfg_peer *p, struct cfg_frame *out, struct cfg_erro
     return n;
 }
 
-int cfg_peer_receive(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error *err)
+/* flags: of the first recv. */
+static int receive(struct cfg_peer *p, struct cfg_frame *out, int flags, struct cfg_error *err)
 {
     if (p->fd < 0) {
         return cfg_fail(err, CFG_E_CONNECT, "the connection is closed");
@@ -76,10 +79,11 @@ int cfg_peer_receive(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error
         char chunk[CHUNK];
         /* A round's frame is small; only what goes on beyond it is worth a large buffer. */
         size_t room = p->in.len < SMALL ? SMALL : sizeof chunk;
-        ssize_t n = recv(p->fd, chunk, room, 0);
+        ssize_t n = recv(p->fd, chunk, room, flags);
         if (n < 0 && errno == EINTR) {
             continue;
         }
+        flags = MSG_DONTWAIT;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             return 0;
         }
@@ -94,11 +98,21 @@ int cfg_peer_receive(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error
     return rc;
 }
 
+int cfg_peer_receive(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error *err)
+{
+    return receive(p, out, MSG_DONTWAIT, err);
+}
+
+int cfg_peer_await(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error *err)
+{
+    return receive(p, out, 0, err);
+}
+
 int cfg_peer_send(struct cfg_peer *p, struct cfg_slice bytes, uint64_t end_ms, struct cfg_error *err)
 {
     size_t sent = 0;
     while (p->fd >= 0 && sent < bytes.len) {
-        ssize_t n = send(p->fd, bytes.ptr + sent, bytes.len - sent, MSG_NOSIGNAL);
+        ssize_t n = send(p->fd, bytes.ptr + sent, bytes.len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n >= 0) {
             sent += (size_t)n;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

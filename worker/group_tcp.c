@@ -70,12 +70,14 @@ static bool fits(const struct cfg_group_tcp *g, uint32_t from, const struct cfg_
            (g->base.rank != 0 || f->rank == from);
 }
 
-/* A frame of rank `from` that has arrived: 1, none yet: 0, else the incarnation has ended. */
-static int take(struct cfg_group_tcp *g, uint32_t from, struct cfg_peer *p, enum cfg_frame_type want,
-                struct cfg_frame *f, struct cfg_error *err)
+/* A frame of rank `from` that has arrived (patient: or does within a moment): 1, none yet: 0, else the incarnation has
+ * ended. */
+static int take(struct cfg_group_tcp *g, uint32_t from, bool patient, enum cfg_frame_type want, struct cfg_frame *f,
+                struct cfg_error *err)
 {
     struct cfg_error why = CFG_ERROR_INIT;
-    int rc = cfg_peer_receive(p, f, &why);
+    struct cfg_peer *p = &g->peers[g->base.rank == 0 ? from : 0];
+    int rc = patient ? cfg_peer_await(p, f, &why) : cfg_peer_receive(p, f, &why);
     if (rc == 0) {
         return 0;
     }
@@ -98,21 +100,18 @@ static int take(struct cfg_group_tcp *g, uint32_t from, struct cfg_peer *p, enum
 static int await_one(struct cfg_group_tcp *g, uint32_t from, enum cfg_frame_type want, struct cfg_frame *f,
                      struct cfg_error *err)
 {
-    struct cfg_peer *p = &g->peers[g->base.rank == 0 ? from : 0];
-    uint64_t deadline = own_deadline(g);
+    uint64_t deadline = 0;
     for (;;) {
-        int rc = take(g, from, p, want, f, err);
+        int rc = take(g, from, true, want, f, err);
         if (rc != 0) {
             return rc < 0 ? rc : 0;
         }
-        int left = cfg_group_left_ms(deadline);
-        if (left == 0) {
+        deadline = deadline == 0 ? own_deadline(g) : deadline;
+        if (cfg_group_left_ms(deadline) == 0) {
             char text[120];
             (void)snprintf(text, sizeof text, "rank %u did not come within %u ms", from, g->deadline_ms);
             return end(g, from, text, err);
         }
-        struct pollfd wait = {p->fd, POLLIN, 0};
-        (void)poll(&wait, 1, left); /* interrupted or ready: looked at either way */
     }
 }
 
@@ -133,8 +132,10 @@ static int add_words(struct cfg_group_tcp *g, uint32_t from, const struct cfg_fr
     return 0;
 }
 
-/* Whatever has arrived. *missing: how many have not contributed. */
-static int collect(struct cfg_group_tcp *g, uint32_t *missing, struct cfg_error *err)
+/* Whatever has arrived. *missing: how many have not contributed. patient: waits a moment for one after the other until
+ * one does not come: mostly all have come by the time that the first has, so this wakes up less often than to look at
+ * all of them whenever one has said something. */
+static int collect(struct cfg_group_tcp *g, uint32_t *missing, bool patient, struct cfg_error *err)
 {
     *missing = 0;
     for (uint32_t i = 1; i < g->base.world; i++) {
@@ -143,7 +144,7 @@ static int collect(struct cfg_group_tcp *g, uint32_t *missing, struct cfg_error 
         if (p->counted) {
             continue;
         }
-        int rc = take(g, i, p, CFG_FRAME_WORDS, &f, err);
+        int rc = take(g, i, patient && *missing == 0, CFG_FRAME_WORDS, &f, err);
         rc = rc > 0 ? add_words(g, i, &f, err) : (rc == 0 ? 1 : rc);
         if (rc < 0) {
             return rc;
@@ -181,34 +182,46 @@ static int wait_for_some(struct cfg_group_tcp *g, struct pollfd *polls, uint64_t
     return end(g, late[0], text, err);
 }
 
-static int gather(struct cfg_group_tcp *g, struct cfg_error *err)
+static int gather_late(struct cfg_group_tcp *g, uint32_t missing, struct cfg_error *err)
 {
     uint64_t deadline = own_deadline(g);
     struct pollfd *polls = calloc(g->base.world, sizeof *polls);
-    uint32_t missing = 0;
-    int rc = polls != NULL ? collect(g, &missing, err) : end(g, 0, "rank 0: out of memory", err);
+    int rc = polls != NULL ? 0 : end(g, 0, "rank 0: out of memory", err);
     while (rc == 0 && missing > 0) {
         rc = wait_for_some(g, polls, deadline, err);
-        rc = rc == 0 ? collect(g, &missing, err) : rc;
+        rc = rc == 0 ? collect(g, &missing, false, err) : rc;
     }
     free(polls);
     return rc;
 }
 
-static struct cfg_slice print_words(struct cfg_buf *b, const int64_t *words, size_t n)
+static int gather(struct cfg_group_tcp *g, struct cfg_error *err)
 {
-    cfg_buf_clear(b);
-    for (size_t k = 0; k < n; k++) {
-        cfg_put_u64(b, (uint64_t)words[k]);
-    }
-    return cfg_buf_slice(b);
+    uint32_t missing = 0;
+    int rc = collect(g, &missing, true, err);
+    return rc == 0 && missing > 0 ? gather_late(g, missing, err) : rc;
 }
 
-static int send_words(struct cfg_group_tcp *g, uint32_t to, struct cfg_slice payload, struct cfg_error *err)
+/* The words of a round as a frame: a few hundred bytes on the stack, sent at once. */
+struct round_frame {
+    char bytes[CFG_FRAME_HEAD + 8 * CFG_GROUP_WORDS_MAX];
+    size_t len;
+};
+
+static void print_round(struct round_frame *out, const struct cfg_group_tcp *g)
+{
+    const struct cfg_frame f = {CFG_FRAME_WORDS, g->base.rank, g->base.incarnation, g->round, {NULL, g->n_words * 8}};
+    cfg_frame_head(out->bytes, &f);
+    for (size_t k = 0; k < g->n_words; k++) {
+        cfg_set_u64(out->bytes + CFG_FRAME_HEAD + 8 * k, (uint64_t)g->words[k]);
+    }
+    out->len = CFG_FRAME_HEAD + g->n_words * 8;
+}
+
+static int send_round(struct cfg_group_tcp *g, uint32_t to, const struct round_frame *f, struct cfg_error *err)
 {
     struct cfg_error why = CFG_ERROR_INIT;
-    const struct cfg_frame f = {CFG_FRAME_WORDS, g->base.rank, g->base.incarnation, g->round, payload};
-    int rc = cfg_peer_send_frame(&g->peers[to], &g->out, &f, own_deadline(g), &why);
+    int rc = cfg_peer_send(&g->peers[to], (struct cfg_slice){f->bytes, f->len}, own_deadline(g), &why);
     return rc == 0 ? 0 : end_by(g, to, &why, err);
 }
 
@@ -222,26 +235,22 @@ static int tcp_contribute(struct cfg_group *base, const int64_t *words, size_t n
     memcpy(g->words, words, n * sizeof *words);
     g->n_words = n;
     if (base->rank != 0) {
-        struct cfg_buf b;
-        cfg_buf_init(&b, sizeof g->words);
-        struct cfg_slice payload = print_words(&b, words, n);
-        rc = send_words(g, 0, payload, err);
-        cfg_buf_finish(&b);
+        struct round_frame f;
+        print_round(&f, g);
+        rc = send_round(g, 0, &f, err);
     }
     return rc;
 }
 
 static int answer_all(struct cfg_group_tcp *g, struct cfg_error *err)
 {
-    struct cfg_buf b;
+    struct round_frame f;
     int rc = 0;
-    cfg_buf_init(&b, sizeof g->words);
-    struct cfg_slice payload = print_words(&b, g->words, g->n_words);
+    print_round(&f, g);
     for (uint32_t i = 1; rc == 0 && i < g->base.world; i++) {
         g->peers[i].counted = false;
-        rc = send_words(g, i, payload, err);
+        rc = send_round(g, i, &f, err);
     }
-    cfg_buf_finish(&b);
     return rc;
 }
 

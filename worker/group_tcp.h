@@ -11,9 +11,9 @@
 #include "worker/group_frame.h"
 #include "worker/group_locate.h"
 
-enum { CFG_GROUP_ADDRESS = 288 };
+enum { CFG_GROUP_ADDRESS = 288, CFG_PEER_PATIENCE_MS = 4 };
 
-/* One connection, never blocking by itself. */
+/* One connection; only cfg_peer_await and a send that the other side does not drain wait. */
 struct cfg_peer {
     int fd; /* −1: none */
     struct cfg_buf in;
@@ -42,11 +42,13 @@ struct cfg_group_tcp {
 /* --- group_peer.c --- */
 void cfg_peer_init(struct cfg_peer *p);
 void cfg_peer_close(struct cfg_peer *p);
-/* Makes fd nonblocking, without delay, and the peer's. */
+/* Makes fd the peer's: without delay, and with the patience of cfg_peer_await. */
 void cfg_peer_take(struct cfg_peer *p, int fd);
 /* What has arrived, without waiting: 1 and a frame (borrowed until the next call for this peer), 0 for none yet,
  * CFG_E_CONNECT when the other side is gone, CFG_E_PROTOCOL, CFG_E_NOMEM. */
 int cfg_peer_receive(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error *err);
+/* The same, waiting for CFG_PEER_PATIENCE_MS: one call where a poll and a receive would be two. */
+int cfg_peer_await(struct cfg_peer *p, struct cfg_frame *out, struct cfg_error *err);
 /* Sends everything, waiting until `end_ms` (monotonic) while the other side does not drain. CFG_E_TIMEOUT,
  * CFG_E_CONNECT. */
 CFG_MUST_CHECK int cfg_peer_send(struct cfg_peer *p, struct cfg_slice bytes, uint64_t end_ms, struct cfg_error *err);

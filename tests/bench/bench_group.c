@@ -1,10 +1,12 @@
 /* What agreement costs a step without a change: 4 ranks, each a process, over tcp on loopback; step_begin of rank 0
- * with a round in every step, and amortised with one in every sixteen. */
+ * with a round in every step, and amortised with one in every sixteen. Beside it the floor: the same star of bare
+ * sockets, which does nothing but send and receive as many bytes. */
 #include "tests/bench/bench.h"
 #include "worker/open.h"
 #include "worker/source_memory.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,46 +62,125 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static uint64_t took[STEPS];
+
+static void show(const char *what, unsigned every, const char *goal)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < STEPS; i++)
+        all += took[i];
+    qsort(took, STEPS, sizeof took[0], by_value);
+    printf("%-12s 4 ranks, tcp on loopback, K = %-2u  p50 %6.2f us  p99 %7.2f us  mean %6.2f us%s%s\n", what, every,
+           (double)took[STEPS / 2] / 1e3, (double)took[STEPS * 99 / 100] / 1e3, (double)all / 1e3 / STEPS,
+           goal[0] != '\0' ? "   goal: " : "", goal);
+    (void)fflush(stdout);
+}
+
+/* --- the floor --- */
+
+enum { ROUND_BYTES = 32 + 14 * 8 };
+
+static void move(int fd, bool out)
+{
+    char bytes[ROUND_BYTES] = {0};
+    for (size_t done = 0; done < sizeof bytes;) {
+        ssize_t n =
+            out ? send(fd, bytes + done, sizeof bytes - done, 0) : recv(fd, bytes + done, sizeof bytes - done, 0);
+        if (n <= 0)
+            exit(1);
+        done += (size_t)n;
+    }
+}
+
+static int meet(uint32_t rank, int listener, int port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int on = 1;
+    a.sin_port = htons((uint16_t)port);
+    int fd = rank == 0 ? accept(listener, NULL, NULL) : socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || (rank != 0 && connect(fd, (struct sockaddr *)&a, sizeof a) != 0) ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        exit(1);
+    return fd;
+}
+
+static void bare(uint32_t rank, unsigned every, int port, int listener)
+{
+    int fds[WORLD];
+    for (uint32_t i = 1; i < (rank == 0 ? WORLD : 2); i++)
+        fds[i] = meet(rank, listener, port);
+    for (uint64_t step = 0; step < STEPS + WARM; step++) {
+        uint64_t begin = bench_now_ns();
+        bool round = step % every == 0;
+        for (uint32_t i = 1; round && i < (rank == 0 ? WORLD : 2); i++)
+            move(fds[i], rank != 0);
+        for (uint32_t i = 1; round && i < (rank == 0 ? WORLD : 2); i++)
+            move(fds[i], rank == 0);
+        if (step >= WARM)
+            took[step - WARM] = bench_now_ns() - begin;
+    }
+    if (rank == 0)
+        show("bare sockets", every, "");
+}
+
+/* --- ranks --- */
+
 static void live(uint32_t rank, unsigned every, int port)
 {
-    static uint64_t took[STEPS];
     struct cfg_worker *w = start(rank, every, port);
-    uint64_t all = 0;
     for (uint64_t step = 0; step < STEPS + WARM; step++) {
         uint64_t begin = bench_now_ns();
         if (cfg_step_begin(w, step) == NULL)
             exit(1);
-        if (step >= WARM) {
+        if (step >= WARM)
             took[step - WARM] = bench_now_ns() - begin;
-            all += took[step - WARM];
+    }
+    if (rank == 0)
+        show("step_begin", every, every == 1 ? "p50 at most 60 us" : "mean at most 5 us");
+    cfg_worker_close(w);
+}
+
+static int listen_on(int *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, WORLD) != 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &n) != 0)
+        exit(1);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+/* Every rank a process; true when all went well. */
+static bool run(unsigned every, bool floor)
+{
+    int port = 0, listener = floor ? listen_on(&port) : -1;
+    port = floor ? port : free_port();
+    for (uint32_t rank = 0; rank < WORLD; rank++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (floor)
+                bare(rank, every, port, listener);
+            else
+                live(rank, every, port);
+            _exit(0);
         }
     }
-    if (rank == 0) {
-        qsort(took, STEPS, sizeof took[0], by_value);
-        printf("step_begin, 4 ranks, tcp on loopback, K = %-2u  p50 %6.2f us  p99 %7.2f us  mean %6.2f us   goal: %s\n",
-               every, (double)took[STEPS / 2] / 1e3, (double)took[STEPS * 99 / 100] / 1e3, (double)all / 1e3 / STEPS,
-               every == 1 ? "p50 at most 60 us" : "mean at most 5 us");
-        (void)fflush(stdout);
-    }
-    cfg_worker_close(w);
+    bool ok = true;
+    for (int status, n = 0; n < WORLD; n++)
+        ok = wait(&status) >= 0 && status == 0 && ok;
+    if (floor)
+        (void)close(listener);
+    return ok;
 }
 
 int main(void)
 {
     static const unsigned every[] = {1, 16};
     for (size_t k = 0; k < 2; k++) {
-        int port = free_port();
-        for (uint32_t rank = 0; rank < WORLD; rank++) {
-            pid_t pid = fork();
-            if (pid == 0) {
-                live(rank, every[k], port);
-                _exit(0);
-            }
-        }
-        for (int status, n = 0; n < WORLD; n++) {
-            if (wait(&status) < 0 || status != 0)
-                return 1;
-        }
+        if (!run(every[k], true) || !run(every[k], false))
+            return 1;
     }
     return 0;
 }
