@@ -8,7 +8,15 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { EVENTS_AT_ONCE = 64, SCOOPS = 16, TURNS = 8, SETS = 2, REQUESTS_AT_ONCE = 32, OWN_FD = SETS };
+enum {
+    EVENTS_AT_ONCE = 64,
+    SCOOPS = 16,
+    TURNS = 8,
+    SETS = 2,
+    REQUESTS_AT_ONCE = 32,
+    OWN_FD = SETS,
+    PATIENCE_MS = 200, /* how long requests wait for streams at most */
+};
 
 #define NEVER CFG_HEAP_NEVER
 
@@ -30,7 +38,8 @@ struct cfg_session_loop {
     struct cfg_heap heap; /* of the members' deadlines */
     size_t n_members;
     struct cfg_loop_slot *waiting, *waiting_last;
-    size_t n_requests; /* under way */
+    size_t n_requests;   /* under way */
+    uint64_t busy_since; /* requests wait since then because streams have more to say; 0: they do not */
     CURL *spare[REQUESTS_AT_ONCE];
     size_t n_spare;
 };
@@ -175,7 +184,7 @@ static void begin(struct cfg_session_loop *l, struct cfg_loop_slot *s)
 void cfg_loop_start(struct cfg_loop_slot *s)
 {
     struct cfg_session_loop *l = s->member->loop;
-    if (!s->is_stream && (l->waiting || l->n_requests >= REQUESTS_AT_ONCE))
+    if (!s->is_stream && (l->n_sets > 1 || l->waiting || l->n_requests >= REQUESTS_AT_ONCE))
         queue(l, s);
     else
         begin(l, s);
@@ -194,6 +203,17 @@ void cfg_loop_stop(struct cfg_loop_slot *s)
     l->n_requests -= s->is_stream ? 0 : 1;
     if (l->waiting && !l->processing)
         cfg_session_loop_wake(l);
+}
+
+/* A change comes to thousands at once, and each will report it: first all hear of it. */
+static bool gives_way(struct cfg_session_loop *l, bool streaming)
+{
+    uint64_t now = streaming ? cfg_http_now_ms() : 0;
+    if (!streaming || l->waiting == NULL)
+        l->busy_since = 0;
+    else if (l->busy_since == 0)
+        l->busy_since = now;
+    return streaming && now - l->busy_since < PATIENCE_MS;
 }
 
 static bool admit(struct cfg_session_loop *l)
@@ -231,8 +251,10 @@ static bool harvest(CURLM *multi)
 
 /* --- a turn --- */
 
-static bool run_sockets(struct cfg_session_loop *l)
+/* How many streams had something to say; *full: there is more. */
+static size_t run_sockets(struct cfg_session_loop *l, bool *full)
 {
+    size_t streams = 0;
     struct epoll_event events[EVENTS_AT_ONCE];
     int running, n = epoll_wait(l->epoll_fd, events, EVENTS_AT_ONCE, 0);
     for (int i = 0; i < n; i++) {
@@ -244,12 +266,14 @@ static bool run_sockets(struct cfg_session_loop *l)
                 l->armed = NEVER;
             continue;
         }
+        streams += whose > 0 ? 1 : 0;
         int mask = (e & EPOLLIN ? CURL_CSELECT_IN : 0) | (e & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                    (e & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
         /* failures end the transfers they concern */
         (void)curl_multi_socket_action(l->sets[whose].multi, fd, mask, &running);
     }
-    return n == EVENTS_AT_ONCE;
+    *full = n == EVENTS_AT_ONCE;
+    return streams;
 }
 
 static bool run_timers(struct cfg_session_loop *l)
@@ -300,19 +324,21 @@ void cfg_session_loop_process(struct cfg_session_loop *l)
     if (l->processing) /* from inside a callback */
         return;
     l->processing = true;
-    for (int scoop = 0; scoop < SCOOPS && run_sockets(l); scoop++) {
-    }
-    bool more = true;
+    size_t streams = 0;
+    bool more = true, full = true;
+    for (int scoop = 0; scoop < SCOOPS && full; scoop++)
+        streams += run_sockets(l, &full);
+    bool wait = gives_way(l, streams > 0);
     for (int turn = 0; more && turn < TURNS; turn++) {
         more = false;
         for (size_t i = 0; i < l->n_sets; i++)
             more |= harvest(l->sets[i].multi);
-        more |= admit(l);
+        more |= !wait && admit(l);
         more |= run_timers(l);
         more |= run_touched(l);
     }
     l->processing = false;
-    if (more)
+    if (more || (wait && l->waiting))
         cfg_session_loop_wake(l);
     arm(l);
 }
