@@ -1,5 +1,5 @@
 /* One event to N streams: CPU of the server per stream and time until the last has it, for configd's stream path, a raw
- * epoll + send server (the floor, in this file) and Redis pub/sub where it is installed; and the private memory an idle
+ * epoll + send server (the floor) and Redis pub/sub where it is installed; and the private memory an idle
  * stream costs each of them.
  *
  *     bench_fanout [STREAMS [ROUNDS [EVENTS]]]        10000 streams, 9 rounds of 10 events
@@ -8,49 +8,41 @@
  * PATCH for configd (its CPU counts everything: request, transaction, watch, composing, patch), a byte in a pipe for
  * the raw server, a PUBLISH for Redis; frames have the same size everywhere. */
 #include "tests/bench/bench.h"
+#include "tests/bench/streams.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_STREAMS = 19000, MAX_ROUNDS = 64, SYSTEMS = 3, SETTLE_US = 20000, BATCH = 512 };
+enum { MAX_STREAMS = BENCH_STREAMS_MAX, MAX_ROUNDS = 64, SYSTEMS = 3, SETTLE_US = 20000 };
 
-static const char mark[] = "event: patch"; /* what a client recognises an event by */
+static const char mark[] = BENCH_STREAMS_MARK;
 
 struct system {
     const char *name;
-    pid_t server, client;
+    pid_t server;
     char host_port[64];
     int trigger; /* where an event is caused */
-    int control; /* the client's socketpair */
+    struct bench_streams client;
+    struct bench_raw raw;
     uint64_t before_bytes, idle_bytes, after_bytes;
     double cpu_us[MAX_ROUNDS], last_ms[MAX_ROUNDS];
     bool present;
 };
 
 static size_t streams = 10000;
-static char frame[4096]; /* as configd sends it; the others send as many bytes */
+static char frame[BENCH_FRAME_MAX]; /* as configd sends it; the others send as many bytes */
 static size_t frame_len;
-
-static bool is_child; /* a forked one: what atexit cleans up is its parent's */
 
 static void fail(const char *what)
 {
     perror(what);
-    if (is_child)
-        _exit(1);
     exit(1);
 }
 
@@ -69,90 +61,11 @@ static void write_all(int fd, const void *bytes, size_t n)
         fail("send");
 }
 
-/* --- the floor: epoll, accept, and one send per stream --- */
-
-struct raw {
-    int ep, listener, pipe, n;
-    int fds[MAX_STREAMS];
-};
-
-static void raw_accept(struct raw *r)
-{
-    int one = 1, fd;
-    while ((fd = accept4(r->listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-        struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        if (r->n == MAX_STREAMS || epoll_ctl(r->ep, EPOLL_CTL_ADD, fd, &ev) != 0)
-            fail("raw server");
-        r->fds[r->n++] = fd;
-    }
-}
-
-static void raw_event(struct raw *r)
-{
-    char length[8];
-    if (read(r->pipe, length, sizeof length) != (ssize_t)sizeof length)
-        _exit(0);
-    size_t n = strtoul(length, NULL, 10);
-    static char bytes[sizeof frame];
-    memset(bytes, 'x', sizeof bytes);
-    memcpy(bytes, mark, sizeof mark - 1);
-    for (int i = 0; i < r->n; i++)
-        if (send(r->fds[i], bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)n)
-            fail("raw send");
-}
-
-static _Noreturn void raw_serve(int listener, int pipe)
-{
-    static struct raw r;
-    struct epoll_event evs[64], a = {.events = EPOLLIN, .data.fd = listener}, b = {.events = EPOLLIN, .data.fd = pipe};
-    r.ep = epoll_create1(0);
-    r.listener = listener;
-    r.pipe = pipe;
-    if (epoll_ctl(r.ep, EPOLL_CTL_ADD, listener, &a) != 0 || epoll_ctl(r.ep, EPOLL_CTL_ADD, pipe, &b) != 0)
-        fail("epoll");
-    for (;;) {
-        int n = epoll_wait(r.ep, evs, 64, -1);
-        for (int i = 0; i < n; i++) {
-            char request[1024];
-            if (evs[i].data.fd == listener)
-                raw_accept(&r);
-            else if (evs[i].data.fd == pipe)
-                raw_event(&r);
-            else if (recv(evs[i].data.fd, request, sizeof request, 0) <= 0)
-                (void)epoll_ctl(r.ep, EPOLL_CTL_DEL, evs[i].data.fd, NULL);
-        }
-    }
-}
-
-static pid_t child(int core)
-{
-    pid_t pid = fork();
-    if (pid < 0)
-        fail("fork");
-    if (pid == 0) {
-        is_child = true;
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        bench_pin(core);
-    }
-    return pid;
-}
-
 static void start_raw(struct system *s)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fds[2], listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&a, sizeof a) != 0 || listen(listener, 4096) != 0 ||
-        getsockname(listener, (struct sockaddr *)&a, &n) != 0 || pipe(fds) != 0)
-        fail("raw server");
-    (void)snprintf(s->host_port, sizeof s->host_port, "127.0.0.1:%d", ntohs(a.sin_port));
-    s->server = child(0);
-    if (s->server == 0)
-        raw_serve(listener, fds[0]);
-    close(listener);
-    close(fds[0]);
-    s->trigger = fds[1];
+    bench_raw_start(&s->raw, 0);
+    (void)snprintf(s->host_port, sizeof s->host_port, "%s", s->raw.host_port);
+    s->server = s->raw.server;
     s->present = true;
 }
 
@@ -164,7 +77,7 @@ static void start_redis(struct system *s)
     char text[16];
     (void)snprintf(text, sizeof text, "%d", port);
     (void)snprintf(s->host_port, sizeof s->host_port, "127.0.0.1:%d", port);
-    s->server = child(0);
+    s->server = bench_child(0);
     if (s->server == 0) {
         int null = open("/dev/null", O_WRONLY);
         (void)dup2(null, 1);
@@ -210,9 +123,7 @@ static void cause(struct system *s, int which, unsigned event)
 {
     char text[8192];
     if (which == 0) {
-        (void)snprintf(text, 8, "%zu", frame_len);
-        if (write(s->trigger, text, 8) != 8)
-            fail("raw trigger");
+        bench_raw_send(&s->raw, frame_len);
     } else if (which == 1) {
         struct cfg_buf reply;
         cfg_buf_init(&reply, 1 << 20);
@@ -236,100 +147,27 @@ static void cause(struct system *s, int which, unsigned event)
 
 /* --- clients --- */
 
-/* As bench_connect, which ends a program by exit: not for a child. */
-static int dial(const char *host_port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    a.sin_port = htons((uint16_t)strtoul(strrchr(host_port, ':') + 1, NULL, 10));
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
-        fail("connect");
-    return fd;
-}
-
 static const char *request_of(int which)
 {
     return which == 2 ? "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n"
                       : "GET /v1/deployments/bench/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 }
 
-/* Reads until n events have come in all; the raw server says nothing before the first event. */
-static void read_events(int ep, size_t n, const char *what)
-{
-    struct epoll_event evs[256];
-    char bytes[16384];
-    while (n > 0) {
-        int ready = epoll_wait(ep, evs, 256, 60000);
-        if (ready <= 0)
-            fail("no event for a minute");
-        for (int i = 0; i < ready; i++) {
-            ssize_t got = recv(evs[i].data.fd, bytes, sizeof bytes, MSG_DONTWAIT);
-            if (got == 0 || (got < 0 && errno != EAGAIN))
-                fail("a stream ended");
-            if (got > 0 && memmem(bytes, (size_t)got, what, strlen(what)))
-                n--;
-        }
-    }
-}
-
-static _Noreturn void run_client(const struct system *s, int which, int control)
-{
-    int ep = epoll_create1(0);
-    const char *request = request_of(which), *first = which == 1 ? "event: view" : which == 2 ? "subscribe" : NULL;
-    for (size_t i = 0; i < streams; i++) {
-        struct epoll_event ev = {.events = EPOLLIN, .data.fd = dial(s->host_port)};
-        write_all(ev.data.fd, request, strlen(request));
-        if (epoll_ctl(ep, EPOLL_CTL_ADD, ev.data.fd, &ev) != 0)
-            fail("epoll");
-        if ((i + 1) % BATCH == 0 || i + 1 == streams) /* the listen queue is finite */
-            first ? read_events(ep, i % BATCH + 1, first) : (void)usleep(20000);
-    }
-    for (;;) {
-        char c = 'c'; /* connected, then: done */
-        write_all(control, &c, 1);
-        if (recv(control, &c, 1, 0) != 1)
-            _exit(0);
-        write_all(control, &c, 1); /* armed */
-        read_events(ep, streams, mark);
-    }
-}
-
-static char await(struct system *s)
-{
-    char c;
-    if (recv(s->control, &c, 1, 0) != 1) {
-        fprintf(stderr, "bench: the client of %s failed\n", s->name);
-        exit(1);
-    }
-    return c;
-}
-
 static void start_client(struct system *s, int which)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        fail("socketpair");
+    const char *first = which == 1 ? "event: view" : which == 2 ? "subscribe" : NULL;
     s->before_bytes = bench_anonymous_bytes(s->server);
-    s->client = child(1);
-    if (s->client == 0) {
-        close(pair[0]);
-        run_client(s, which, pair[1]);
-    }
-    close(pair[1]);
-    s->control = pair[0];
-    (void)await(s);
+    bench_streams_open(&s->client, 1, s->host_port, streams, request_of(which), first);
     (void)usleep(1000000);
     s->idle_bytes = bench_anonymous_bytes(s->server);
 }
 
 static double one_event(struct system *s, int which, unsigned event)
 {
-    char c = 'e';
-    write_all(s->control, &c, 1);
-    (void)await(s);
+    bench_streams_arm(&s->client);
     uint64_t start = bench_now_ns();
     cause(s, which, event);
-    (void)await(s);
+    bench_streams_await(&s->client);
     return (double)(bench_now_ns() - start) / 1e6;
 }
 
@@ -422,8 +260,8 @@ int main(int argc, char **argv)
                    i == 1 ? "   goal ≤ 2048" : "");
         }
     for (int i = 0; i < SYSTEMS; i++) {
-        if (all[i].client > 0)
-            (void)kill(all[i].client, SIGKILL);
+        if (all[i].present)
+            bench_streams_close(&all[i].client);
         if (all[i].present && i != 1)
             (void)kill(all[i].server, SIGKILL);
     }
