@@ -205,7 +205,8 @@ static enum cfg_verdict apply(struct cfg_held *h, cJSON *event, struct cfg_rev r
         verdict = need_full(err, "does not lead to the digest it names");
     } else {
         replace_view(h, view, &text, digest);
-        merge_meta(h, event);
+        if (!h->without_meta)
+            merge_meta(h, event);
         h->rev = rev;
         see(h, rev);
     }

@@ -339,6 +339,7 @@ int cfg_machine_set_registration(struct cfg_machine *m, const char *json, struct
 static int fill(struct cfg_machine *m, const struct cfg_machine_options *o, struct cfg_error *err)
 {
     m->servers = o->servers;
+    m->held.without_meta = o->without_meta;
     m->backoff_min_ms = o->backoff_min_ms ? o->backoff_min_ms : BACKOFF_MIN_MS;
     m->backoff_max_ms = o->backoff_max_ms ? o->backoff_max_ms : BACKOFF_MAX_MS;
     m->silence_ms = o->silence_ms ? o->silence_ms : SILENCE_MS;

@@ -42,6 +42,7 @@ struct cfg_machine_options {
     const char *revision, *digest, *store, *view;
     unsigned backoff_min_ms, backoff_max_ms; /* 0: 100 and 10000 */
     unsigned silence_ms;                     /* 0: 45000, three heartbeats */
+    bool without_meta;
 };
 
 struct cfg_machine;

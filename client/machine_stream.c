@@ -41,7 +41,7 @@ static void tell_view(struct cfg_machine *m)
         return;
     struct cfg_buf meta;
     cfg_buf_init(&meta, CFG_LIMIT_EVENT);
-    if (m->held.meta) /* always, but without memory */
+    if (m->held.meta && !m->held.without_meta) /* held always, but without memory */
         cfg_json_print(&meta, m->held.meta);
     char revision[CFG_REV_TEXT];
     struct cfg_view_event ev = {

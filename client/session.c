@@ -52,6 +52,7 @@ static int build(struct cfg_session *s, const struct cfg_session_options *o,
         .view = o->view,
         .backoff_min_ms = o->backoff_min_ms,
         .backoff_max_ms = o->backoff_max_ms,
+        .without_meta = o->without_meta,
     };
     const struct cfg_transport vtable = cfg_curl_transport_vtable(s->transport);
     rc = cfg_machine_new(&s->machine, &mo, callbacks, &vtable, err);
@@ -105,7 +106,7 @@ int cfg_session_timeout_ms(const struct cfg_session *s)
 
 void cfg_session_process(struct cfg_session *s)
 {
-    cfg_session_loop_process(s->loop);
+    (void)cfg_session_loop_process(s->loop); /* there is nothing that could wait */
 }
 
 void cfg_session_wake(struct cfg_session *s)

@@ -15,6 +15,7 @@ enum {
     SETS = 2,
     REQUESTS_AT_ONCE = 32,
     OWN_FD = SETS,
+    STREAMS_SOME = 4,  /* that have something to say do not hold up requests */
     PATIENCE_MS = 200, /* how long requests wait for streams at most */
 };
 
@@ -39,7 +40,7 @@ struct cfg_session_loop {
     size_t n_members;
     struct cfg_loop_slot *waiting, *waiting_last;
     size_t n_requests;   /* under way */
-    uint64_t busy_since; /* requests wait since then because streams have more to say; 0: they do not */
+    uint64_t busy_since; /* streams have had something to say at every turn since then; 0: not at the last */
     CURL *spare[REQUESTS_AT_ONCE];
     size_t n_spare;
 };
@@ -209,9 +210,7 @@ void cfg_loop_stop(struct cfg_loop_slot *s)
 static bool gives_way(struct cfg_session_loop *l, bool streaming)
 {
     uint64_t now = streaming ? cfg_http_now_ms() : 0;
-    if (!streaming || l->waiting == NULL)
-        l->busy_since = 0;
-    else if (l->busy_since == 0)
+    if (!streaming || l->busy_since == 0)
         l->busy_since = now;
     return streaming && now - l->busy_since < PATIENCE_MS;
 }
@@ -319,16 +318,16 @@ static void arm(struct cfg_session_loop *l)
         l->armed = due;
 }
 
-void cfg_session_loop_process(struct cfg_session_loop *l)
+bool cfg_session_loop_process(struct cfg_session_loop *l)
 {
     if (l->processing) /* from inside a callback */
-        return;
+        return false;
     l->processing = true;
     size_t streams = 0;
     bool more = true, full = true;
     for (int scoop = 0; scoop < SCOOPS && full; scoop++)
         streams += run_sockets(l, &full);
-    bool wait = gives_way(l, streams > 0);
+    bool wait = gives_way(l, streams > STREAMS_SOME);
     for (int turn = 0; more && turn < TURNS; turn++) {
         more = false;
         for (size_t i = 0; i < l->n_sets; i++)
@@ -338,9 +337,10 @@ void cfg_session_loop_process(struct cfg_session_loop *l)
         more |= run_touched(l);
     }
     l->processing = false;
-    if (more || (wait && l->waiting))
+    if (more || wait)
         cfg_session_loop_wake(l);
     arm(l);
+    return wait;
 }
 
 /* --- life --- */

@@ -94,7 +94,10 @@ void cfg_worker_loop_process(struct cfg_worker_loop *l)
         return;
     }
     l->processing = true;
-    cfg_session_loop_process(l->sessions);
+    if (cfg_session_loop_process(l->sessions)) {
+        l->processing = false; /* views first: they are in the mailboxes; reports and the rest after them */
+        return;
+    }
     uint64_t now = cfg_now_ms();
     for (struct cfg_heap_node *due; (due = cfg_heap_pop(&l->heap, now)) != NULL;) {
         cfg_worker_loop_call(of_due(due));

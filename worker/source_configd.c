@@ -106,6 +106,7 @@ static int configd_start(struct cfg_source *s, const struct cfg_source_events *e
     o.digest = resume->digest;
     o.store = resume->store;
     o.view = resume->view;
+    o.without_meta = true;
     o.loop = w->seat.loop != NULL ? cfg_worker_loop_sessions(w->seat.loop) : NULL;
     rc = cfg_session_new(&c->session, &o, &callbacks, err);
     cfg_buf_finish(&registration);

@@ -86,8 +86,10 @@ struct cfg_session_loop;
 CFG_API CFG_MUST_CHECK int cfg_session_loop_new(struct cfg_session_loop **out, struct cfg_error *err);
 CFG_API void cfg_session_loop_free(struct cfg_session_loop *l); /* after its sessions; NULL is fine */
 CFG_API int cfg_session_loop_poll_fd(const struct cfg_session_loop *l);
-CFG_API void cfg_session_loop_process(struct cfg_session_loop *l); /* never blocks; nothing from inside a callback */
-CFG_API void cfg_session_loop_wake(struct cfg_session_loop *l);    /* any thread, signal handlers too */
+/* Never blocks; does nothing from inside a callback. True while streams have much to say: what can wait should, until
+ * all sessions have heard it (for 0.2 s at most). */
+CFG_API bool cfg_session_loop_process(struct cfg_session_loop *l);
+CFG_API void cfg_session_loop_wake(struct cfg_session_loop *l); /* any thread, signal handlers too */
 
 enum cfg_session_state {
     CFG_SESSION_CONNECTING, /* no server reached yet, or none any more: the last view holds, older by the second */
@@ -131,10 +133,11 @@ struct cfg_session_options {
     const char *revision, *digest, *store, *view;
     unsigned backoff_min_ms, backoff_max_ms; /* 0: 100 and 10000 */
     struct cfg_session_loop *loop;           /* borrowed for the session's life; NULL: one of its own */
+    bool without_meta;                       /* view events need no `meta`: it is "{}" */
 };
-#define CFG_SESSION_OPTIONS_INIT                                                               \
-    {                                                                                          \
-        sizeof(struct cfg_session_options), CFG_CLIENT_OPTIONS_INIT, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define CFG_SESSION_OPTIONS_INIT                                                                      \
+    {                                                                                                 \
+        sizeof(struct cfg_session_options), CFG_CLIENT_OPTIONS_INIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, false \
     }
 
 CFG_API CFG_MUST_CHECK int cfg_session_new(struct cfg_session **out, const struct cfg_session_options *o,
