@@ -1,5 +1,6 @@
 /* Whole-object operations on configs, flags and evaluators: put, patches, delete, rollback. */
 #include "configd/change_draft.h"
+#include "configd/change_rollout.h"
 #include "configd/closure.h"
 #include "flags/flag.h"
 #include "proto/patch.h"
@@ -130,8 +131,10 @@ static int apply_delete(const struct cfg_bench *b, struct cfg_draft *d, struct c
 {
     if (d->before == NULL)
         return cfg_bench_missing(b, d, err);
-    set_after(d, NULL);
-    return 0;
+    int rc = d->id.kind == CFG_KIND_DEPLOYMENT ? cfg_rollout_refuse_split(d, "deleted", err) : 0;
+    if (rc == 0)
+        set_after(d, NULL);
+    return rc;
 }
 
 static int apply_rollback(const struct cfg_bench *b, struct cfg_draft *d, const struct cfg_change_entry *e,
@@ -202,6 +205,8 @@ static int apply_operation(struct cfg_bench *b, size_t entry, struct cfg_error *
 int cfg_apply_entry(struct cfg_bench *b, size_t entry, struct cfg_error *err)
 {
     const struct cfg_change_entry *e = &b->change->entries[entry];
+    if (e->id.kind == CFG_KIND_ROLLOUT)
+        return cfg_apply_rollout(b, entry, err);
     int rc = e->op == CFG_CHANGE_SET      ? cfg_apply_set(b, entry, err)
              : e->op == CFG_CHANGE_EXTEND ? 0
                                           : apply_operation(b, entry, err);

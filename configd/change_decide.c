@@ -321,12 +321,17 @@ static int check_size(const struct cfg_bench *b, struct cfg_error *err)
     return 0;
 }
 
+/* Rollouts last: they go to what the others make of the heads. */
 static int apply_entries(struct cfg_bench *b, struct cfg_error *err)
 {
-    for (size_t i = 0; i < b->change->n; i++) {
-        int rc = cfg_apply_entry(b, i, err);
-        if (rc != 0)
-            return b->change->n > 1 ? cfg_error_wrap(err, "entry %zu", i + 1) : rc;
+    for (int rollouts = 0; rollouts < 2; rollouts++) {
+        for (size_t i = 0; i < b->change->n; i++) {
+            if ((b->change->entries[i].id.kind == CFG_KIND_ROLLOUT) != rollouts)
+                continue;
+            int rc = cfg_apply_entry(b, i, err);
+            if (rc != 0)
+                return b->change->n > 1 ? cfg_error_wrap(err, "entry %zu", i + 1) : rc;
+        }
     }
     return check_size(b, err);
 }

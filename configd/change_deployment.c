@@ -2,6 +2,7 @@
  * the deployments that run it. */
 #include "configd/change_lock.h"
 #include "configd/change_release.h"
+#include "configd/change_rollout.h"
 #include "configd/change_spaces.h"
 #include "configd/release.h"
 #include "configd/view.h"
@@ -332,6 +333,19 @@ static bool is_locked(const cJSON *record)
     return cfg_json_get(cfg_json_get(cfg_json_get(record, "arms"), "base"), "locked") != NULL;
 }
 
+/* The arm as it is to be: the release, and the flags that are fixed already where it stays fixed. */
+static int set_arms(struct cfg_draft *d, const struct cfg_release *fixed, struct cfg_error *err)
+{
+    const cJSON *flags = cfg_json_get(cfg_json_get(cfg_json_get(d->before, "arms"), "base"), "flags");
+    cJSON *arms = make_arms(fixed);
+    if (arms && flags && fixed->n > 0 &&
+        cfg_json_set(cfg_json_get(arms, "base"), "flags", cJSON_Duplicate(flags, true)) != 0) {
+        cJSON_Delete(arms);
+        arms = NULL;
+    }
+    return cfg_json_set(d->after, "arms", arms) == 0 ? 0 : no_memory(err);
+}
+
 static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_change_entry *e, struct cfg_error *err)
 {
     bool hold = strcmp(cfg_json_get_str(d->before, "track", "head"), "hold") == 0;
@@ -342,12 +356,15 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
     int rc = check_patch(d, e->body, err);
     if (rc == 0 && track)
         rc = read_track(&hold, track, err);
+    if (rc == 0 && (track || cfg_json_get(e->body, "release")))
+        rc = cfg_rollout_refuse_split(d, "moved", err);
     bool locked = hold && is_locked(d->before) && cfg_json_get(e->body, "release") == NULL;
     if (rc == 0 && locked && flag_list) {
         rc = cfg_fail(err, CFG_E_CONFLICT, "deployment %s is locked: its flags are part of that", d->id.ns);
         cfg_error_set_hint(err, "cfgctl deployment update %s --track head, or --to a version, unlocks it", d->id.ns);
     }
-    if (rc == 0 && !locked)
+    bool split = cfg_json_get(d->before, "split") != NULL;
+    if (rc == 0 && !locked && !split)
         rc = decide_arm(&fixed, b, d, e, hold, err);
     if (rc == 0 && flag_list)
         rc = read_flags(&flags, flag_list, err);
@@ -355,9 +372,10 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
         rc = no_memory(err);
     if (rc == 0 && store)
         rc = adopt_store(d->after, store, err);
-    if (rc == 0 && (set_text(d->after, "track", hold ? "hold" : "head") != 0 ||
-                    (!locked && cfg_json_set(d->after, "arms", make_arms(&fixed)) != 0)))
+    if (rc == 0 && set_text(d->after, "track", hold ? "hold" : "head") != 0)
         rc = no_memory(err);
+    if (rc == 0 && !locked && !split)
+        rc = set_arms(d, &fixed, err);
     cfg_release_finish(&fixed);
     return rc;
 }
@@ -370,6 +388,14 @@ static int check_rollback(struct cfg_bench *b, const struct cfg_draft *d, struct
     for (size_t i = 0; d->before && i < sizeof frozen / sizeof frozen[0]; i++)
         if (!cfg_json_equal(cfg_json_get(d->before, frozen[i]), cfg_json_get(d->after, frozen[i])))
             return pinned(d, frozen[i], err);
+    int split = d->before ? cfg_rollout_refuse_split(d, "rolled back", err) : 0;
+    if (split != 0)
+        return split;
+    if (cfg_json_get(d->after, "split")) {
+        (void)cfg_fail(err, CFG_E_CONFLICT, "that version of deployment %s is from the middle of a rollout", d->id.ns);
+        cfg_error_set_hint(err, "go back to one before or after it; or cfgctl rollout start %s", d->id.ns);
+        return CFG_E_CONFLICT;
+    }
     if (is_locked(d->after))
         return cfg_lock_check_kept(b, d, err);
     int rc = open_config(&config, b, cfg_json_get_str(d->after, "config", ""), err);

@@ -1,5 +1,6 @@
 /* Reading a change: POST /v1/changes' entries. */
 #include "configd/change_draft.h"
+#include "configd/change_rollout_start.h"
 #include "configd/closure.h"
 
 #include <stdlib.h>
@@ -52,6 +53,8 @@ bool cfg_change_needs(struct cfg_object_id *id, uint64_t *version, const struct 
         *version = e->rollback_to;
         return i == 0;
     }
+    if (e->id.kind == CFG_KIND_ROLLOUT)
+        return e->op == CFG_CHANGE_CREATE && cfg_rollout_needs(id, version, e, i, heads);
     const cJSON *release = e->id.kind == CFG_KIND_DEPLOYMENT ? cfg_json_get(e->body, "release") : NULL;
     if (e->id.kind == CFG_KIND_DEPLOYMENT && e->op == CFG_CHANGE_CREATE)
         return nth_version(id, version, cfg_json_get(cfg_json_get(e->body, "lock"), "release"), NULL, &i);
@@ -184,7 +187,7 @@ static int parse_operation(struct cfg_change_entry *e, const cJSON *item, struct
         return cfg_json_need_u64(item, "rollback_to", &e->rollback_to, err);
     if (e->op == CFG_CHANGE_DELETE)
         return cJSON_IsTrue(value) ? 0 : cfg_fail(err, CFG_E_INVALID, "\"delete\" must be true");
-    if (e->op == CFG_CHANGE_PUT && e->id.kind == CFG_KIND_DEPLOYMENT)
+    if (e->op == CFG_CHANGE_PUT && cfg_kind_is_of_deployment(e->id.kind))
         e->op = CFG_CHANGE_CREATE;
     return copy_body(e, value, err);
 }

@@ -10,17 +10,8 @@ static int no_memory(struct cfg_error *err)
     return cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
 
-struct reading {
-    struct cfg_bench *bench;
-    const struct cfg_change_entry *entry;
-    struct cfg_release named, held;
-    cJSON *trees[CFG_LIMIT_LAYERS + 1];
-    size_t n_trees;
-    struct cfg_error no_version; /* the walk takes a version that is not there for a base that is not there */
-};
-
 /* The namespace at a version that must be there, now and at the commit. */
-static int find_version(const struct cfg_object **out, struct reading *r, const struct cfg_object_id *id,
+static int find_version(const struct cfg_object **out, struct cfg_release_walk *r, const struct cfg_object_id *id,
                         uint64_t version, struct cfg_error *err)
 {
     struct cfg_guard g = {.kind = CFG_GUARD_HISTORY, .id = *id, .version = version};
@@ -35,27 +26,12 @@ static int find_version(const struct cfg_object **out, struct reading *r, const 
     return cfg_bench_guard(r->bench, &g, err);
 }
 
-static int find_head(const struct cfg_object **out, struct reading *r, const struct cfg_object_id *id,
-                     struct cfg_error *err)
+static int read_version(struct cfg_closure_item *item, struct cfg_release_walk *r, uint64_t version,
+                        struct cfg_error *err)
 {
-    struct cfg_draft *d;
-    int rc = cfg_bench_open(&d, r->bench, id, err);
-    if (rc == 0 && (d->head == NULL || d->head->deleted))
-        rc = cfg_bench_missing(r->bench, d, err);
-    if (rc == 0)
-        *out = d->head;
-    return rc ? rc : cfg_bench_guard_head(r->bench, d, err);
-}
-
-static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
-{
-    struct reading *r = arg;
     const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, item->ns, NULL);
-    uint64_t version = cfg_release_version(&r->named, item->ns);
     const struct cfg_object *o = NULL;
-    if (version == 0)
-        version = cfg_release_version(&r->held, item->ns);
-    int rc = version > 0 ? find_version(&o, r, &id, version, err) : find_head(&o, r, &id, err);
+    int rc = find_version(&o, r, &id, version, err);
     if (rc != 0)
         return rc;
     cJSON *tree = r->n_trees <= CFG_LIMIT_LAYERS ? cfg_object_tree(o) : NULL;
@@ -63,11 +39,34 @@ static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error
         return no_memory(err);
     r->trees[r->n_trees++] = tree;
     item->body = tree;
-    item->version = o->version;
+    item->version = version;
     return 0;
 }
 
-static int walk(struct cfg_closure *out, struct reading *r, const char *ns, struct cfg_error *err)
+static int read_head(struct cfg_closure_item *item, struct cfg_release_walk *r, struct cfg_error *err)
+{
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_CONFIG, item->ns, NULL);
+    struct cfg_draft *d;
+    int rc = cfg_bench_open(&d, r->bench, &id, err);
+    if (rc != 0)
+        return rc;
+    item->body = r->after ? d->after : d->before;
+    if (item->body == NULL)
+        return cfg_bench_missing(r->bench, d, err);
+    item->version = r->after ? cfg_draft_next_version(d) : d->head->version;
+    return cfg_bench_guard_head(r->bench, d, err);
+}
+
+static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error *err)
+{
+    struct cfg_release_walk *r = arg;
+    uint64_t version = cfg_release_version(r->named, item->ns);
+    if (version == 0)
+        version = cfg_release_version(r->held, item->ns);
+    return version > 0 ? read_version(item, r, version, err) : read_head(item, r, err);
+}
+
+int cfg_release_walk(struct cfg_closure *out, struct cfg_release_walk *r, const char *ns, struct cfg_error *err)
 {
     int rc = cfg_closure_walk(out, ns, &(struct cfg_closure_reader){read_space, r}, err);
     if (rc == CFG_E_NOT_FOUND && r->no_version.code != 0 && err)
@@ -75,9 +74,15 @@ static int walk(struct cfg_closure *out, struct reading *r, const char *ns, stru
     return rc;
 }
 
-/* Everything that was named must be part of it. */
-static int check_named(const struct cfg_closure *c, const struct cfg_release *named, const char *ns,
-                       struct cfg_error *err)
+void cfg_release_walk_finish(struct cfg_release_walk *w)
+{
+    for (size_t i = 0; i < w->n_trees; i++)
+        cJSON_Delete(w->trees[i]);
+    w->n_trees = 0;
+}
+
+int cfg_release_check_named(const struct cfg_closure *c, const struct cfg_release *named, const char *ns,
+                            struct cfg_error *err)
 {
     for (size_t i = 0; i < named->n; i++)
         if (!cfg_closure_has(c, named->items[i].ns))
@@ -86,8 +91,8 @@ static int check_named(const struct cfg_closure *c, const struct cfg_release *na
     return 0;
 }
 
-static int check_view(struct cfg_bench *b, const struct cfg_closure *c, const struct cfg_draft *d,
-                      struct cfg_error *err)
+int cfg_release_check_view(cJSON **out, struct cfg_bench *b, const struct cfg_closure *c, const struct cfg_draft *d,
+                           struct cfg_error *err)
 {
     cJSON *document = NULL, *kept = cJSON_CreateArray();
     const struct cfg_release_options o = {.pin_keys = cfg_json_get(d->before, "pin_keys"),
@@ -99,8 +104,11 @@ static int check_view(struct cfg_bench *b, const struct cfg_closure *c, const st
                                         .ns = cfg_json_get_str(d->before, "config", ""),
                                         .deployment = d->id.ns};
     rc = rc ? rc : cfg_checks_document(b, &checked, err);
-    cJSON_Delete(document);
     cJSON_Delete(kept);
+    if (rc == 0 && out)
+        *out = document;
+    else
+        cJSON_Delete(document);
     return rc == 0 ? 0 : cfg_error_wrap(err, "deployment %s", d->id.ns);
 }
 
@@ -108,24 +116,20 @@ int cfg_release_decide(struct cfg_release *out, struct cfg_bench *b, const struc
                        const struct cfg_change_entry *e, struct cfg_error *err)
 {
     const char *ns = cfg_json_get_str(d->before, "config", "");
-    const cJSON *held = cfg_json_get(cfg_json_get(cfg_json_get(d->before, "arms"), "base"), "release");
-    struct reading r = {.bench = b, .entry = e};
+    const cJSON *held_json = cfg_json_get(cfg_json_get(cfg_json_get(d->before, "arms"), "base"), "release");
+    struct cfg_release named = {0}, held = {0};
+    struct cfg_release_walk w = {.bench = b, .entry = e, .named = &named, .held = &held};
     struct cfg_closure closure = {0};
-    int rc = cfg_release_read(&r.named, cfg_json_get(e->body, "release"), err);
-    if (rc == 0 && held)
-        rc = cfg_release_read(&r.held, held, err);
-    if (rc == 0)
-        rc = walk(&closure, &r, ns, err);
-    if (rc == 0)
-        rc = check_named(&closure, &r.named, ns, err);
-    if (rc == 0)
-        rc = check_view(b, &closure, d, err);
-    if (rc == 0)
-        rc = cfg_closure_release(out, &closure, err);
+    int rc = cfg_release_read(&named, cfg_json_get(e->body, "release"), err);
+    if (rc == 0 && held_json)
+        rc = cfg_release_read(&held, held_json, err);
+    rc = rc ? rc : cfg_release_walk(&closure, &w, ns, err);
+    rc = rc ? rc : cfg_release_check_named(&closure, &named, ns, err);
+    rc = rc ? rc : cfg_release_check_view(NULL, b, &closure, d, err);
+    rc = rc ? rc : cfg_closure_release(out, &closure, err);
     cfg_closure_finish(&closure);
-    for (size_t i = 0; i < r.n_trees; i++)
-        cJSON_Delete(r.trees[i]);
-    cfg_release_finish(&r.named);
-    cfg_release_finish(&r.held);
+    cfg_release_walk_finish(&w);
+    cfg_release_finish(&named);
+    cfg_release_finish(&held);
     return rc;
 }

@@ -439,7 +439,7 @@ static bool drop_sources(struct cfg_op *op)
     bool dropped = false;
     for (size_t i = 0; i < op->change.n; i++) {
         struct cfg_change_entry *e = &op->change.entries[i];
-        if (e->id.kind != CFG_KIND_DEPLOYMENT)
+        if (e->id.kind != CFG_KIND_DEPLOYMENT && e->id.kind != CFG_KIND_ROLLOUT)
             continue;
         dropped = dropped || e->n_sources > 0;
         cfg_change_drop_sources(e);

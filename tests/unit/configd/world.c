@@ -112,6 +112,16 @@ static void commit(struct world *w)
     free(events);
 }
 
+void world_put(struct world *w, const char *key, const char *json)
+{
+    const struct cfg_replica_sink *sink = cfg_store_sink(w->store);
+    struct cfg_etcd_event event = {.kv = {.key = cfg_slice_str(key), .mod_revision = (int64_t)++w->revision},
+                                   .is_delete = json == NULL};
+    if (json)
+        event.kv.value = cfg_slice_str(json);
+    sink->batch(sink->arg, w->revision, &event, 1);
+}
+
 int world_change(struct world *w, const char *entries)
 {
     int rc = world_decide(w, entries);

@@ -28,6 +28,8 @@ int world_change(struct world *w, const char *entries);
 /* Both commit nothing and check that, if they expect an error: code and a part of the text. */
 void world_ok(struct world *w, const char *entries);
 void world_fails(struct world *w, const char *entries, int code, const char *text);
+/* A record without versions, as other hands put it there: "live/lock/rollouts". json NULL: it goes. */
+void world_put(struct world *w, const char *key, const char *json);
 /* The last results at a path, as compact JSON ("r[0].version"); "" when absent. Valid until the next call. */
 const char *world_result(struct world *w, const char *path);
 /* A head's body at a path ("document.a.b"), as compact JSON; "deleted" for a tombstone, "" when absent. */
