@@ -166,6 +166,16 @@ int cfg_model_gradient_write(struct cfg_model *m, const float *in, struct cfg_er
     return m->ops->gradient_write(m, in, err);
 }
 
+int cfg_model_extra_read(struct cfg_model *m, float out[CFG_GRADIENT_EXTRA], struct cfg_error *err)
+{
+    return m->ops->extra_read(m, out, err);
+}
+
+int cfg_model_extra_write(struct cfg_model *m, const float in[CFG_GRADIENT_EXTRA], struct cfg_error *err)
+{
+    return m->ops->extra_write(m, in, err);
+}
+
 int cfg_model_apply(struct cfg_model *m, const struct cfg_model_update *u, struct cfg_model_updated *out,
                     struct cfg_error *err)
 {

@@ -99,6 +99,8 @@ struct cfg_model_ops {
     float *(*gradient)(struct cfg_model *m);
     int (*gradient_read)(struct cfg_model *m, float *out, struct cfg_error *err);
     int (*gradient_write)(struct cfg_model *m, const float *in, struct cfg_error *err);
+    int (*extra_read)(struct cfg_model *m, float out[CFG_GRADIENT_EXTRA], struct cfg_error *err);
+    int (*extra_write)(struct cfg_model *m, const float in[CFG_GRADIENT_EXTRA], struct cfg_error *err);
     int (*moments_read)(struct cfg_model *m, float *first, float *second, struct cfg_error *err);
     int (*moments_write)(struct cfg_model *m, const float *first, const float *second, struct cfg_error *err);
     void (*free)(struct cfg_model *m);
@@ -165,6 +167,10 @@ float *cfg_model_gradient(struct cfg_model *m);
 /* Through host memory, extra floats included; for reductions that do not know the device. */
 CFG_MUST_CHECK int cfg_model_gradient_read(struct cfg_model *m, float *out, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_model_gradient_write(struct cfg_model *m, const float *in, struct cfg_error *err);
+/* Only the floats behind the gradient. */
+CFG_MUST_CHECK int cfg_model_extra_read(struct cfg_model *m, float out[CFG_GRADIENT_EXTRA], struct cfg_error *err);
+CFG_MUST_CHECK int cfg_model_extra_write(struct cfg_model *m, const float in[CFG_GRADIENT_EXTRA],
+                                         struct cfg_error *err);
 /* Scales, clips, updates (Adam), clears the gradient. A gradient that is not finite updates nothing and is said in
  * *out; the buffer is cleared then too. */
 CFG_MUST_CHECK int cfg_model_apply(struct cfg_model *m, const struct cfg_model_update *u, struct cfg_model_updated *out,

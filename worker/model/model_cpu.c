@@ -125,6 +125,20 @@ static int cpu_gradient_write(struct cfg_model *base, const float *in, struct cf
     return 0;
 }
 
+static int cpu_extra_read(struct cfg_model *base, float out[CFG_GRADIENT_EXTRA], struct cfg_error *err)
+{
+    (void)err;
+    memcpy(out, self(base)->gradient + self(base)->n, CFG_GRADIENT_EXTRA * sizeof *out);
+    return 0;
+}
+
+static int cpu_extra_write(struct cfg_model *base, const float in[CFG_GRADIENT_EXTRA], struct cfg_error *err)
+{
+    (void)err;
+    memcpy(self(base)->gradient + self(base)->n, in, CFG_GRADIENT_EXTRA * sizeof *in);
+    return 0;
+}
+
 static int cpu_moments_read(struct cfg_model *base, float *first, float *second, struct cfg_error *err)
 {
     (void)err;
@@ -185,6 +199,8 @@ int cfg_model_cpu_new(struct cfg_model **out, const struct cfg_model_options *o,
         .gradient = cpu_gradient,
         .gradient_read = cpu_gradient_read,
         .gradient_write = cpu_gradient_write,
+        .extra_read = cpu_extra_read,
+        .extra_write = cpu_extra_write,
         .moments_read = cpu_moments_read,
         .moments_write = cpu_moments_write,
         .free = cpu_free,
