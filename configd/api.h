@@ -46,7 +46,8 @@ int64_t cfg_api_now_s(const struct cfg_app *app); /* wall clock, seconds since 1
 cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brief);
 /* {"version","digest","author","message","time","parent","deleted","revision"}. */
 cJSON *cfg_api_version(struct cfg_app *app, const struct cfg_object *o);
-/* One version as the log shows it: who, when, why, of what; without its content. Returned-owned; NULL without memory. */
+/* One version as the log shows it: who, when, why, of what; without its content. Returned-owned; NULL without memory.
+ */
 cJSON *cfg_api_log_item(struct cfg_app *app, const struct cfg_object *o);
 /* Adds "required_by": the flags that name this one as a prerequisite, as the replica shows them now. What has no memory
  * is missing. */

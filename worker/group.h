@@ -1,6 +1,7 @@
 /* A group: the ranks that compute together, and the two collectives that the agreement needs of them.
  *
- * Implementations: group_solo.c (a world of one), group_tcp.c (ranks on one or many hosts; rank 0 gathers and answers).
+ * Implementations: group_solo.c (a world of one), group_tcp.c (ranks on one or many hosts; rank 0 gathers and answers),
+ * group_nccl.c (rounds on a stream; in a library of its own).
  * Collectives are called by all ranks in the same order. Membership is fixed per incarnation: the first failure of any
  * kind (a rank gone, a deadline missed, rubbish received) ends the incarnation on every rank, named, and every later
  * collective fails until the group has formed again. Threading: one thread at a time. */
@@ -23,6 +24,8 @@ struct cfg_group_ops {
     int (*reduced)(struct cfg_group *g, int64_t *out, size_t n, struct cfg_error *err);
     /* The root's bytes to everybody; *bytes is replaced on the others. At most its own `max`. CFG_E_AGREEMENT. */
     int (*broadcast)(struct cfg_group *g, uint32_t root, struct cfg_buf *bytes, struct cfg_error *err);
+    /* Does the incarnation still stand, as far as can be known without waiting? CFG_E_AGREEMENT names the rank. */
+    int (*check)(struct cfg_group *g, struct cfg_error *err);
     /* Ends the incarnation and tells the others why; no wait. */
     void (*leave)(struct cfg_group *g, const char *reason);
     void (*free)(struct cfg_group *g);

@@ -57,6 +57,11 @@ static int solo_broadcast(struct cfg_group *g, uint32_t root, struct cfg_buf *by
     return need_formed(g, err);
 }
 
+static int solo_check(struct cfg_group *g, struct cfg_error *err)
+{
+    return need_formed(g, err);
+}
+
 static void solo_leave(struct cfg_group *g, const char *reason)
 {
     (void)reason;
@@ -70,8 +75,8 @@ static void solo_free(struct cfg_group *g)
 
 int cfg_group_solo_new(struct cfg_group **out, struct cfg_error *err)
 {
-    static const struct cfg_group_ops ops = {solo_form,      solo_contribute, solo_reduced,
-                                             solo_broadcast, solo_leave,      solo_free};
+    static const struct cfg_group_ops ops = {solo_form,  solo_contribute, solo_reduced, solo_broadcast,
+                                             solo_check, solo_leave,      solo_free};
     struct solo *s = calloc(1, sizeof *s);
     if (s == NULL) {
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct cfg_group_tcp *self(struct cfg_group *g)
@@ -317,6 +318,33 @@ static int tcp_broadcast(struct cfg_group *base, uint32_t root, struct cfg_buf *
     return rc;
 }
 
+/* --- between rounds --- */
+
+/* A connection that the other side has closed, whatever it sent before, or on which word of the end waits. A frame of a
+ * round stays where it is. */
+static bool has_ended(const struct cfg_peer *p)
+{
+    char head[6];
+    struct pollfd closed = {p->fd, POLLRDHUP, 0};
+    ssize_t n = recv(p->fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+    return (n == (ssize_t)sizeof head && head[5] == CFG_FRAME_ABORT) || poll(&closed, 1, 0) > 0;
+}
+
+static int tcp_check(struct cfg_group *base, struct cfg_error *err)
+{
+    struct cfg_group_tcp *g = self(base);
+    int rc = need_formed(g, err);
+    for (uint32_t i = base->rank == 0 ? 1 : 0; rc == 0 && i < g->n_peers; i++) {
+        struct cfg_frame f;
+        bool ended = has_ended(&g->peers[i]);
+        while (ended && rc == 0) { /* what else it said first is of no use any more */
+            rc = take(g, i, true, CFG_FRAME_WORDS, &f, err);
+            rc = rc > 0 ? 0 : rc;
+        }
+    }
+    return rc;
+}
+
 /* --- life --- */
 
 static void tcp_leave(struct cfg_group *base, const char *reason)
@@ -367,7 +395,8 @@ const char *cfg_group_tcp_address(const struct cfg_group *g)
 
 int cfg_group_tcp_new(struct cfg_group **out, const struct cfg_group_tcp_options *o, struct cfg_error *err)
 {
-    static const struct cfg_group_ops ops = {tcp_form, tcp_contribute, tcp_reduced, tcp_broadcast, tcp_leave, tcp_free};
+    static const struct cfg_group_ops ops = {tcp_form,  tcp_contribute, tcp_reduced, tcp_broadcast,
+                                             tcp_check, tcp_leave,      tcp_free};
     if (o->world < 1 || o->world > CFG_GROUP_WORLD_MAX || o->rank >= o->world ||
         (o->address != NULL && strlen(o->address) >= CFG_GROUP_ADDRESS)) {
         cfg_locator_free(o->locator);

@@ -42,6 +42,7 @@ struct cfg_ranks {
     struct cfg_agree agree;
     uint32_t every, since; /* K; steps since the last round */
     unsigned join_ms, deadline_ms;
+    bool wants_nccl;         /* "nccl": the program has to bring it */
     bool in_flight;          /* a round whose result has not been read (deferred groups) */
     struct cfg_box *granted; /* the view that forming agreed on, until the next step */
     struct cfg_error why;    /* code 0: steps may run */
@@ -53,7 +54,7 @@ struct cfg_ranks {
 };
 
 struct cfg_ranks_options {
-    const char *group; /* "tcp:HOST:PORT", "tcp", "configd", "configd:HOST", "solo" */
+    const char *group; /* "tcp:HOST:PORT", "tcp", "configd", "configd:HOST", "nccl", "solo" */
     const char *name;  /* the job's */
     const char *root;  /* the launcher's word for where rank 0 is; "": it has none */
     uint32_t rank, world;

@@ -1,4 +1,5 @@
 /* The life of a worker's part in a group. */
+#include "worker/group_wrap.h"
 #include "worker/ranks.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,8 @@ static int meet_by_configd(struct cfg_ranks *r, const struct cfg_ranks_options *
 
 static int make_group(struct cfg_ranks *r, const struct cfg_ranks_options *o, struct cfg_error *err)
 {
-    bool tcp = strcmp(o->group, "tcp") == 0, asks = strcmp(o->group, "configd") == 0;
+    r->wants_nccl = strcmp(o->group, "nccl") == 0;
+    bool tcp = strcmp(o->group, "tcp") == 0 || r->wants_nccl, asks = strcmp(o->group, "configd") == 0;
     bool host = strncmp(o->group, "configd:", 8) == 0 && o->group[8] != '\0';
     if (o->world == 1 && (strcmp(o->group, "solo") == 0 || tcp || asks || host)) {
         return cfg_group_solo_new(&r->group, err);
@@ -94,6 +96,17 @@ int cfg_ranks_new(struct cfg_ranks **out, const struct cfg_ranks_options *o, str
     (void)snprintf(r->slate.state.why, sizeof r->slate.state.why, "%.255s", r->why.text);
     *out = r;
     return 0;
+}
+
+int cfg_worker_wrap_group(struct cfg_worker *w, cfg_group_wrap_fn wrap, void *arg, struct cfg_error *err)
+{
+    if (w->ranks == NULL || w->contract.frozen) {
+        return cfg_fail(err, CFG_E_INVALID, "this worker %s",
+                        w->ranks == NULL ? "belongs to no group: see CONFIGD_GROUP" : "has been started");
+    }
+    int rc = wrap(&w->ranks->group, w->ranks->deadline_ms, arg, err);
+    w->ranks->wants_nccl = w->ranks->wants_nccl && rc != 0;
+    return rc;
 }
 
 void cfg_ranks_free(struct cfg_ranks *r)

@@ -95,6 +95,11 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
             return CFG_E_UNSUPPORTED;
         }
     }
+    if (w->ranks != NULL && w->ranks->wants_nccl) {
+        (void)cfg_fail(err, CFG_E_UNSUPPORTED, "CONFIGD_GROUP=nccl: this program does not bring NCCL");
+        cfg_error_set_hint(err, "CONFIGD_GROUP=tcp, or cfg_worker_use_nccl (libcfgworker_nccl) before start");
+        return CFG_E_UNSUPPORTED;
+    }
     int rc = cfg_local_parse(&w->local, &w->contract, w->overrides, err);
     if (rc != 0) {
         return rc;

@@ -2,6 +2,7 @@
  * on is judged by their own logs. */
 #include "tests/lib/testlib.h"
 #include "worker/open.h"
+#include "worker/ranks.h"
 #include "worker/source_memory.h"
 
 #include <criterion/criterion.h>
@@ -31,6 +32,7 @@ struct member {
 
 static struct member m[WORLD];
 static char group[64];
+static bool deferred; /* rounds are read one later, as on a device */
 
 static int prepare(void *arg, const struct cfg_view *next, struct cfg_error *err)
 {
@@ -64,6 +66,7 @@ static void open_member(struct member *r)
         cfg_worker_open_source(&r->w, &o, cfg_memory_source_base(r->source), &err) != 0) {
         cfg_test_die("rank %u: %s", r->rank, err.text);
     }
+    r->w->ranks->group->deferred = deferred;
     (void)cfg_param_f64(r->w, "optimizer.lr", CFG_BARRIER, 0, 10, r->lr_default);
     (void)cfg_param_string(r->w, "data.path", CFG_RESTART, "/none");
     const struct cfg_change_hooks hooks = {prepare, NULL, NULL, r};
@@ -240,6 +243,13 @@ Test(ranks, change_at_the_same_step_whatever_each_has_heard)
 Test(ranks, change_at_the_same_step_when_they_agree_every_seven)
 {
     different_news(7);
+}
+
+Test(ranks, change_at_the_same_step_when_rounds_are_read_later)
+{
+    deferred = true;
+    different_news(1);
+    different_news(3);
 }
 
 Test(ranks, keep_what_they_booted_with_together)
