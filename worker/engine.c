@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { METRICS_MAX = 16384 };
+enum { GIVE_UP_TRIES = 16, GIVE_UP_MS = 30000 };
 
 void cfg_log(struct cfg_worker *w, int level, const char *format, ...)
 {
@@ -252,6 +252,9 @@ static void on_registered(void *arg, unsigned report_interval_ms)
 static void on_reported(void *arg, const char *json)
 {
     struct cfg_worker *w = arg;
+    if (cfg_telemetry_taken(&w->telemetry, json, &w->runs)) {
+        w->report_due = true;
+    }
     if (w->last_report != NULL && strcmp(w->last_report, json) == 0) {
         cfg_exposures_arrived(&w->exposures);
         free(w->last_report);
@@ -266,25 +269,56 @@ void cfg_engine_events(struct cfg_source_events *out, struct cfg_worker *w)
 
 /* --- reports --- */
 
-/* The newest step's metrics, if they are an object; a program that sends rubbish loses them, not its report. */
+/* The newest step's metrics. The stepper has found them to be an object; what it passed over may still be no JSON. */
 static void take_metrics(struct cfg_worker *w)
 {
     char *m = atomic_exchange_explicit(&w->metrics, NULL, memory_order_acq_rel);
-    if (m == NULL) {
-        return;
-    }
     cJSON *v = NULL;
-    if (strlen(m) <= METRICS_MAX && cfg_json_parse(&v, cfg_slice_str(m), 8, NULL) == 0 && cJSON_IsObject(v)) {
+    if (m != NULL && cfg_json_parse(&v, cfg_slice_str(m), 8, NULL) == 0) {
         free(w->last_metrics);
         w->last_metrics = m;
-    } else {
-        if (!w->metrics_warned) {
-            cfg_log(w, 1, "metrics are dropped: not a JSON object of at most %d bytes", METRICS_MAX);
-        }
-        w->metrics_warned = true;
+    } else if (m != NULL) {
         free(m);
+        atomic_fetch_or_explicit(&w->gather->complaints, CFG_METRICS_BAD_JSON, memory_order_relaxed);
     }
     cJSON_Delete(v);
+}
+
+/* Once each: a program that sends rubbish does so at every step. */
+static void tell_complaints(struct cfg_worker *w)
+{
+    static const char *const texts[] = {
+        "metrics of a step are dropped: not a JSON object of at most 16384 bytes",
+        "a metric is left out: names are letters, digits and _ . : / -, at most 64",
+        "metrics are left out: more than 64 names",
+        "samples of metrics are lost: out of memory",
+    };
+    unsigned all = w->gather != NULL ? atomic_load_explicit(&w->gather->complaints, memory_order_relaxed) : 0;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (((all & ~w->metrics_told) >> i & 1U) != 0) {
+            cfg_log(w, 1, "%s", texts[i]);
+        }
+    }
+    w->metrics_told |= all;
+}
+
+/* What has been sent and never taken, although configd is there and takes reports otherwise, it does not want. */
+static const char *take_telemetry(struct cfg_worker *w, uint64_t now)
+{
+    struct cfg_telemetry *t = &w->telemetry;
+    if (w->source_state != CFG_SOURCE_CONNECTED || t->tries <= 1) {
+        t->tries = t->tries > 1 ? 1 : t->tries;
+        w->telling_since_ms = now;
+    } else if (t->tries > GIVE_UP_TRIES && now - w->telling_since_ms > GIVE_UP_MS) {
+        cfg_log(w, 1, "what steps did is dropped: configd does not take it");
+        cfg_telemetry_drop(t);
+    }
+    uint64_t lost = t->lost;
+    cfg_telemetry_collect(t, w->gathers ? w->gather : NULL);
+    if (lost == 0 && t->lost > 0) {
+        cfg_log(w, 1, "what steps did is lost: more than %d revisions between two reports", CFG_WINDOWS_MAX);
+    }
+    return cfg_telemetry_send(t, w->gather, &w->runs);
 }
 
 static void send_report(struct cfg_worker *w, uint64_t now)
@@ -292,6 +326,7 @@ static void send_report(struct cfg_worker *w, uint64_t now)
     struct cfg_worker_status status;
     cfg_worker_status(w, &status);
     take_metrics(w);
+    tell_complaints(w);
     const struct cfg_box *applied = atomic_load_explicit(&w->applied, memory_order_acquire);
     const struct cfg_ceilings ceilings = cfg_ceilings_now(w);
     const struct cfg_group_state group =
@@ -306,6 +341,8 @@ static void send_report(struct cfg_worker *w, uint64_t now)
         .local = &w->local,
         .rejects = &w->rejects,
         .metrics = w->last_metrics,
+        .telemetry = take_telemetry(w, now),
+        .drains = &w->drains,
         .exposures = &w->exposures,
         .ceilings = &ceilings,
         .group = w->ranks != NULL ? &group : NULL,
@@ -389,6 +426,9 @@ void cfg_engine_process(struct cfg_worker *w)
     expire(w);
     if (cfg_ceilings_moved(w)) {
         bind_registration(w);
+        w->report_due = true;
+    }
+    if (atomic_exchange_explicit(&w->drains.moved, false, memory_order_acq_rel)) {
         w->report_due = true;
     }
     report_if_due(w);

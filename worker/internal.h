@@ -14,9 +14,11 @@
 #define CFG_WORKER_INTERNAL_H
 
 #include "worker/cache.h"
+#include "worker/drain.h"
 #include "worker/loop.h"
 #include "worker/report.h"
 #include "worker/source.h"
+#include "worker/telemetry.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -48,14 +50,22 @@ struct cfg_worker {
     _Atomic(bool) idle;             /* written by the stepper */
     bool timed;                     /* a flag of `current` asks for the time; the stepper's alone */
     bool attend;                    /* the next step_begin has more to do: idle, or timed; the stepper's alone */
+    bool gathers;                   /* somebody listens to what steps do; fixed by start */
+    bool clocked;                   /* steps are measured, since the first step_end; the stepper's alone */
     const struct cfg_view *current; /* the stepper's alone */
     _Atomic(uint64_t) step;         /* written by the stepper */
+    struct cfg_gather *gather;      /* NULL: no metric is declared and nobody listens; fixed by start */
+    uint64_t began_ns;              /* of the step; 0: unknown; the stepper's alone, like the rest */
+    uint64_t ended;                 /* the last step that ended */
+    const struct cfg_box *starts;   /* adopted, but no step has begun under it; NULL: none */
     /* --- from the stepper to the library --- */
     _Alignas(64) _Atomic(struct cfg_box *) applied;
     _Atomic(uint32_t) free_below; /* boxes with a smaller serial are not read any more */
     _Atomic(uint64_t) changes;    /* adoptions */
     _Atomic(char *) metrics;      /* the newest step's, owned by whoever exchanges it out */
     _Atomic(bool) woken;          /* cfg_worker_wake was called */
+    struct cfg_runs runs;         /* read by any thread */
+    struct cfg_drains drains;     /* likewise */
     int wake_fd;                  /* wakes the library; −1 on a shared loop: see cfg_engine_wake */
     int idle_fd;                  /* wakes an idle stepper; −1 on a shared loop */
     struct cfg_loop_seat seat;
@@ -91,7 +101,10 @@ struct cfg_worker {
     bool exposures_warned;
     struct cfg_cache_state cache;
     char *last_metrics;
-    bool report_due, can_report, metrics_warned;
+    struct cfg_telemetry telemetry;
+    uint64_t telling_since_ms; /* that what it has sent might have been taken */
+    unsigned metrics_told;     /* complaints about metrics that the log has had */
+    bool report_due, can_report;
     bool heard;   /* a view or mark since the source was last connected */
     bool refused; /* the newest view the source gave was refused: marks speak of that one, and confirm nothing */
     uint64_t next_report_ms, report_interval_ms;
@@ -125,6 +138,7 @@ extern struct cfg_box cfg_superseded_box;
 
 /* --- clocks (edge) --- */
 uint64_t cfg_now_ms(void);     /* monotonic */
+uint64_t cfg_now_ns(void);     /* the same, finer */
 int64_t cfg_wall_us(void);     /* wall clock */
 int64_t cfg_wall_s(void);      /* the same, a few milliseconds coarser and cheaper */
 void cfg_event_signal(int fd); /* any thread, signal handlers too; −1: nothing */

@@ -44,6 +44,7 @@ static struct cfg_box *box_new(const struct cfg_contract *c)
     b->pub.values = b->values;
     b->pub.revision = b->revision;
     b->pub.digest = b->digest;
+    memcpy(b->arm, "base", sizeof "base");
     return b;
 }
 

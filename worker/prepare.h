@@ -12,7 +12,7 @@
 #include "worker/flag_view.h"
 #include "worker/local.h"
 
-enum { CFG_HOOKS_MAX = 64, CFG_STORE_TEXT = 64 };
+enum { CFG_HOOKS_MAX = 64, CFG_STORE_TEXT = 64, CFG_ARM_TEXT = 64 };
 
 /* A view as text. All strings are borrowed. */
 struct cfg_view_input {
@@ -33,6 +33,7 @@ struct cfg_box {
     char revision[CFG_REV_TEXT];
     char digest[CFG_DIGEST_TEXT];
     char store[CFG_STORE_TEXT];
+    char arm[CFG_ARM_TEXT]; /* "base" until its publisher knows better */
     struct cfg_bytes *text; /* the view's JSON, for the cache; NULL for the code's defaults */
     char **owned;           /* texts of this view's STRING and JSON values */
     uint32_t n_owned;

@@ -177,6 +177,9 @@ static int publish(struct cfg_worker *w, const struct cfg_view_input *in, bool s
         struct cfg_box *b = NULL;
         int rc = cfg_prepare(&b, &w->contract, &w->local, w->boot, in, err);
         rc = rc != 0 ? rc : cfg_ceilings_admit(w, b, err);
+        if (rc == 0 && w->source->arm[0] != '\0') {
+            memcpy(b->arm, w->source->arm, sizeof b->arm);
+        }
         if (rc == 0) {
             count_exposures(w, b);
             rc = run_hooks(w, b, err);

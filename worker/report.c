@@ -121,6 +121,10 @@ void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r)
     print_rejects(out, r->rejects);
     print_overrides(out, r->contract, r->local);
     cfg_buf_printf(out, ",\"metrics\":%s", r->metrics != NULL ? r->metrics : "{}");
+    cfg_buf_puts(out, r->telemetry != NULL ? r->telemetry : "");
+    if (r->drains != NULL) {
+        cfg_drains_print(out, r->drains, r->contract, r->applied != NULL ? &r->applied->pub : NULL);
+    }
     if (r->exposures != NULL) {
         cfg_exposures_print(out, r->exposures);
     }

@@ -3,6 +3,7 @@
 #define CFG_WORKER_REPORT_H
 
 #include "worker/ceiling.h"
+#include "worker/drain.h"
 #include "worker/exposures.h"
 #include "worker/identity.h"
 #include "worker/prepare.h"
@@ -42,6 +43,8 @@ struct cfg_report {
     const struct cfg_local *local;
     const struct cfg_rejects *rejects;
     const char *metrics;                 /* a JSON object's text, checked by the caller; NULL: none */
+    const char *telemetry;               /* windows and runs: members of the report, each behind a comma; NULL: none */
+    const struct cfg_drains *drains;     /* NULL: none */
     struct cfg_exposures *exposures;     /* what has changed is offered with this report; NULL: none */
     const struct cfg_ceilings *ceilings; /* NULL: none */
     const struct cfg_group_state *group; /* NULL: on its own */

@@ -64,6 +64,7 @@ struct cfg_source_ops {
 /* The first member of every source. */
 struct cfg_source {
     const struct cfg_source_ops *ops;
+    char arm[CFG_ARM_TEXT]; /* of the deployment, that its views are for, as last heard; "": none */
 };
 
 /* Follows a file: a plain document ({"sampling":{…}}), or a view ({"parameters","pinned","flags"}, where a flag may be

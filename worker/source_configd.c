@@ -3,6 +3,7 @@
  * The session keeps the stream, the patches, the order of revisions and the reconnects; this file adds nothing but the
  * registration and the mapping of states. */
 #include "proto/limits.h"
+#include "proto/path.h"
 #include "worker/open.h"
 #include <cfg/client.h>
 #include <stdio.h>
@@ -32,10 +33,19 @@ static void call(struct configd_source *c)
     }
 }
 
+/* NULL, or a name that cannot be one: as before. */
+static void take_arm(struct configd_source *c, const char *arm)
+{
+    if (arm != NULL && cfg_check_name("arm", cfg_slice_str(arm), NULL) == 0) {
+        (void)snprintf(c->base.arm, sizeof c->base.arm, "%s", arm);
+    }
+}
+
 static void on_view(void *arg, const struct cfg_view_event *ev)
 {
     struct configd_source *c = arg;
     call(c);
+    take_arm(c, ev->arm);
     struct cfg_view_input in = {
         ev->revision, ev->digest, ev->store != NULL ? ev->store : "", {ev->view, ev->view_len}, 0};
     c->events.view(c->events.arg, &in);
@@ -68,6 +78,7 @@ static void on_registered(void *arg, const char *reply_json)
     double interval = 0;
     if (cfg_json_parse(&reply, cfg_slice_str(reply_json), 0, NULL) == 0) {
         interval = cfg_json_get_num(reply, "report_interval_ms", 0);
+        take_arm(c, cfg_json_get_str(reply, "arm", NULL));
     }
     cJSON_Delete(reply);
     c->events.registered(c->events.arg, interval >= 0 && interval <= 3600000 ? (unsigned)interval : 0);

@@ -156,10 +156,19 @@ void cfg_memory_push_reported(struct cfg_memory_source *m)
     push(m, item_new(REPORTED));
 }
 
-static void acknowledge(struct cfg_memory_source *m)
+void cfg_memory_push_taken(struct cfg_memory_source *m, const char *report)
+{
+    struct item *i = item_new(REPORTED);
+    i->view = copy(report);
+    push(m, i);
+}
+
+/* report NULL: the newest. */
+static void acknowledge(struct cfg_memory_source *m, const char *report)
 {
     (void)pthread_mutex_lock(&m->lock);
-    char *text = m->report != NULL ? copy(m->report) : NULL;
+    const char *taken = report != NULL ? report : m->report;
+    char *text = taken != NULL ? copy(taken) : NULL;
     (void)pthread_mutex_unlock(&m->lock);
     if (text != NULL) {
         m->events.reported(m->events.arg, text);
@@ -185,7 +194,7 @@ static void deliver(struct cfg_memory_source *m, const struct item *i)
         e->registered(e->arg, i->interval_ms);
         break;
     case REPORTED:
-        acknowledge(m);
+        acknowledge(m, i->view);
         break;
     }
 }

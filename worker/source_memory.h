@@ -20,7 +20,8 @@ void cfg_memory_away(struct cfg_memory_source *m, bool away);
 void cfg_memory_push_mark(struct cfg_memory_source *m, const char *revision);
 void cfg_memory_push_state(struct cfg_memory_source *m, enum cfg_source_state state, const struct cfg_error *why);
 void cfg_memory_push_registered(struct cfg_memory_source *m, unsigned report_interval_ms);
-void cfg_memory_push_reported(struct cfg_memory_source *m); /* the newest report has been taken */
+void cfg_memory_push_reported(struct cfg_memory_source *m);                  /* the newest report has been taken */
+void cfg_memory_push_taken(struct cfg_memory_source *m, const char *report); /* this one has */
 
 /* Waits until the worker has sent report number *n (counted from 1) and returns the newest one's text (returned-owned)
  * and, in *n, its number. */

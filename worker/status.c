@@ -20,5 +20,13 @@ void cfg_worker_status(const struct cfg_worker *w, struct cfg_worker_status *out
     out->changes = atomic_load_explicit(&u->changes, memory_order_relaxed);
     out->rejects = u->seen.rejects;
     (void)snprintf(out->last_reject, sizeof out->last_reject, "%s", u->seen.last_reject);
+    struct cfg_draining d = {0, 0, 0};
+    for (uint32_t i = 0; b != NULL && cfg_drains_next(&u->drains, &u->contract, &b->pub, i, &d); i = d.index + 1) {
+        if (out->draining++ == 0) {
+            (void)snprintf(out->draining_path, sizeof out->draining_path, "%s", u->contract.items[d.index].path);
+            out->draining_now = d.now;
+            out->draining_target = d.target;
+        }
+    }
     (void)pthread_mutex_unlock(&u->lock);
 }

@@ -1,8 +1,8 @@
 /* The step path: what a program pays per step.
  *
  * Without a change, step_begin is one atomic load of the mailbox (a second load, of `attend`, shares its cache line and
- * is of what this very thread wrote) and one plain store of the step number. Everything else happens in `adopt`, out of
- * line.
+ * is of what this very thread wrote) and one plain store of the step number; a program that ends its steps pays for
+ * two looks at the clock and one exchange besides. Everything else happens in `adopt`, out of line.
  */
 #include "worker/adopt.h"
 #include "worker/ranks.h"
@@ -10,6 +10,19 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Which steps run under b: from this one on, or, adopted between two steps, from the next on, whichever that will be.
+ */
+static void begin_run(struct cfg_worker *w, const struct cfg_box *b, uint64_t step)
+{
+    if (atomic_load_explicit(&w->idle, memory_order_relaxed)) {
+        w->starts = b;
+        return;
+    }
+    cfg_runs_add(&w->runs, step, b->rev, b->adopted_at_us);
+    w->starts = NULL;
+    w->ended = step;
+}
 
 void cfg_adopt_box(struct cfg_worker *w, struct cfg_box *b, uint64_t step, int64_t agreed_s)
 {
@@ -24,6 +37,7 @@ void cfg_adopt_box(struct cfg_worker *w, struct cfg_box *b, uint64_t step, int64
         }
     }
     w->current = &b->pub;
+    begin_run(w, b, step);
     w->timed = b->pub.flags != NULL && b->pub.flags->timed;
     atomic_fetch_add_explicit(&w->changes, 1, memory_order_relaxed);
     atomic_store_explicit(&w->applied, b, memory_order_release);
@@ -74,6 +88,10 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
     if (w->timed) { /* rules about time see one time throughout a step */
         cfg_flag_view_tell_time(w->current->flags, w->ranks != NULL ? w->ranks->agree.now_s : cfg_wall_s());
     }
+    if (w->starts != NULL) {
+        begin_run(w, w->starts, step);
+    }
+    w->began_ns = w->clocked ? cfg_now_ns() : 0;
     return w->current;
 }
 
@@ -82,20 +100,104 @@ const struct cfg_view *cfg_step_begin(struct cfg_worker *w, uint64_t step)
     atomic_store_explicit(&w->step, step, memory_order_relaxed);
     if (__builtin_expect(atomic_load_explicit(&w->mailbox, memory_order_acquire) == NULL, 1) &&
         __builtin_expect(!w->attend, 1)) {
+        if (w->clocked) {
+            w->began_ns = cfg_now_ns();
+        }
         return w->current;
     }
     return adopt(w, step);
 }
 
+/* The box of what steps run on; there is one once the worker has been started. */
+static const struct cfg_box *box_of(const struct cfg_worker *w)
+{
+    return (const struct cfg_box *)(const void *)w->current;
+}
+
+/* The program has gone back, to a checkpoint, without a change of its view: what runs from here on is another run. */
+__attribute__((noinline, cold)) static void go_back(struct cfg_worker *w, uint64_t step)
+{
+    if (cfg_runs_count(&w->runs) > 0) {
+        cfg_runs_add(&w->runs, step, box_of(w)->rev, cfg_wall_us());
+    }
+}
+
+/* The numbers in a step's text; the text itself goes to the library, for the next report. */
+__attribute__((noinline)) static void read_metrics(struct cfg_worker *w, const char *json,
+                                                   struct cfg_metric_batch *batch)
+{
+    unsigned complaints = 0;
+    bool exact = false;
+    size_t n = strnlen(json, CFG_METRICS_TEXT + 1);
+    batch->n = 0;
+    if (n > CFG_METRICS_TEXT) {
+        complaints = CFG_METRICS_BAD_JSON;
+    } else if (cfg_metrics_scan(batch, &exact, (struct cfg_slice){json, n}, &w->gather->names, &complaints) && exact) {
+        char *copy = strdup(json);
+        if (copy != NULL) {
+            free(atomic_exchange_explicit(&w->metrics, copy, memory_order_acq_rel));
+        }
+    }
+    if (complaints != 0) {
+        atomic_fetch_or_explicit(&w->gather->complaints, complaints, memory_order_relaxed);
+    }
+}
+
 void cfg_step_end(struct cfg_worker *w, const char *metrics_json)
 {
-    if (metrics_json == NULL) {
+    uint64_t step = atomic_load_explicit(&w->step, memory_order_relaxed);
+    if (__builtin_expect(step < w->ended, 0)) {
+        go_back(w, step);
+    }
+    w->ended = step;
+    if (!w->gathers) {
         return;
     }
-    char *copy = strdup(metrics_json);
-    if (copy != NULL) {
-        free(atomic_exchange_explicit(&w->metrics, copy, memory_order_acq_rel));
+    uint64_t ended_ns = cfg_now_ns();
+    if (metrics_json == NULL) {
+        cfg_gather_step(w->gather, box_of(w), step, w->began_ns, ended_ns, NULL);
+    } else {
+        struct cfg_metric_batch batch;
+        read_metrics(w, metrics_json, &batch);
+        cfg_gather_step(w->gather, box_of(w), step, w->began_ns, ended_ns, &batch);
     }
+    w->began_ns = 0;
+    w->clocked = true;
+}
+
+void cfg_worker_metric(struct cfg_worker *w, cfg_metric metric, double sample)
+{
+    if (w->gathers && metric.index < CFG_METRICS_MAX) {
+        uint64_t step = atomic_load_explicit(&w->step, memory_order_relaxed);
+        cfg_gather_sample(w->gather, box_of(w), step, metric.index, sample);
+    }
+}
+
+int cfg_worker_draining(struct cfg_worker *w, cfg_param p, double now)
+{
+    bool moved = false;
+    int rc = cfg_drains_set(&w->drains, &w->contract, w->current, p, now, &moved);
+    if (moved) {
+        atomic_store_explicit(&w->drains.moved, true, memory_order_release);
+        cfg_engine_wake(w); /* to report it */
+    }
+    return rc;
+}
+
+int cfg_worker_revision_at(const struct cfg_worker *w, uint64_t step, struct cfg_run *out, struct cfg_error *err)
+{
+    uint64_t now = atomic_load_explicit(&w->step, memory_order_relaxed);
+    if (step > now) {
+        return cfg_fail(err, CFG_E_NOT_FOUND, "step %llu has not begun: this worker is at step %llu",
+                        (unsigned long long)step, (unsigned long long)now);
+    }
+    if (!cfg_runs_at(&w->runs, step, out)) {
+        (void)cfg_fail(err, CFG_E_NOT_FOUND, "step %llu ran before the first of the %d latest changes of this process",
+                       (unsigned long long)step, CFG_RUNS_MAX);
+        cfg_error_set_hint(err, "cfgctl at DEPLOYMENT --step %llu", (unsigned long long)step);
+        return CFG_E_NOT_FOUND;
+    }
+    return 0;
 }
 
 /* An idle worker stands between two steps, so it may adopt: its next step runs on that view whatever happens, and the

@@ -1,4 +1,4 @@
-/* Opening, declaring, starting, closing: the life of a worker around its steps. */
+/* Opening, starting, closing: the life of a worker around its steps. */
 #include "worker/open.h"
 #include "worker/ranks.h"
 #include <errno.h>
@@ -12,74 +12,21 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* --- declaring --- */
+/* --- starting --- */
 
-static cfg_param declare(struct cfg_worker *w, const char *path, enum cfg_type type, enum cfg_class c,
-                         union cfg_value min, union cfg_value max, union cfg_value def)
+/* What steps do is gathered where somebody is told of it. */
+static int start_gathering(struct cfg_worker *w, const struct cfg_box *defaults, struct cfg_error *err)
 {
-    struct cfg_decl d = {(char *)(uintptr_t)path, type, c, min, max, def};
-    return (cfg_param){cfg_contract_add(&w->contract, &d)};
-}
-
-cfg_param cfg_param_bool(struct cfg_worker *w, const char *path, enum cfg_class c, bool def)
-{
-    union cfg_value none = {.i64 = 0};
-    return declare(w, path, CFG_BOOL, c, none, none, (union cfg_value){.b = def});
-}
-
-cfg_param cfg_param_i64(struct cfg_worker *w, const char *path, enum cfg_class c, int64_t min, int64_t max, int64_t def)
-{
-    return declare(w, path, CFG_I64, c, (union cfg_value){.i64 = min}, (union cfg_value){.i64 = max},
-                   (union cfg_value){.i64 = def});
-}
-
-cfg_param cfg_param_f64(struct cfg_worker *w, const char *path, enum cfg_class c, double min, double max, double def)
-{
-    return declare(w, path, CFG_F64, c, (union cfg_value){.f64 = min}, (union cfg_value){.f64 = max},
-                   (union cfg_value){.f64 = def});
-}
-
-cfg_param cfg_param_string(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def)
-{
-    union cfg_value none = {.i64 = 0};
-    return declare(w, path, CFG_STRING, c, none, none, (union cfg_value){.string = def});
-}
-
-cfg_param cfg_param_json(struct cfg_worker *w, const char *path, enum cfg_class c, const char *def)
-{
-    union cfg_value none = {.i64 = 0};
-    return declare(w, path, CFG_JSON, c, none, none, (union cfg_value){.string = def});
-}
-
-cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def)
-{
-    union cfg_value none = {.i64 = 0};
-    return declare(w, address, CFG_FLAG, CFG_LIVE, none, none, (union cfg_value){.b = def});
-}
-
-cfg_flag cfg_flag_declare(struct cfg_worker *w, const char *address)
-{
-    return (cfg_flag){cfg_contract_add_flag(&w->contract, address)};
-}
-
-int cfg_worker_on_change(struct cfg_worker *w, const char *prefix, const struct cfg_change_hooks *hooks,
-                         struct cfg_error *err)
-{
-    if (w->contract.frozen) {
-        return cfg_fail(err, CFG_E_INVALID, "on_change: the worker has been started");
+    bool gathers = w->source->ops->report != NULL;
+    if (gathers && w->gather == NULL) {
+        w->gather = cfg_gather_new();
     }
-    if (w->n_hooks == CFG_HOOKS_MAX) {
-        return cfg_fail(err, CFG_E_LIMIT, "on_change: more than %d hooks", CFG_HOOKS_MAX);
-    }
-    char *copy = strdup(prefix != NULL ? prefix : "");
-    if (copy == NULL) {
+    if (gathers && (w->gather == NULL || !cfg_gather_start(w->gather, defaults))) {
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
-    w->hooks[w->n_hooks++] = (struct cfg_hook){copy, *hooks};
+    w->gathers = gathers;
     return 0;
 }
-
-/* --- starting --- */
 
 static int freeze(struct cfg_worker *w, struct cfg_error *err)
 {
@@ -105,7 +52,8 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
         return rc;
     }
     struct cfg_box *defaults = NULL;
-    rc = cfg_prepare_defaults(&defaults, &w->contract, &w->local, err);
+    rc = cfg_drains_start(&w->drains, &w->contract, err);
+    rc = rc != 0 ? rc : cfg_prepare_defaults(&defaults, &w->contract, &w->local, err);
     rc = rc != 0 ? rc : cfg_ceilings_begin(w, defaults, err);
     if (rc != 0) {
         cfg_box_free(defaults);
@@ -114,10 +62,11 @@ static int freeze(struct cfg_worker *w, struct cfg_error *err)
     }
     w->contract.frozen = true;
     w->current = &defaults->pub;
+    rc = start_gathering(w, defaults, err);
     w->attend = w->ranks != NULL;
     /* Ranks never step before they have agreed on a view. The thread comes later. */
     atomic_store_explicit(&w->mailbox, w->ranks != NULL ? NULL : &cfg_unstepped_box, memory_order_relaxed);
-    return 0;
+    return rc;
 }
 
 static int watch(struct cfg_worker *w, int fd, struct cfg_error *err)
@@ -525,6 +474,9 @@ void cfg_worker_close(struct cfg_worker *w)
     cfg_identity_finish(&w->identity);
     free(atomic_exchange_explicit(&w->metrics, NULL, memory_order_acq_rel));
     free(w->last_metrics);
+    cfg_telemetry_finish(&w->telemetry);
+    cfg_gather_free(w->gather);
+    cfg_drains_finish(&w->drains);
     free(w->last_report);
     cfg_exposures_finish(&w->exposures);
     free(w->cache.path);

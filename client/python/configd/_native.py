@@ -98,6 +98,8 @@ class Status(ctypes.Structure):
         ("state", ctypes.c_char * 24), ("revision", ctypes.c_char * 48), ("digest", ctypes.c_char * 80),
         ("store", ctypes.c_char * 64), ("newest", ctypes.c_char * 48), ("age_ms", ctypes.c_uint64),
         ("changes", ctypes.c_uint64), ("rejects", ctypes.c_uint64), ("last_reject", ctypes.c_char * 384),
+        ("draining", ctypes.c_uint32), ("draining_path", ctypes.c_char * 160), ("draining_now", ctypes.c_double),
+        ("draining_target", ctypes.c_double),
     ]
 
 

@@ -29,7 +29,8 @@ Test(report, before_and_after_an_adoption)
     struct cfg_buf out;
     cfg_buf_init(&out, 8192);
     cr_assert_eq(cfg_local_parse(&l, &c, "temp=0.1", NULL), 0);
-    struct cfg_report r = {"cafe", NULL, 0, true, 12, &c, &l, &rejects, NULL, NULL, NULL, NULL};
+    struct cfg_report r = {
+        .incarnation = "cafe", .idle = true, .age_ms = 12, .contract = &c, .local = &l, .rejects = &rejects};
     cfg_report_print(&out, &r);
     cr_assert_str_eq(out.data, "{\"incarnation\":\"cafe\",\"applied\":null,\"step\":0,\"state\":\"idle\",\"age_ms\":12,"
                                "\"pending\":[],\"rejects\":[],\"overrides\":[\"temp\"],\"metrics\":{}}");
@@ -44,14 +45,22 @@ Test(report, before_and_after_an_adoption)
     (void)cfg_fail(&why, CFG_E_VALUE, "temp: 9 lies \"outside\"");
     cfg_error_set_path(&why, "temp");
     cfg_rejects_add(&rejects, "1-9", &why);
-    r = (struct cfg_report){"cafe", b, 131, false, 0, &c, &l, &rejects, "{\"tok_s\":5}", NULL, NULL, NULL};
+    r = (struct cfg_report){.incarnation = "cafe",
+                            .applied = b,
+                            .step = 131,
+                            .contract = &c,
+                            .local = &l,
+                            .rejects = &rejects,
+                            .metrics = "{\"tok_s\":5}",
+                            .telemetry = ",\"windows\":[]"};
     cfg_buf_clear(&out);
     cfg_report_print(&out, &r);
-    cr_assert_str_eq(out.data,
-                     "{\"incarnation\":\"cafe\",\"applied\":{\"revision\":\"1-8\",\"digest\":\"sha256:b\",\"step\":130,"
-                     "\"at\":\"2026-11-22T18:01:41.000123Z\"},\"step\":131,\"state\":\"running\",\"age_ms\":0,"
-                     "\"pending\":[\"path\"],\"rejects\":[{\"revision\":\"1-9\",\"path\":\"temp\",\"reason\":"
-                     "\"temp: 9 lies \\\"outside\\\"\"}],\"overrides\":[\"temp\"],\"metrics\":{\"tok_s\":5}}");
+    cr_assert_str_eq(
+        out.data,
+        "{\"incarnation\":\"cafe\",\"applied\":{\"revision\":\"1-8\",\"digest\":\"sha256:b\",\"step\":130,"
+        "\"at\":\"2026-11-22T18:01:41.000123Z\"},\"step\":131,\"state\":\"running\",\"age_ms\":0,"
+        "\"pending\":[\"path\"],\"rejects\":[{\"revision\":\"1-9\",\"path\":\"temp\",\"reason\":"
+        "\"temp: 9 lies \\\"outside\\\"\"}],\"overrides\":[\"temp\"],\"metrics\":{\"tok_s\":5},\"windows\":[]}");
     struct cfg_group_state group = {.incarnation = 0xabc, .formed = true};
     r.group = &group;
     cfg_buf_clear(&out);

@@ -133,6 +133,13 @@ CFG_API cfg_param cfg_param_json(struct cfg_worker *w, const char *path, enum cf
  * cfg_get_bool. Per request: <cfg/flags.h>. */
 CFG_API cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def);
 
+/* A metric by handle: the cheap way to give samples, see cfg_worker_metric. name is copied: [a-zA-Z0-9_.:/-]{1,64};
+ * the same name gives the same handle; more than 64 names, or a bad one: start fails and says so. */
+typedef struct cfg_metric {
+    uint32_t index;
+} cfg_metric;
+CFG_API cfg_metric cfg_metric_declare(struct cfg_worker *w, const char *name);
+
 /* For values that need work before they can hold. prepare runs on the library's thread (in process() with
  * external_loop) on the view-to-be: 0, or a negative code with *err filled: the whole view is rejected and reported
  * with that reason. commit runs on the stepper, in cfg_step_begin or cfg_worker_idle, just before the view holds; abort
@@ -177,8 +184,33 @@ CFG_API int cfg_worker_why(const struct cfg_worker *w, struct cfg_error *out);
 /* Forms the group anew: waits for all ranks, which then begin with the greatest view that any of them holds. Errors
  * name the ranks that are missing or differ. Stepper thread, between two steps. */
 CFG_API CFG_MUST_CHECK int cfg_worker_form(struct cfg_worker *w, struct cfg_error *err);
-/* metrics_json: an object of numbers about the step, or NULL; copied, sent with the next report. */
+/* The step is over. From the first call on the library measures how long steps take, from cfg_step_begin's return to
+ * this call, and adds durations and metrics up per revision: reports carry counts, a histogram of durations, and mean,
+ * spread and extremes of every metric. metrics_json: an object of numbers about the step, or NULL; borrowed for the
+ * call. Every number in it is a sample, of up to 64 names of [a-zA-Z0-9_.:/-]{1,64}; other members are passed over,
+ * NaN and Infinity are counted as bad samples. Text that is no object of at most 16 KiB is dropped, and the log says so
+ * once; the step is never harmed. Stepper thread. */
 CFG_API void cfg_step_end(struct cfg_worker *w, const char *metrics_json);
+/* One sample of a declared metric, in a step or after it. What is not finite is counted as bad. A handle that is none
+ * is ignored. Stepper thread; some ten nanoseconds. */
+CFG_API void cfg_worker_metric(struct cfg_worker *w, cfg_metric metric, double sample);
+/* How much of a drain parameter is in use now: running sequences, say, while the parameter caps them. The new value of
+ * such a parameter governs admission at once; while more than it is in use, reports and status show it as draining.
+ * Cheap: call it whenever the amount changes, or once per step. CFG_E_INVALID: p is no number declared CFG_DRAIN;
+ * CFG_E_VALUE: now is not finite, or negative. After start, stepper thread. */
+CFG_API int cfg_worker_draining(struct cfg_worker *w, cfg_param p, double now);
+
+/* Which revision a step ran under. */
+struct cfg_run {
+    char revision[48];
+    uint64_t from_step;    /* the first step of it */
+    int64_t adopted_at_us; /* wall clock */
+};
+/* The run that `step` belongs to. The latest 64 are known (configd keeps all that were reported); where a program has
+ * gone back to an earlier step, the later run counts. CFG_E_NOT_FOUND: the step has not begun yet, ran before the first
+ * view, or longer ago than is known. *out is untouched on failure. Any thread. */
+CFG_API CFG_MUST_CHECK int cfg_worker_revision_at(const struct cfg_worker *w, uint64_t step, struct cfg_run *out,
+                                                  struct cfg_error *err);
 /* Nothing to do for now: a place between two steps, where the newest view is adopted for the next step, so that an idle
  * worker counts as converged. Waits at most max_wait_ms for a change or cfg_worker_wake; true when the next
  * cfg_step_begin gives another view than the last (or NULL). The last one stays readable until then. Stepper thread;
@@ -215,6 +247,9 @@ struct cfg_worker_status {
     uint64_t age_ms; /* since configd last confirmed that the view is the newest */
     uint64_t changes, rejects;
     char last_reject[384];
+    uint32_t draining;       /* parameters of which more is in use than their value */
+    char draining_path[160]; /* the first of them, and how much of it is in use and may be */
+    double draining_now, draining_target;
 };
 CFG_API void cfg_worker_status(const struct cfg_worker *w, struct cfg_worker_status *out); /* any thread */
 
