@@ -9,13 +9,13 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { TICK_US = 100000, OPEN_AT_ONCE = 32, SOCKETS_MAX = 65536 };
+enum { TICK_US = 100000, SLICE_MS = 100, OPEN_AT_ONCE = 32, SOCKETS_MAX = 65536 };
 
 struct run {
     struct cfg_fleet *f;
     const struct cfg_fleet_watcher *watcher;
     size_t opened;
-    uint64_t ticked_us;
+    uint64_t ticked_us, ready_us;
     bool ready;
 };
 
@@ -122,7 +122,7 @@ static size_t how_many(struct run *r, const struct cfg_failure_plan *p, uint64_t
     struct cfg_fleet *f = r->f;
     double mean = 0;
     size_t whole = 0;
-    cfg_failure_plan_due(&mean, &whole, p, r->ticked_us - f->started_us, now_us - f->started_us, f->o->workers);
+    cfg_failure_plan_due(&mean, &whole, p, r->ticked_us - r->ready_us, now_us - r->ready_us, f->o->workers);
     return whole + (mean > 0 ? (size_t)cfg_chance_poisson(&f->chance, mean) : 0);
 }
 
@@ -193,6 +193,25 @@ static void fail_some(struct run *r, uint64_t now_us)
 }
 
 /* --- the loop --- */
+
+/* What refuses one would refuse all: a deployment that is not there, a token. Later starts do not wait. */
+static int open_first(struct run *r, const volatile sig_atomic_t *stop, const sigset_t *wait_mask,
+                      struct cfg_error *err)
+{
+    const struct timespec now = {0, 0};
+    struct cfg_fleet *f = r->f;
+    uint64_t end_us = f->started_us + (uint64_t)f->o->start_ms * 1000;
+    int rc = cfg_sim_open(&f->sims[0], err);
+    r->opened = 1;
+    if (rc != 0) {
+        return rc;
+    }
+    do {
+        rc = cfg_worker_start(f->sims[0].w, SLICE_MS, err);
+        (void)ppoll(NULL, 0, &now, wait_mask); /* lets signals in */
+    } while (rc == CFG_E_TIMEOUT && !*stop && cfg_fleet_now_us() < end_us);
+    return *stop ? 0 : rc;
+}
 
 static int open_some(struct run *r, struct cfg_error *err)
 {
@@ -284,6 +303,7 @@ static int tick(struct run *r, uint64_t now_us, struct cfg_error *err)
     struct cfg_fleet *f = r->f;
     if (!r->ready && r->opened == f->o->workers && f->counts.up == f->o->workers) {
         r->ready = true;
+        r->ready_us = r->ticked_us = now_us;
         r->watcher->ready(r->watcher->arg, f, now_us);
     }
     if (now_us - r->ticked_us < TICK_US) {
@@ -304,7 +324,7 @@ int cfg_fleet_run(struct cfg_fleet *f, const struct cfg_fleet_watcher *watcher, 
                   const sigset_t *wait_mask, struct cfg_error *err)
 {
     struct run r = {.f = f, .watcher = watcher, .ticked_us = cfg_fleet_now_us()};
-    int rc = 0;
+    int rc = open_first(&r, stop, wait_mask, err);
     for (uint64_t now = r.ticked_us; rc == 0 && !*stop && !all_stepped(f); now = cfg_fleet_now_us()) {
         if (f->o->run_us != 0 && now - f->started_us >= f->o->run_us) {
             break;

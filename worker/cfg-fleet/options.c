@@ -191,7 +191,7 @@ void cfg_fleet_options_help(void)
         "\nEXPR     the language of ${eval:…}, over declared parameters, ${NS/FLAG}, step, seconds, worker, rank,\n"
         "         revision, deployment and label.KEY; names that are not declared are, without a default\n"
         "NOISE    0.05 (a deviation), 5% (of the value), coin (1 with that probability, else 0), exp\n"
-        "WHEN     0.1%/s, 1%/m, 1%/h: that share of the workers, by chance; 5%@10s: at that time after the start\n"
+        "WHEN     0.1%/s, 1%/m, 1%/h: that share of the workers, by chance; 5%@10s: of them, 10 s after all were up\n"
         "\nExamples\n"
         "  cfg-fleet --deployment chat-blue --workers 5000 --step-ms '50~10%'\n"
         "  cfg-fleet --deployment chat-blue --workers 200 --for 1m -o json \\\n"

@@ -13,7 +13,7 @@ enum { CFG_PLAN_TIMES = 16, CFG_LABEL_VALUES = 16 };
 struct cfg_failure_plan {
     double per_s; /* share of the workers */
     struct cfg_failure_time {
-        uint64_t at_us; /* since the start */
+        uint64_t at_us; /* since all were up */
         double share;
     } times[CFG_PLAN_TIMES]; /* by time */
     size_t n;
