@@ -1,298 +1,108 @@
-/* The HTTP thread. See http.h. Everything named *_on_loop runs on it; the rest says whose it is. */
-#include "worker/cfg-infer/http.h"
-#include "proto/json.h"
-#include "proto/problem.h"
-#include "worker/cfg-infer/answer.h"
+/* The HTTP thread: its life, and the lists between it and the stepper. See http.h and http_internal.h. */
+#include "worker/cfg-infer/http_internal.h"
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BODY_MAX = 64 * 1024, HEADERS_MAX = 16 * 1024, WAITING_MAX = 1024, IO_TIMEOUT_S = 30, FLUSH_MS = 1000 };
+enum { HEADERS_MAX = 16 * 1024, IO_TIMEOUT_S = 30, FLUSH_S = 1 };
 
-/* One request under way: owned by the loop; the sequence points here until it is answered. */
-struct job {
-    struct evhttp_request *req; /* NULL once the client has gone */
-};
+uint64_t cfg_infer_now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
-struct cfg_http {
-    struct event_base *base;
-    struct evhttp *http;
-    struct event *wake;
-    int wake_fd;
-    char host[64];
-    unsigned port;
-    struct cfg_worker *w;
-    pthread_t thread;
-    bool has_thread;
-    uint64_t next_seed;
-    unsigned flushing; /* answers whose bytes are on their way; the loop's */
-    bool leaving;      /* the loop ends with the last of them; the loop's */
-    _Atomic(bool) any; /* requests lie in `in` */
-    pthread_mutex_t lock;
-    struct cfg_seq *in, **in_tail;     /* under the lock */
-    struct cfg_seq *done, **done_tail; /* under the lock */
-    unsigned open;                     /* under the lock: taken or waiting, not answered */
-    bool stopping;                     /* under the lock */
-    struct cfg_http_figures figures;   /* under the lock */
-};
+/* --- replies --- */
 
-static void reply(struct evhttp_request *req, int status, const char *type, const struct cfg_buf *body)
+void cfg_http_reply(struct cfg_http *h, struct evhttp_request *req, int status, const char *type,
+                    const struct cfg_buf *body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *out = evhttp_request_get_output_buffer(req);
-    (void)evhttp_add_header(headers, "Content-Type", type);
-    if (cfg_buf_status(body) == 0 && evbuffer_add(out, body->data, body->len) == 0) {
-        evhttp_send_reply(req, status, NULL, NULL);
-    } else {
-        evhttp_send_reply(req, 500, NULL, NULL);
+    (void)evhttp_add_header(headers, "Content-Type", type != NULL ? type : "application/json");
+    bool ok = cfg_buf_status(body) == 0 && evbuffer_add(out, body->data, body->len) == 0;
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
+    if (path != NULL && strcmp(path, "/v1/completions") == 0) {
+        cfg_infer_count_reply(&h->counts, ok ? status : 500);
     }
+    evhttp_send_reply(req, ok ? status : 500, NULL, NULL);
 }
 
-static void reply_problem(struct evhttp_request *req, const struct cfg_error *err)
+void cfg_http_reply_error(struct cfg_http *h, struct evhttp_request *req, const struct cfg_error *err)
 {
     struct cfg_buf b;
     cfg_buf_init(&b, 8192);
-    cfg_problem_print(&b, err, NULL);
-    reply(req, cfg_code_http(err->code), "application/problem+json", &b);
+    cfg_openai_error(&b, err);
+    cfg_http_reply(h, req, cfg_openai_status(err), NULL, &b);
     cfg_buf_finish(&b);
 }
 
-/* --- POST /generate --- */
+/* --- requests --- */
 
-static int read_limit(unsigned *out, const cJSON *body, const char *key, unsigned max, struct cfg_error *err)
-{
-    uint64_t n = 0;
-    if (cfg_json_get(body, key) == NULL) {
-        *out = 0;
-        return 0;
-    }
-    int rc = cfg_json_need_u64(body, key, &n, err);
-    if (rc == 0 && (n < 1 || n > max)) {
-        rc = cfg_fail(err, CFG_E_VALUE, "%s: %llu lies outside of 1 to %u", key, (unsigned long long)n, max);
-    }
-    if (rc == 0) {
-        *out = (unsigned)n;
-    }
-    return rc;
-}
-
-static int read_request(struct cfg_seq **out, struct cfg_http *h, const cJSON *body, struct cfg_error *err)
-{
-    const cJSON *prompt = cfg_json_get(body, "prompt");
-    unsigned max_tokens = 0;
-    uint64_t seed = h->next_seed++;
-    if (!cJSON_IsString(prompt)) {
-        return cfg_fail(err, CFG_E_VALUE, "the body needs a string \"prompt\"");
-    }
-    size_t len = strlen(prompt->valuestring);
-    if (len > CFG_PROMPT_MAX) {
-        return cfg_fail(err, CFG_E_LIMIT, "the prompt has %zu bytes, more than %d", len, CFG_PROMPT_MAX);
-    }
-    int rc = read_limit(&max_tokens, body, "max_tokens", CFG_TOKENS_MAX, err);
-    if (rc == 0 && cfg_json_get(body, "seed") != NULL) {
-        rc = cfg_json_need_u64(body, "seed", &seed, err);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    struct cfg_infer_request *request = NULL;
-    rc = cfg_infer_request_new(&request, body, err);
-    if (rc != 0) {
-        return rc;
-    }
-    struct job *j = calloc(1, sizeof *j);
-    struct cfg_seq *s = j != NULL ? cfg_seq_new(prompt->valuestring, len, max_tokens, seed, j) : NULL;
-    if (s == NULL) {
-        free(j);
-        cfg_infer_request_free(request);
-        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    }
-    s->request = request;
-    *out = s;
-    return 0;
-}
-
-static void client_gone_on_loop(struct evhttp_connection *c, void *arg)
-{
-    struct job *j = arg;
-    (void)c;
-    j->req = NULL; /* evhttp frees it */
-}
-
-static int submit(struct cfg_http *h, struct cfg_seq *s, struct cfg_error *err)
-{
-    (void)pthread_mutex_lock(&h->lock);
-    bool room = h->open < WAITING_MAX && !h->stopping;
-    if (room) {
-        h->open++;
-        *h->in_tail = s;
-        h->in_tail = &s->next;
-        atomic_store_explicit(&h->any, true, memory_order_release);
-    }
-    (void)pthread_mutex_unlock(&h->lock);
-    if (!room) {
-        return cfg_fail(err, CFG_E_RATE, "%d requests are waiting already", WAITING_MAX);
-    }
-    cfg_worker_wake(h->w);
-    return 0;
-}
-
-static void generate_on_loop(struct evhttp_request *req, void *arg)
+static void request_on_loop(struct evhttp_request *req, void *arg)
 {
     struct cfg_http *h = arg;
-    struct cfg_error err = CFG_ERROR_INIT;
-    struct evbuffer *in = evhttp_request_get_input_buffer(req);
-    size_t len = evbuffer_get_length(in);
-    const char *text = len > 0 ? (const char *)evbuffer_pullup(in, -1) : "";
-    cJSON *body = NULL;
-    struct cfg_seq *s = NULL;
-    int rc = cfg_json_parse(&body, (struct cfg_slice){text, len}, 0, &err);
-    rc = rc != 0 ? rc : read_request(&s, h, body, &err);
-    cJSON_Delete(body);
-    if (rc == 0) {
-        struct job *j = s->owner;
-        j->req = req;
-        evhttp_connection_set_closecb(evhttp_request_get_connection(req), client_gone_on_loop, j);
-        rc = submit(h, s, &err);
-        if (rc != 0) {
-            evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
-            free(j);
-            cfg_seq_free_list(s);
-        }
-    }
-    if (rc != 0) {
-        reply_problem(req, &err);
-    }
-}
-
-static void leave_if_done(struct cfg_http *h)
-{
-    if (h->leaving && h->flushing == 0) {
-        (void)event_base_loopbreak(h->base);
-    }
-}
-
-static void flushed_on_loop(struct evhttp_request *req, void *arg)
-{
-    struct cfg_http *h = arg;
-    (void)req;
-    h->flushing--;
-    leave_if_done(h);
-}
-
-static void answer_on_loop(struct cfg_http *h, struct cfg_seq *s)
-{
-    struct job *j = s->owner;
-    if (j->req != NULL) {
-        struct cfg_buf b;
-        cfg_buf_init(&b, 1 << 20);
-        cfg_infer_answer_print(&b, s);
-        cfg_infer_answer_headers(evhttp_request_get_output_headers(j->req), s);
-        evhttp_connection_set_closecb(evhttp_request_get_connection(j->req), NULL, NULL);
-        h->flushing++;
-        evhttp_request_set_on_complete_cb(j->req, flushed_on_loop, h);
-        reply(j->req, 200, "application/json", &b);
-        cfg_buf_finish(&b);
-    }
-    free(j);
-    s->next = NULL;
-    cfg_seq_free_list(s);
-}
-
-/* --- GET /status --- */
-
-static void put_text(struct cfg_buf *b, const char *name, const char *text)
-{
-    cfg_buf_printf(b, "\"%s\":", name);
-    cfg_json_put_string(b, cfg_slice_str(text));
-    cfg_buf_putc(b, ',');
-}
-
-static void status_on_loop(struct evhttp_request *req, void *arg)
-{
-    struct cfg_http *h = arg;
-    struct cfg_worker_status s;
-    struct cfg_buf b;
-    cfg_worker_status(h->w, &s);
-    (void)pthread_mutex_lock(&h->lock);
-    const struct cfg_http_figures f = h->figures;
-    (void)pthread_mutex_unlock(&h->lock);
-    cfg_buf_init(&b, 16384);
-    cfg_buf_putc(&b, '{');
-    put_text(&b, "state", s.state);
-    put_text(&b, "revision", s.revision);
-    put_text(&b, "digest", s.digest);
-    put_text(&b, "newest", s.newest);
-    put_text(&b, "last_reject", s.last_reject);
-    cfg_buf_printf(&b, "\"age_ms\":%llu,\"changes\":%llu,\"rejects\":%llu,\"step\":%llu,\"running\":%u,\"waiting\":%u,",
-                   (unsigned long long)s.age_ms, (unsigned long long)s.changes, (unsigned long long)s.rejects,
-                   (unsigned long long)f.step, f.running, f.waiting);
-    cfg_buf_printf(&b, "\"batch_size\":%u,\"draining\":%s,\"temperature\":", f.batch_size,
-                   f.running > f.batch_size ? "true" : "false");
-    cfg_json_put_number(&b, f.temperature);
-    cfg_buf_printf(&b, ",\"tokens\":%llu,\"finished\":%llu,\"tokens_per_s\":%.0f}\n", (unsigned long long)f.tokens,
-                   (unsigned long long)f.finished, f.tokens_per_s);
-    reply(req, 200, "application/json", &b);
-    cfg_buf_finish(&b);
-}
-
-static void other_on_loop(struct evhttp_request *req, void *arg)
-{
-    struct cfg_error err = CFG_ERROR_INIT;
-    (void)arg;
-    (void)cfg_fail(&err, CFG_E_NOT_FOUND, "there is POST /generate and GET /status");
-    reply_problem(req, &err);
-}
-
-/* evhttp routes by path; the method is ours to check. */
-static void generate_route_on_loop(struct evhttp_request *req, void *arg)
-{
-    if (evhttp_request_get_command(req) == EVHTTP_REQ_POST) {
-        generate_on_loop(req, arg);
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
+    if (path == NULL || strcmp(path, "/v1/completions") != 0) {
+        cfg_http_page_on_loop(h, req);
+    } else if (evhttp_request_get_command(req) == EVHTTP_REQ_POST) {
+        cfg_http_completion_on_loop(h, req);
     } else {
         struct cfg_error err = CFG_ERROR_INIT;
-        (void)cfg_fail(&err, CFG_E_METHOD, "/generate takes POST");
-        reply_problem(req, &err);
+        (void)cfg_fail(&err, CFG_E_METHOD, "/v1/completions takes POST");
+        cfg_http_reply_error(h, req, &err);
     }
 }
 
 /* --- the loop --- */
 
+/* Counts down before anything is answered, so that whoever has his answer can ask again. */
+static struct cfg_pieces *collect(struct cfg_http *h, bool *stopping)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    struct cfg_pieces *all = h->out;
+    h->out = NULL;
+    h->out_tail = &h->out;
+    *stopping = h->stopping;
+    for (const struct cfg_pieces *p = all; p != NULL; p = p->next) {
+        for (size_t i = 0; i < p->n; i++) {
+            h->open -= p->of[i].finish != CFG_GOES_ON ? 1U : 0U;
+        }
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return all;
+}
+
 static void woken_on_loop(evutil_socket_t fd, short what, void *arg)
 {
     struct cfg_http *h = arg;
+    bool stopping;
     uint64_t n;
     (void)what;
     while (read(fd, &n, sizeof n) > 0) {
     }
-    (void)pthread_mutex_lock(&h->lock);
-    struct cfg_seq *done = h->done;
-    h->done = NULL;
-    h->done_tail = &h->done;
-    bool stopping = h->stopping;
-    for (const struct cfg_seq *s = done; s != NULL; s = s->next) {
-        h->open--;
-    }
-    (void)pthread_mutex_unlock(&h->lock);
-    while (done != NULL) {
-        struct cfg_seq *next = done->next;
-        answer_on_loop(h, done);
-        done = next;
+    struct cfg_pieces *all = collect(h, &stopping);
+    while (all != NULL) {
+        struct cfg_pieces *p = all;
+        all = p->next;
+        for (size_t i = 0; i < p->n; i++) {
+            cfg_http_piece_on_loop(h, &p->of[i]);
+        }
+        free(p);
     }
     if (stopping && !h->leaving) {
-        const struct timeval limit = {FLUSH_MS / 1000, 0};
+        const struct timeval limit = {FLUSH_S, 0};
         h->leaving = true;
         (void)event_base_loopexit(h->base, &limit); /* a client that does not read is not waited for */
-        leave_if_done(h);
+        cfg_http_leave_if_done(h);
     }
 }
 
@@ -314,8 +124,27 @@ static void signal_loop(struct cfg_http *h)
 
 /* --- the stepper's side --- */
 
-struct cfg_seq *cfg_http_take(struct cfg_http *h)
+void cfg_http_settings(struct cfg_http *h, struct cfg_settings *s)
 {
+    (void)pthread_mutex_lock(&h->lock);
+    struct cfg_settings *old = h->settings;
+    h->settings = cfg_settings_ref(s);
+    (void)pthread_mutex_unlock(&h->lock);
+    cfg_settings_unref(old);
+}
+
+struct cfg_settings *cfg_http_settings_now(struct cfg_http *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    struct cfg_settings *s = cfg_settings_ref(h->settings);
+    (void)pthread_mutex_unlock(&h->lock);
+    return s;
+}
+
+struct cfg_seq *cfg_http_take(struct cfg_http *h, bool *left)
+{
+    *left = atomic_load_explicit(&h->left, memory_order_relaxed) &&
+            atomic_exchange_explicit(&h->left, false, memory_order_acquire);
     if (!atomic_load_explicit(&h->any, memory_order_acquire)) {
         return NULL;
     }
@@ -328,16 +157,14 @@ struct cfg_seq *cfg_http_take(struct cfg_http *h)
     return in;
 }
 
-void cfg_http_answer(struct cfg_http *h, struct cfg_seq *done)
+void cfg_http_send(struct cfg_http *h, struct cfg_pieces *p)
 {
-    if (done == NULL) {
+    if (p == NULL) {
         return;
     }
     (void)pthread_mutex_lock(&h->lock);
-    *h->done_tail = done;
-    while (*h->done_tail != NULL) {
-        h->done_tail = &(*h->done_tail)->next;
-    }
+    *h->out_tail = p;
+    h->out_tail = &p->next;
     (void)pthread_mutex_unlock(&h->lock);
     signal_loop(h);
 }
@@ -386,20 +213,20 @@ static int open_server(struct cfg_http *h, struct cfg_error *err)
 {
     h->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     h->base = event_base_new();
-    h->http = h->base != NULL ? evhttp_new(h->base) : NULL;
-    h->wake = h->http != NULL && h->wake_fd >= 0
+    h->evhttp = h->base != NULL ? evhttp_new(h->base) : NULL;
+    h->wake = h->evhttp != NULL && h->wake_fd >= 0
                   ? event_new(h->base, h->wake_fd, EV_READ | EV_PERSIST, woken_on_loop, h)
                   : NULL;
     if (h->wake == NULL || event_add(h->wake, NULL) != 0) {
         return cfg_fail(err, CFG_E_IO, "no event loop for HTTP");
     }
-    evhttp_set_max_body_size(h->http, BODY_MAX);
-    evhttp_set_max_headers_size(h->http, HEADERS_MAX);
-    evhttp_set_timeout(h->http, IO_TIMEOUT_S);
-    evhttp_set_gencb(h->http, other_on_loop, h);
-    (void)evhttp_set_cb(h->http, "/generate", generate_route_on_loop, h);
-    (void)evhttp_set_cb(h->http, "/status", status_on_loop, h);
-    struct evhttp_bound_socket *s = evhttp_bind_socket_with_handle(h->http, h->host, (uint16_t)h->port);
+    evhttp_set_max_body_size(h->evhttp, 2 * CFG_HTTP_BODY_MAX); /* up to there the refusal is ours */
+    evhttp_set_max_headers_size(h->evhttp, HEADERS_MAX);
+    evhttp_set_timeout(h->evhttp, IO_TIMEOUT_S);
+    evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+                                              EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS);
+    evhttp_set_gencb(h->evhttp, request_on_loop, h);
+    struct evhttp_bound_socket *s = evhttp_bind_socket_with_handle(h->evhttp, h->host, (uint16_t)h->port);
     if (s == NULL) {
         return cfg_fail(err, CFG_E_IO, "cannot listen on %s:%u: %s", h->host, h->port, strerrordesc_np(errno));
     }
@@ -407,7 +234,35 @@ static int open_server(struct cfg_http *h, struct cfg_error *err)
     return 0;
 }
 
-static int start_thread(struct cfg_http *h, struct cfg_error *err)
+int cfg_http_open(struct cfg_http **out, const struct cfg_http_options *o, struct cfg_worker *w, struct cfg_error *err)
+{
+    struct cfg_http *h = calloc(1, sizeof *h);
+    if (h == NULL) {
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    }
+    h->o = *o;
+    h->w = w;
+    h->wake_fd = -1;
+    h->in_tail = &h->in;
+    h->out_tail = &h->out;
+    (void)pthread_mutex_init(&h->lock, NULL);
+    uint64_t random[2] = {0};
+    int rc = getrandom(random, sizeof random, 0) == (ssize_t)sizeof random
+                 ? 0
+                 : cfg_fail(err, CFG_E_IO, "no random numbers: %s", strerrordesc_np(errno));
+    h->next_seed = random[0];
+    h->boot_id = random[1];
+    rc = rc != 0 ? rc : split_address(h, o->listen, err);
+    rc = rc != 0 ? rc : open_server(h, err);
+    if (rc != 0) {
+        cfg_http_stop(h);
+        return rc;
+    }
+    *out = h;
+    return 0;
+}
+
+int cfg_http_run(struct cfg_http *h, struct cfg_error *err)
 {
     sigset_t all, old;
     (void)sigfillset(&all);
@@ -421,29 +276,6 @@ static int start_thread(struct cfg_http *h, struct cfg_error *err)
     return 0;
 }
 
-int cfg_http_start(struct cfg_http **out, const char *listen, struct cfg_worker *w, struct cfg_error *err)
-{
-    struct cfg_http *h = calloc(1, sizeof *h);
-    if (h == NULL) {
-        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    }
-    h->w = w;
-    h->wake_fd = -1;
-    h->in_tail = &h->in;
-    h->done_tail = &h->done;
-    h->next_seed = 1;
-    (void)pthread_mutex_init(&h->lock, NULL);
-    int rc = split_address(h, listen, err);
-    rc = rc != 0 ? rc : open_server(h, err);
-    rc = rc != 0 ? rc : start_thread(h, err);
-    if (rc != 0) {
-        cfg_http_stop(h);
-        return rc;
-    }
-    *out = h;
-    return 0;
-}
-
 unsigned cfg_http_port(const struct cfg_http *h)
 {
     return h->port;
@@ -454,12 +286,25 @@ const char *cfg_http_host(const struct cfg_http *h)
     return h->host;
 }
 
-static void free_jobs(struct cfg_seq *s)
+void cfg_http_close(struct cfg_http *h)
 {
-    for (struct cfg_seq *at = s; at != NULL; at = at->next) {
-        free(at->owner);
+    (void)pthread_mutex_lock(&h->lock);
+    h->closing = true;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+static void free_pieces(struct cfg_pieces *p)
+{
+    while (p != NULL) {
+        struct cfg_pieces *next = p->next;
+        for (size_t i = 0; i < p->n; i++) {
+            if (p->of[i].finish != CFG_GOES_ON) {
+                cfg_seq_free(p->of[i].seq);
+            }
+        }
+        free(p);
+        p = next;
     }
-    cfg_seq_free_list(s);
 }
 
 void cfg_http_stop(struct cfg_http *h)
@@ -469,16 +314,23 @@ void cfg_http_stop(struct cfg_http *h)
     }
     if (h->has_thread) {
         (void)pthread_mutex_lock(&h->lock);
-        h->stopping = true;
+        h->closing = h->stopping = true;
         (void)pthread_mutex_unlock(&h->lock);
         signal_loop(h);
         (void)pthread_join(h->thread, NULL);
     }
-    if (h->http != NULL) {
-        evhttp_free(h->http); /* open requests end; their close callbacks still find their jobs */
+    while (h->jobs != NULL) { /* their close callbacks would touch sequences that are not theirs any more */
+        struct cfg_job *j = h->jobs;
+        if (j->req != NULL) {
+            evhttp_connection_set_closecb(evhttp_request_get_connection(j->req), NULL, NULL);
+        }
+        cfg_job_free(j);
     }
-    free_jobs(h->in);
-    free_jobs(h->done);
+    free_pieces(h->out);
+    cfg_seq_free_list(h->in);
+    if (h->evhttp != NULL) {
+        evhttp_free(h->evhttp);
+    }
     if (h->wake != NULL) {
         event_free(h->wake);
     }
@@ -488,6 +340,7 @@ void cfg_http_stop(struct cfg_http *h)
     if (h->wake_fd >= 0) {
         (void)close(h->wake_fd);
     }
+    cfg_settings_unref(h->settings);
     (void)pthread_mutex_destroy(&h->lock);
     free(h);
 }

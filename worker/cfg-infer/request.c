@@ -3,35 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int refuse(struct cfg_error *err, const char *path, const char *why)
+static bool put_attribute(cJSON *all, const char *name, const char *value)
 {
-    (void)cfg_fail(err, CFG_E_INVALID, "%s %s", path, why);
-    cfg_error_set_path(err, "%s", path);
-    cfg_error_set_hint(err, "{\"prompt\":\"…\",\"user\":\"u-1\",\"context\":{\"plan\":\"gold\"}}");
-    return CFG_E_INVALID;
+    return value[0] == '\0' || cfg_json_set(all, name, cJSON_CreateString(value)) == 0;
 }
 
-/* The context's attributes with the user as their targeting key. *out is returned-owned. */
-static int collect(cJSON **out, const cJSON *body, struct cfg_error *err)
+/* The context's attributes, the user as their targeting key, and who is asking. *out is returned-owned. */
+static int collect(cJSON **out, const cJSON *body, const struct cfg_caller *caller, struct cfg_error *err)
 {
-    const cJSON *user = cfg_json_get(body, "user");
     const cJSON *context = cfg_json_get(body, "context");
-    const cJSON *key = cfg_json_get(context, "targetingKey");
-    if (user != NULL && (!cJSON_IsString(user) || user->valuestring[0] == '\0')) {
-        return refuse(err, "user", "must be a string, and not empty");
+    const char *user = cfg_json_get_str(body, "user", "");
+    cJSON *all = cJSON_IsObject(context) ? cJSON_Duplicate(context, true) : cJSON_CreateObject();
+    if (all != NULL) {
+        cJSON_DeleteItemFromObjectCaseSensitive(all, "tenant");
+        cJSON_DeleteItemFromObjectCaseSensitive(all, "tier");
     }
-    if (context != NULL && !cJSON_IsObject(context)) {
-        return refuse(err, "context", "must be an object");
-    }
-    if (key != NULL && !cJSON_IsString(key)) {
-        return refuse(err, "context.targetingKey", "must be a string");
-    }
-    if (key != NULL && user != NULL && strcmp(key->valuestring, user->valuestring) != 0) {
-        return refuse(err, "context.targetingKey", "is another one than \"user\"");
-    }
-    cJSON *all = context != NULL ? cJSON_Duplicate(context, true) : cJSON_CreateObject();
-    if (all == NULL || (user != NULL && key == NULL &&
-                        cfg_json_set(all, "targetingKey", cJSON_CreateString(user->valuestring)) != 0)) {
+    if (all == NULL || !put_attribute(all, "targetingKey", user) || !put_attribute(all, "tenant", caller->tenant) ||
+        !put_attribute(all, "tier", caller->tier)) {
         cJSON_Delete(all);
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
@@ -39,11 +27,12 @@ static int collect(cJSON **out, const cJSON *body, struct cfg_error *err)
     return 0;
 }
 
-int cfg_infer_request_new(struct cfg_infer_request **out, const cJSON *body, struct cfg_error *err)
+int cfg_infer_request_new(struct cfg_infer_request **out, const cJSON *body, const struct cfg_caller *caller,
+                          struct cfg_error *err)
 {
     cJSON *all = NULL;
     struct cfg_buf text;
-    int rc = collect(&all, body, err);
+    int rc = collect(&all, body, caller, err);
     if (rc != 0) {
         return rc;
     }
@@ -96,7 +85,7 @@ void cfg_infer_request_free(struct cfg_infer_request *r)
     free(r);
 }
 
-void cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
+bool cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
                               bool otherwise)
 {
     if (!r->decided) {
@@ -109,7 +98,7 @@ void cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view
         r->decided = true;
         cfg_overlay_begin(&r->overlay, v, &r->who);
     } else if (!cfg_overlay_renew(&r->overlay, v)) {
-        return;
+        return false;
     }
     /* The overlay's texts end with the view; the stamp goes on. */
     while (r->n_laid > 0) {
@@ -120,6 +109,7 @@ void cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view
             stamp(&r->laid[r->n_laid++], r->overlay.served[i].flag, r->overlay.served[i].variant);
         }
     }
+    return true;
 }
 
 typedef void (*put_fn)(struct cfg_buf *out, const struct cfg_infer_variant *v, bool first);

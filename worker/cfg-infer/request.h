@@ -5,7 +5,7 @@
 #ifndef CFG_INFER_REQUEST_H
 #define CFG_INFER_REQUEST_H
 
-#include "proto/json.h"
+#include "worker/cfg-infer/policy.h"
 #include <cfg/flags.h>
 
 struct cfg_infer_variant {
@@ -22,14 +22,16 @@ struct cfg_infer_request {
     uint32_t n_laid;
 };
 
-/* From a request's body: "user" is the targeting key, "context" an object of attributes. Both may be absent.
- * *out is returned-owned. CFG_E_INVALID with the path for what is no context; CFG_E_NOMEM. */
-CFG_MUST_CHECK int cfg_infer_request_new(struct cfg_infer_request **out, const cJSON *body, struct cfg_error *err);
+/* From a request's body, whose "user" (the targeting key) and "context" (an object of attributes) have been checked
+ * (ask.h): both may be absent. Who the policy says is asking is told as the attributes "tenant" and "tier", whatever the
+ * request claims. *out is returned-owned. CFG_E_LIMIT (nested too deep), CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_infer_request_new(struct cfg_infer_request **out, const cJSON *body,
+                                         const struct cfg_caller *caller, struct cfg_error *err);
 void cfg_infer_request_free(struct cfg_infer_request *r); /* NULL is fine */
 
-/* In each step, before the overlay is read: decides what is new. `flag` says whether the answer begins greedily,
- * `otherwise` when nobody has created it. */
-void cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
+/* In each step, before the overlay is read: decides what is new, and says whether anything was. `flag` says whether the
+ * answer begins greedily, `otherwise` when nobody has created it. */
+bool cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
                               bool otherwise);
 
 /* {"experiment/ab.flag":"on",…} */

@@ -151,14 +151,30 @@ bool cfg_sched_draining(const struct cfg_sched *s, unsigned cap)
     return s->n_running > cap;
 }
 
-struct cfg_sched_entry *cfg_sched_waiting(const struct cfg_sched *s)
+static void sweep(struct cfg_sched *s, struct cfg_sched_entry *e, bool (*leaves)(const struct cfg_sched_entry *e),
+                  struct cfg_sched_entry **gone)
 {
-    for (const struct cfg_sched_tenant *t = s->tenants; t != NULL; t = t->next) {
-        if (t->first != NULL) {
-            return t->first;
+    while (e != NULL) {
+        struct cfg_sched_entry *next = e->next;
+        if (leaves(e)) {
+            cfg_sched_remove(s, e);
+            e->next = *gone;
+            *gone = e;
         }
+        e = next;
     }
-    return NULL;
+}
+
+struct cfg_sched_entry *cfg_sched_sweep(struct cfg_sched *s, bool (*leaves)(const struct cfg_sched_entry *e))
+{
+    struct cfg_sched_entry *gone = NULL;
+    struct cfg_sched_tenant *next;
+    sweep(s, s->first, leaves, &gone);
+    for (struct cfg_sched_tenant *t = s->tenants; t != NULL; t = next) {
+        next = t->next; /* the last entry takes its tenant along */
+        sweep(s, t->first, leaves, &gone);
+    }
+    return gone;
 }
 
 size_t cfg_sched_buckets(uint32_t *out, size_t max, unsigned capacity)

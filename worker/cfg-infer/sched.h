@@ -49,8 +49,8 @@ void cfg_sched_remove(struct cfg_sched *s, struct cfg_sched_entry *e);
 struct cfg_sched_entry *cfg_sched_plan(struct cfg_sched *s, unsigned cap);
 /* More runs than the cap now allows. */
 bool cfg_sched_draining(const struct cfg_sched *s, unsigned cap);
-/* Any entry that still waits, or NULL. For endings. */
-struct cfg_sched_entry *cfg_sched_waiting(const struct cfg_sched *s);
+/* Removes every entry that `leaves` says so of, waiting or running; returns them linked by next. */
+struct cfg_sched_entry *cfg_sched_sweep(struct cfg_sched *s, bool (*leaves)(const struct cfg_sched_entry *e));
 
 /* The batch sizes to prepare for a capacity: 1, 2, 4, … and the capacity itself. Returns how many; max ≥ 1. */
 size_t cfg_sched_buckets(uint32_t *out, size_t max, unsigned capacity);
