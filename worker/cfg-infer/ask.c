@@ -169,8 +169,8 @@ static int only_zero(struct cfg_ask *out, const char *name, const cJSON *v, stru
 static int only_nothing(struct cfg_ask *out, const char *name, const cJSON *v, struct cfg_error *err)
 {
     (void)out;
-    bool nothing = cJSON_IsFalse(v) || (cJSON_IsObject(v) && v->child == NULL) ||
-                   (cJSON_IsString(v) && v->valuestring[0] == '\0');
+    bool nothing =
+        cJSON_IsFalse(v) || (cJSON_IsObject(v) && v->child == NULL) || (cJSON_IsString(v) && v->valuestring[0] == '\0');
     return nothing ? 0 : refuse(err, name, "not supported");
 }
 
@@ -178,16 +178,26 @@ static const struct {
     const char *name;
     read_fn read;
 } known[] = {
-    {"model", read_model},           {"prompt", read_prompt},
-    {"max_tokens", read_knob},       {"temperature", read_knob},
-    {"top_p", read_knob},            {"top_k", read_knob},
-    {"stop", read_stop},             {"seed", read_seed},
-    {"stream", read_stream},         {"stream_options", read_stream_options},
-    {"user", read_user},             {"context", read_context},
-    {"n", only_one},                 {"best_of", only_one},
-    {"logprobs", only_nothing},      {"echo", only_nothing},
-    {"suffix", only_nothing},        {"logit_bias", only_nothing},
-    {"presence_penalty", only_zero}, {"frequency_penalty", only_zero},
+    {"model", read_model},
+    {"prompt", read_prompt},
+    {"max_tokens", read_knob},
+    {"temperature", read_knob},
+    {"top_p", read_knob},
+    {"top_k", read_knob},
+    {"stop", read_stop},
+    {"seed", read_seed},
+    {"stream", read_stream},
+    {"stream_options", read_stream_options},
+    {"user", read_user},
+    {"context", read_context},
+    {"n", only_one},
+    {"best_of", only_one},
+    {"logprobs", only_nothing},
+    {"echo", only_nothing},
+    {"suffix", only_nothing},
+    {"logit_bias", only_nothing},
+    {"presence_penalty", only_zero},
+    {"frequency_penalty", only_zero},
 };
 enum { N_KNOWN = sizeof known / sizeof known[0] };
 

@@ -1,11 +1,12 @@
-/* cfg-infer's HTTP side: evhttp on a thread of its own, so that neither a slow client nor a bad request holds a step up.
+/* cfg-infer's HTTP side: evhttp on a thread of its own, so that neither a slow client nor a bad request holds a step
+ * up.
  *
  *     POST /v1/completions        OpenAI's, whole or as a stream of events
  *     GET  /v1/models[/{model}]   the one model
  *     GET  /healthz · /readyz · /status · /metrics · /openapi.json
  *
- * openapi.yaml describes them. Requests are read and judged by policy here; what passes goes to the stepper as sequences
- * and comes back as pieces, through two lists under one lock. */
+ * openapi.yaml describes them. Requests are read and judged by policy here; what passes goes to the stepper as
+ * sequences and comes back as pieces, through two lists under one lock. */
 #ifndef CFG_INFER_HTTP_H
 #define CFG_INFER_HTTP_H
 
@@ -24,10 +25,10 @@ struct cfg_http_figures {
 };
 
 struct cfg_http_options {
-    const char *listen; /* HOST:PORT; port 0: any */
-    const char *model;  /* its id */
+    const char *listen;                        /* HOST:PORT; port 0: any */
+    const char *model;                         /* its id */
     const char *backend, *precision, *weights; /* to tell; weights: their digest */
-    int64_t created;    /* seconds since 1970 */
+    int64_t created;                           /* seconds since 1970 */
 };
 
 /* Listens, but does not answer before cfg_http_run. w is borrowed for the server's life: asked for its status and woken

@@ -187,7 +187,8 @@ static struct cfg_job *new_job(struct cfg_http *h, struct evhttp_request *req, s
     (void)snprintf(j->head.id, sizeof j->head.id, "cmpl-%016llx%08llx", (unsigned long long)h->boot_id,
                    (unsigned long long)h->next_id++);
     uint64_t seed = judged->ask.has_seed ? judged->ask.seed : h->next_seed++;
-    j->closed = event_new(h->base, bufferevent_getfd(evhttp_connection_get_bufferevent(c)), EV_CLOSED, closed_on_loop, j);
+    j->closed =
+        event_new(h->base, bufferevent_getfd(evhttp_connection_get_bufferevent(c)), EV_CLOSED, closed_on_loop, j);
     j->seq = j->closed != NULL && event_add(j->closed, NULL) == 0 ? cfg_seq_new(&judged->ask, seed) : NULL;
     if (j->seq == NULL) {
         if (j->closed != NULL) {

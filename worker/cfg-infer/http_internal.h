@@ -1,5 +1,5 @@
-/* The HTTP thread's inside: http.c has its life and its lists, http_call.c takes requests in, http_answer.c sends pieces
- * out, http_pages.c shows. Everything named *_on_loop runs on the thread. */
+/* The HTTP thread's inside: http.c has its life and its lists, http_call.c takes requests in, http_answer.c sends
+ * pieces out, http_pages.c shows. Everything named *_on_loop runs on the thread. */
 #ifndef CFG_INFER_HTTP_INTERNAL_H
 #define CFG_INFER_HTTP_INTERNAL_H
 
@@ -12,8 +12,8 @@
 
 enum {
     CFG_HTTP_BODY_MAX = 128 * 1024,
-    CFG_HTTP_OPEN_MAX = 8192,           /* requests under way; the queue's own limit is lower */
-    CFG_HTTP_UNREAD_MAX = 1024 * 1024,  /* bytes that a client may leave unread before it counts as gone */
+    CFG_HTTP_OPEN_MAX = 8192,          /* requests under way; the queue's own limit is lower */
+    CFG_HTTP_UNREAD_MAX = 1024 * 1024, /* bytes that a client may leave unread before it counts as gone */
 };
 
 /* One completion under way, from its acceptance to its last piece. The loop's. */
@@ -51,7 +51,7 @@ struct cfg_http {
     _Atomic(bool) any;  /* sequences lie in `in` */
     _Atomic(bool) left; /* clients have gone */
     pthread_mutex_t lock;
-    struct cfg_settings *settings;       /* under the lock, and the rest */
+    struct cfg_settings *settings; /* under the lock, and the rest */
     struct cfg_seq *in, **in_tail;
     struct cfg_pieces *out, **out_tail;
     unsigned open; /* jobs */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUE = 256, QUEUE_MAX = 65536, BATCH = 4, BATCH_MAX = 256 };
+enum { QUEUE = 256, QUEUE_MAX = 65536, BATCH = 4 };
 
 /* kind: f, i, b; s and j are texts, t a text too long to tell. */
 static const struct {
@@ -229,7 +229,7 @@ static void declare(struct cfg_live *l, const struct cfg_infer_options *o, const
     p[CFG_P_TOP_P] = cfg_param_f64(w, described[CFG_P_TOP_P].path, CFG_LIVE, 0, 1, 1);
     p[CFG_P_MAX_TOKENS] = cfg_param_i64(w, described[CFG_P_MAX_TOKENS].path, CFG_LIVE, 1, CFG_TOKENS_MAX, 64);
     p[CFG_P_STOP] = cfg_param_json(w, described[CFG_P_STOP].path, CFG_LIVE, "[]");
-    p[CFG_P_BATCH_SIZE] = cfg_param_i64(w, described[CFG_P_BATCH_SIZE].path, CFG_DRAIN, 1, BATCH_MAX, batch);
+    p[CFG_P_BATCH_SIZE] = cfg_param_i64(w, described[CFG_P_BATCH_SIZE].path, CFG_DRAIN, 1, CFG_BATCH_MAX, batch);
     p[CFG_P_QUEUE] = cfg_param_i64(w, described[CFG_P_QUEUE].path, CFG_LIVE, 0, QUEUE_MAX, QUEUE);
     p[CFG_P_POLICY] = cfg_param_json(w, described[CFG_P_POLICY].path, CFG_LIVE, "{}");
     p[CFG_P_AB_FLAG] = cfg_param_flag(w, described[CFG_P_AB_FLAG].path, false);
@@ -240,8 +240,10 @@ static void declare(struct cfg_live *l, const struct cfg_infer_options *o, const
     p[CFG_P_EMBED] = built_for(w, CFG_P_EMBED, shape->embed, 0);
     p[CFG_P_HIDDEN] = built_for(w, CFG_P_HIDDEN, shape->hidden, 0);
     p[CFG_P_LAYERS] = built_for(w, CFG_P_LAYERS, shape->layers, 0);
-    p[CFG_P_PRECISION] = cfg_param_string(w, described[CFG_P_PRECISION].path, CFG_PINNED, o->precision);
-    p[CFG_P_BACKEND] = cfg_param_string(w, described[CFG_P_BACKEND].path, CFG_PINNED, o->backend);
+    p[CFG_P_PRECISION] = cfg_param_string(w, described[CFG_P_PRECISION].path, CFG_PINNED,
+                                          o->precision != NULL ? o->precision : "float32");
+    p[CFG_P_BACKEND] =
+        cfg_param_string(w, described[CFG_P_BACKEND].path, CFG_PINNED, o->backend != NULL ? o->backend : "auto");
 }
 
 int cfg_live_open(struct cfg_live *l, const struct cfg_infer_options *o, const struct cfg_model_shape *shape,

@@ -1,8 +1,8 @@
 /* What cfg-infer reads from configd: its parameters, what has to be compiled before a view may hold (the policy, stop
  * sequences), and the line that says what changed.
  *
- * The compiled part ("settings") is made on the library's thread, taken over by the stepper when the view holds, and read
- * by the HTTP thread, which judges requests: immutable and counted, so each lets go when it is done. */
+ * The compiled part ("settings") is made on the library's thread, taken over by the stepper when the view holds, and
+ * read by the HTTP thread, which judges requests: immutable and counted, so each lets go when it is done. */
 #ifndef CFG_INFER_LIVE_H
 #define CFG_INFER_LIVE_H
 
@@ -48,9 +48,10 @@ void cfg_settings_unref(struct cfg_settings *s); /* NULL is fine */
 struct cfg_live {
     struct cfg_worker *w;
     cfg_param params[CFG_N_PARAMS];
-    cfg_flag ab;                                      /* for requests, which have somebody asking */
-    const uint64_t *step;                             /* borrowed: which one the next is */
-    void (*hold)(void *arg, struct cfg_settings *now); /* on the stepper, when other settings hold; borrowed for the call */
+    cfg_flag ab;          /* for requests, which have somebody asking */
+    const uint64_t *step; /* borrowed: which one the next is */
+    void (*hold)(void *arg,
+                 struct cfg_settings *now); /* on the stepper, when other settings hold; borrowed for the call */
     void *arg;
     bool quiet;
     /* private */
@@ -63,8 +64,8 @@ struct cfg_live {
 
 const char *cfg_live_path(enum cfg_live_param p);
 
-/* Opens the worker and declares what the program reads; shape is what its weights have. `l` is zeroed but for step, hold,
- * arg and quiet, and stays where it is until finish. */
+/* Opens the worker and declares what the program reads; shape is what its weights have. `l` is zeroed but for step,
+ * hold, arg and quiet, and stays where it is until finish. */
 CFG_MUST_CHECK int cfg_live_open(struct cfg_live *l, const struct cfg_infer_options *o,
                                  const struct cfg_model_shape *shape, struct cfg_error *err);
 /* Closes the worker. */

@@ -1,10 +1,8 @@
 /* cfg-infer: a worker that does real work. Each step gives every running sequence its next byte; between two steps the
  * newest view takes hold. This thread steps; the library follows configd on its own; HTTP has a third. */
-#include "proto/json.h"
-#include "worker/cfg-infer/batch.h"
-#include "worker/cfg-infer/corpus.h"
+#include "worker/cfg-infer/engine.h"
 #include "worker/cfg-infer/http.h"
-#include "worker/cfg-infer/options.h"
+#include "worker/cfg-infer/serve.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,39 +10,18 @@
 #include <string.h>
 #include <time.h>
 
-enum { MODEL_ORDER = 8, IDLE_MS = 1000, FIGURES_EVERY_MS = 100 };
-
-/* What the program reads, in the order in which changes are told. */
-enum { TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, BATCH_SIZE, AB_FLAG, TP, WORLD_SIZE, N_PARAMS };
-static const struct {
-    const char *path;
-    char kind; /* f, i or b */
-} described[N_PARAMS] = {
-    [TEMPERATURE] = {"sampling.temperature", 'f'},
-    [TOP_K] = {"sampling.top_k", 'i'},
-    [TOP_P] = {"sampling.top_p", 'f'},
-    [MAX_TOKENS] = {"sampling.max_tokens", 'i'},
-    [BATCH_SIZE] = {"inference.batch_size", 'i'},
-    [AB_FLAG] = {"experiment/ab.flag", 'b'},
-    [TP] = {"distributed.tp", 'i'},
-    [WORLD_SIZE] = {"distributed.world_size", 'i'},
-};
+enum { IDLE_MS = 1000, FIGURES_EVERY_MS = 100 };
+static const char model_id[] = "configd-byte-lm";
 
 struct program {
     struct cfg_infer_options o;
-    struct cfg_worker *w;
-    struct cfg_lm *lm;
-    struct cfg_batch batch;
+    struct cfg_live live;
+    struct cfg_weights weights;
+    struct cfg_model *model;
+    struct cfg_serve serve;
     struct cfg_http *http;
-    cfg_param params[N_PARAMS];
-    cfg_flag ab;                    /* for requests, which have somebody asking; the parameter is for --load */
-    const struct cfg_view *view;    /* the step's */
-    union cfg_value told[N_PARAMS]; /* the values of the last line printed */
-    bool told_any;
-    uint64_t step, finished, own_seed;
-    unsigned own_running; /* of --load */
-    struct cfg_sampling sampling;
-    unsigned batch_size;
+    struct cfg_settings *settings; /* that hold; a reference */
+    uint64_t step, own_seed;
     struct timespec next_step, last_figures;
     uint64_t last_tokens;
 };
@@ -61,60 +38,10 @@ static void on_signal(int number)
     }
 }
 
-/* --- saying what changed --- */
-
-static bool same(char kind, const union cfg_value *a, const union cfg_value *b)
+static int complain(const struct cfg_error *err)
 {
-    return kind == 'b' ? a->b == b->b : kind == 'i' ? a->i64 == b->i64 : !(a->f64 < b->f64) && !(a->f64 > b->f64);
-}
-
-static void print_value(struct cfg_buf *out, char kind, const union cfg_value *v)
-{
-    if (kind == 'b') {
-        cfg_buf_puts(out, v->b ? "on" : "off");
-    } else if (kind == 'i') {
-        cfg_buf_printf(out, "%lld", (long long)v->i64);
-    } else {
-        cfg_json_put_number(out, v->f64);
-    }
-}
-
-/* Runs between two steps, just before the view holds. */
-static void on_commit(void *arg, const struct cfg_view *now)
-{
-    struct program *p = arg;
-    struct cfg_buf line;
-    bool any = false;
-    cfg_buf_init(&line, 4096);
-    cfg_buf_printf(&line, "step %llu: applied %s", (unsigned long long)p->step, now->revision);
-    for (size_t i = 0; i < N_PARAMS; i++) {
-        const union cfg_value *v = cfg_value_at(now, p->params[i]);
-        char kind = described[i].kind;
-        if (p->told_any && !same(kind, v, &p->told[i])) {
-            cfg_buf_printf(&line, "%s%s ", any ? ", " : " (", described[i].path);
-            print_value(&line, kind, &p->told[i]);
-            cfg_buf_puts(&line, " → ");
-            print_value(&line, kind, v);
-            any = true;
-        }
-        p->told[i] = *v;
-    }
-    cfg_buf_puts(&line, any ? ")" : p->told_any ? " (nothing this worker reads)" : " (first view)");
-    p->told_any = true;
-    if (!p->o.quiet && cfg_buf_status(&line) == 0) {
-        (void)printf("%s\n", line.data);
-        (void)fflush(stdout);
-    }
-    cfg_buf_finish(&line);
-}
-
-static void on_log(void *arg, int level, const char *line)
-{
-    static const char *const names[] = {"error", "warning", "info"};
-    const struct program *p = arg;
-    if (!p->o.quiet || level == 0) {
-        (void)fprintf(stderr, "cfg-infer: %s: %s\n", names[level >= 0 && level <= 2 ? level : 2], line);
-    }
+    (void)fprintf(stderr, "cfg-infer: %s%s%s\n", err->text, err->hint[0] != '\0' ? "; " : "", err->hint);
+    return cfg_code_exit(err->code);
 }
 
 /* --- the work --- */
@@ -123,43 +50,25 @@ static const char *const prompts[] = {"Alice was ",     "The Fox ", "It was the 
                                       "And God said, ", "Call me ", "A step ",     "We are met "};
 enum { N_PROMPTS = sizeof prompts / sizeof prompts[0] };
 
-/* Keeps --load sequences of our own in the batch. They have no owner. */
-static void top_up(struct program *p)
+/* Keeps --load sequences of our own in the batch: behind `in`, of which nobody is told. */
+static void top_up(struct program *p, struct cfg_seq **in)
 {
-    while (p->own_running < p->o.load) {
-        const char *prompt = prompts[p->own_seed % N_PROMPTS];
-        struct cfg_seq *s = cfg_seq_new(prompt, strlen(prompt), 0, p->own_seed++, NULL);
-        if (s == NULL) {
+    uint64_t n = p->serve.n_own;
+    while (*in != NULL) {
+        in = &(*in)->next;
+    }
+    for (; n < p->o.load; n++) {
+        struct cfg_ask ask;
+        cJSON *body = cJSON_CreateObject();
+        int rc = body != NULL ? cfg_json_set(body, "prompt", cJSON_CreateString(prompts[p->own_seed % N_PROMPTS]))
+                              : CFG_E_NOMEM;
+        rc = rc != 0 ? rc : cfg_ask_read(&ask, body, NULL);
+        cJSON_Delete(body);
+        *in = rc == 0 ? cfg_seq_new(&ask, p->own_seed++) : NULL;
+        if (*in == NULL) {
             return;
         }
-        cfg_batch_submit(&p->batch, s);
-        p->own_running++;
-    }
-}
-
-static void take_requests(struct program *p)
-{
-    struct cfg_seq *in = p->http != NULL ? cfg_http_take(p->http) : NULL;
-    while (in != NULL) {
-        struct cfg_seq *next = in->next;
-        cfg_batch_submit(&p->batch, in);
-        in = next;
-    }
-}
-
-static void give_back(struct program *p, struct cfg_seq *done)
-{
-    while (done != NULL) {
-        struct cfg_seq *next = done->next;
-        done->next = NULL;
-        p->finished++;
-        if (done->owner == NULL) {
-            p->own_running--;
-            cfg_seq_free_list(done);
-        } else {
-            cfg_http_answer(p->http, done);
-        }
-        done = next;
+        in = &(*in)->next;
     }
 }
 
@@ -170,6 +79,7 @@ static double seconds_between(const struct timespec *a, const struct timespec *b
 
 static void publish(struct program *p, char metrics[128])
 {
+    const struct cfg_serve *s = &p->serve;
     struct timespec now;
     metrics[0] = '\0';
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -177,61 +87,55 @@ static void publish(struct program *p, char metrics[128])
     if (passed * 1000 < FIGURES_EVERY_MS) {
         return;
     }
-    double rate = (double)(p->batch.tokens - p->last_tokens) / passed;
+    double rate = (double)(s->tokens - p->last_tokens) / passed;
     p->last_figures = now;
-    p->last_tokens = p->batch.tokens;
-    (void)snprintf(metrics, 128, "{\"running\":%u,\"waiting\":%u,\"tokens_per_s\":%.0f}", p->batch.n_running,
-                   p->batch.n_waiting, rate);
+    p->last_tokens = s->tokens;
+    (void)snprintf(metrics, 128, "{\"running\":%u,\"waiting\":%u,\"tokens_per_s\":%.0f}", s->sched.n_running,
+                   s->sched.n_waiting, rate);
     if (p->http != NULL) {
         const struct cfg_http_figures f = {
-            p->step,       p->batch.tokens,         p->finished, p->batch.n_running, p->batch.n_waiting,
-            p->batch_size, p->sampling.temperature, rate,
+            .step = p->step,
+            .tokens = s->tokens,
+            .finished = s->finished,
+            .captures = p->model->figures.captures,
+            .launches = p->model->figures.launches,
+            .params_version = s->params.version,
+            .running = s->sched.n_running,
+            .waiting = s->sched.n_waiting,
+            .batch_size = s->cap,
+            .capacity = s->sched.capacity,
+            .draining = cfg_sched_draining(&s->sched, s->cap),
+            .temperature = s->knobs[CFG_KNOB_TEMPERATURE],
+            .tokens_per_s = rate,
         };
         cfg_http_publish(p->http, &f);
     }
 }
 
-/* A request's own parameters, where its variants say so. */
-static void decide(void *arg, struct cfg_infer_request *request, struct cfg_sampling *how)
-{
-    const struct program *p = arg;
-    const struct cfg_overlay *o = &request->overlay;
-    cfg_infer_request_decide(request, p->view, p->ab, described[AB_FLAG].path, how->greedy_start);
-    how->temperature = cfg_overlay_f64(o, p->params[TEMPERATURE]);
-    how->top_p = cfg_overlay_f64(o, p->params[TOP_P]);
-    how->top_k = (unsigned)cfg_overlay_i64(o, p->params[TOP_K]);
-    how->max_tokens = (unsigned)cfg_overlay_i64(o, p->params[MAX_TOKENS]);
-    how->greedy_start = request->greedy_start;
-}
-
-static bool do_step(struct program *p)
+/* in is consumed. 0, or the exit status. */
+static int do_step(struct program *p, struct cfg_seq *in, bool left)
 {
     char metrics[128];
-    struct cfg_stamp stamp = {.step = p->step};
-    const struct cfg_view *v = cfg_step_begin(p->w, p->step);
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_pieces *out = NULL;
+    const struct cfg_view *v = cfg_step_begin(p->live.w, p->step);
     if (v == NULL) {
         (void)fprintf(stderr, "cfg-infer: a newer incarnation of this worker has taken over\n");
-        return false;
+        cfg_seq_free_list(in);
+        return 4;
     }
-    p->sampling = (struct cfg_sampling){
-        .temperature = cfg_get_f64(v, p->params[TEMPERATURE]),
-        .top_p = cfg_get_f64(v, p->params[TOP_P]),
-        .top_k = (unsigned)cfg_get_i64(v, p->params[TOP_K]),
-        .max_tokens = (unsigned)cfg_get_i64(v, p->params[MAX_TOKENS]),
-        .greedy_start = cfg_get_bool(v, p->params[AB_FLAG]),
-    };
-    p->view = v;
-    p->batch_size = (unsigned)cfg_get_i64(v, p->params[BATCH_SIZE]);
-    (void)snprintf(stamp.revision, sizeof stamp.revision, "%s", v->revision);
-    give_back(p, cfg_batch_step(&p->batch, &p->sampling, p->batch_size, &stamp));
+    int rc = cfg_serve_step(&p->serve, &out, v, p->step, in, left, &err);
+    if (p->http != NULL) {
+        cfg_http_send(p->http, out);
+    }
     publish(p, metrics);
-    cfg_step_end(p->w, metrics[0] != '\0' ? metrics : NULL);
+    cfg_step_end(p->live.w, metrics[0] != '\0' ? metrics : NULL);
     if (p->o.log_steps) {
-        (void)printf("step %llu: %s running %u waiting %u tokens %llu\n", (unsigned long long)p->step, stamp.revision,
-                     p->batch.n_running, p->batch.n_waiting, (unsigned long long)p->batch.tokens);
+        (void)printf("step %llu: %s running %u waiting %u tokens %llu\n", (unsigned long long)p->step, v->revision,
+                     p->serve.sched.n_running, p->serve.sched.n_waiting, (unsigned long long)p->serve.tokens);
     }
     p->step++;
-    return true;
+    return rc != 0 ? complain(&err) : 0;
 }
 
 /* Sleeps until the next step is due; a step that took longer is not made up for. */
@@ -253,118 +157,136 @@ static void pace(struct program *p)
     }
 }
 
+/* Nothing to do: waits for news. False when a newer incarnation has taken over. */
+static bool rest(struct program *p)
+{
+    char metrics[128];
+    struct cfg_worker_status s;
+    publish(p, metrics);
+    (void)cfg_worker_idle(p->live.w, IDLE_MS);
+    cfg_worker_status(p->live.w, &s);
+    return strcmp(s.state, "superseded") != 0;
+}
+
+static struct cfg_seq *take(struct program *p, bool *left)
+{
+    *left = false;
+    return p->http != NULL ? cfg_http_take(p->http, left) : NULL;
+}
+
 static int run(struct program *p)
 {
+    int status = 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &p->next_step);
-    p->last_figures = p->next_step;
-    while (!stopping && (p->o.steps == 0 || p->step < p->o.steps)) {
-        take_requests(p);
-        top_up(p);
-        if (p->batch.n_running + p->batch.n_waiting == 0) {
-            char metrics[128];
-            (void)cfg_worker_idle(p->w, IDLE_MS);
-            publish(p, metrics);
-            struct cfg_worker_status s;
-            cfg_worker_status(p->w, &s);
-            if (strcmp(s.state, "superseded") != 0) {
-                continue;
-            }
+    while (status == 0 && !stopping && (p->o.steps == 0 || p->step < p->o.steps)) {
+        bool left;
+        struct cfg_seq *in = take(p, &left);
+        top_up(p, &in);
+        if (in == NULL && cfg_serve_load(&p->serve) == 0 && rest(p)) {
+            continue;
         }
-        if (!do_step(p)) {
-            return 4;
-        }
+        status = do_step(p, in, left);
         pace(p);
     }
-    return 0;
+    return status;
+}
+
+/* No new requests, no load of our own: steps until those under way are done, but not for ever. */
+static int drain(struct program *p)
+{
+    struct timespec begun, now;
+    int status = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &begun);
+    cfg_http_close(p->http);
+    do {
+        bool left;
+        struct cfg_seq *in = take(p, &left);
+        if (in == NULL && cfg_serve_load(&p->serve) == p->serve.n_own) {
+            break;
+        }
+        status = do_step(p, in, left);
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (status == 0 && seconds_between(&begun, &now) * 1000 < p->o.drain_ms);
+    return status;
 }
 
 /* --- beginning and end --- */
 
-static void declare(struct program *p)
+static void on_hold(void *arg, struct cfg_settings *now)
 {
-    struct cfg_worker *w = p->w;
-    int64_t tp = p->o.tp;
-    int64_t world = p->o.world_size;
-    int64_t batch = p->o.max_batch > 0 && p->o.max_batch < 4 ? p->o.max_batch : 4;
-    p->params[TEMPERATURE] = cfg_param_f64(w, described[TEMPERATURE].path, CFG_LIVE, 0, 2, 0.7);
-    p->params[TOP_K] = cfg_param_i64(w, described[TOP_K].path, CFG_LIVE, 0, CFG_SYMBOLS, 0);
-    p->params[TOP_P] = cfg_param_f64(w, described[TOP_P].path, CFG_LIVE, 0, 1, 1);
-    p->params[MAX_TOKENS] = cfg_param_i64(w, described[MAX_TOKENS].path, CFG_LIVE, 1, CFG_TOKENS_MAX, 64);
-    p->params[BATCH_SIZE] = cfg_param_i64(w, described[BATCH_SIZE].path, CFG_DRAIN, 1, 256, batch);
-    p->params[AB_FLAG] = cfg_param_flag(w, described[AB_FLAG].path, false);
-    p->ab = cfg_flag_declare(w, described[AB_FLAG].path);
-    /* A value fixed on the command line is what this process is built for; else the deployment decides. */
-    p->params[TP] =
-        cfg_param_i64(w, described[TP].path, CFG_PINNED, tp > 0 ? tp : 1, tp > 0 ? tp : 1024, tp > 0 ? tp : 1);
-    p->params[WORLD_SIZE] = cfg_param_i64(w, described[WORLD_SIZE].path, CFG_PINNED, world > 0 ? world : 1,
-                                          world > 0 ? world : 65536, world > 0 ? world : 1);
+    struct program *p = arg;
+    cfg_settings_unref(p->settings);
+    p->settings = cfg_settings_ref(now);
+    if (p->http != NULL) {
+        cfg_http_settings(p->http, now);
+    }
 }
 
-static int open_worker(struct program *p, struct cfg_error *err)
+static int listen_on(struct program *p, const char *precision, struct cfg_error *err)
 {
-    const struct cfg_change_hooks hooks = {.commit = on_commit, .arg = p};
-    struct cfg_worker_options wo = CFG_WORKER_OPTIONS_INIT;
-    wo.servers = p->o.server;
-    wo.deployment = p->o.deployment;
-    wo.worker = p->o.worker;
-    wo.source = p->o.source;
-    wo.cache = p->o.cache;
-    wo.overrides = p->o.set;
-    wo.log = on_log;
-    wo.log_arg = p;
-    int rc = cfg_worker_open(&p->w, &wo, err);
-    if (rc != 0) {
-        return rc;
+    const struct cfg_http_options ho = {
+        .listen = p->o.listen,
+        .model = model_id,
+        .backend = p->model->ops->name,
+        .precision = precision,
+        .weights = p->weights.digest,
+        .created = (int64_t)time(NULL),
+    };
+    int rc = cfg_http_open(&p->http, &ho, p->live.w, err);
+    if (rc == 0) {
+        cfg_http_settings(p->http, p->settings);
+        rc = cfg_http_run(p->http, err);
     }
-    declare(p);
-    signalled = p->w;
-    rc = cfg_worker_on_change(p->w, "", &hooks, err);
-    if (rc == 0 && p->o.max_batch > 0) {
-        rc = cfg_worker_ceiling(p->w, described[BATCH_SIZE].path, (double)p->o.max_batch, err);
-    }
-    return rc != 0 ? rc : cfg_worker_start(p->w, p->o.start_ms, err);
-}
-
-static int begin(struct program *p, struct cfg_error *err)
-{
-    int rc = cfg_lm_new(&p->lm, cfg_infer_corpus, cfg_infer_corpus_len, MODEL_ORDER, err);
-    if (rc != 0) {
-        return rc;
-    }
-    cfg_batch_init(&p->batch, p->lm);
-    p->batch.decide = decide;
-    p->batch.arg = p;
-    rc = open_worker(p, err);
-    if (rc == 0 && p->o.listen != NULL) {
-        rc = cfg_http_start(&p->http, p->o.listen, p->w, err);
-    }
-    if (rc == 0 && p->http != NULL) {
+    if (rc == 0) {
         (void)printf("listening on http://%s:%u\n", cfg_http_host(p->http), cfg_http_port(p->http));
         (void)fflush(stdout);
     }
     return rc;
 }
 
-/* What runs and waits goes back to its clients as it is: cut short, but answered. */
-static void answer_all(struct program *p)
+static int begin(struct program *p, struct cfg_error *err)
 {
-    struct cfg_seq *all[] = {p->batch.running, p->batch.waiting, p->http != NULL ? cfg_http_take(p->http) : NULL};
-    p->batch.running = NULL;
-    p->batch.waiting = NULL;
-    for (size_t i = 0; i < 3; i++) {
-        give_back(p, all[i]);
+    p->live.step = &p->step;
+    p->live.hold = on_hold;
+    p->live.arg = p;
+    p->live.quiet = p->o.quiet;
+    int rc = cfg_engine_weights(&p->weights, p->o.model, err);
+    rc = rc != 0 ? rc : cfg_live_open(&p->live, &p->o, &p->weights.shape, err);
+    signalled = p->live.w;
+    rc = rc != 0 ? rc : cfg_worker_start(p->live.w, p->o.start_ms, err);
+    if (rc != 0) {
+        return rc;
     }
+    const struct cfg_view *v =
+        cfg_step_begin(p->live.w, p->step); /* the view that requests are judged by from the first */
+    if (v == NULL) {
+        return cfg_worker_why(p->live.w, err);
+    }
+    rc = cfg_engine_new(&p->model, &p->weights, &p->live, v, &p->o, err);
+    rc = rc != 0 ? rc : cfg_serve_init(&p->serve, p->model, &p->live, err);
+    if (rc == 0 && p->o.listen != NULL) {
+        rc = listen_on(p, cfg_model_precision_name(p->model->precision), err);
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &p->last_figures);
+    return rc;
 }
 
 static void end(struct program *p)
 {
-    if (p->lm != NULL) {
-        answer_all(p);
+    bool left;
+    struct cfg_pieces *rest_of = cfg_serve_cut(&p->serve, take(p, &left));
+    if (p->http != NULL) {
+        cfg_http_send(p->http, rest_of);
+    } else {
+        free(rest_of);
     }
     cfg_http_stop(p->http);
     signalled = NULL;
-    cfg_worker_close(p->w);
-    cfg_lm_free(p->lm);
+    cfg_serve_finish(&p->serve);
+    cfg_live_finish(&p->live);
+    cfg_settings_unref(p->settings);
+    cfg_model_free(p->model);
+    cfg_weights_finish(&p->weights);
 }
 
 static void install_signals(void)
@@ -383,7 +305,7 @@ int main(int argc, char **argv)
     static struct program p;
     struct cfg_error err = CFG_ERROR_INIT;
     if (cfg_infer_options_read(&p.o, argc, argv, &err) != 0) {
-        (void)fprintf(stderr, "cfg-infer: %s%s%s\n", err.text, err.hint[0] != '\0' ? "; " : "", err.hint);
+        (void)complain(&err);
         return 2;
     }
     if (p.o.help) {
@@ -396,11 +318,13 @@ int main(int argc, char **argv)
     }
     int status = 0;
     if (begin(&p, &err) != 0) {
-        (void)fprintf(stderr, "cfg-infer: %s%s%s\n", err.text, err.hint[0] != '\0' ? "; " : "", err.hint);
-        status = cfg_code_exit(err.code);
+        status = complain(&err);
     } else {
         install_signals(); /* before, there is nothing to end in order */
         status = run(&p);
+        if (status == 0 && p.http != NULL) {
+            status = drain(&p);
+        }
     }
     end(&p);
     return status;

@@ -82,7 +82,8 @@ static void put_batch(struct cfg_buf *out, const struct cfg_http_figures *f)
     gauge(out, "tokens_per_second", "Bytes per second, lately.", f->tokens_per_s);
     count(out, "captures_total", "Batch sizes prepared (on CUDA: graphs captured).", f->captures);
     count(out, "launches_total", "Calls of the model.", f->launches);
-    gauge(out, "params_version", "Version of the live parameters that the last step ran with.", (double)f->params_version);
+    gauge(out, "params_version", "Version of the live parameters that the last step ran with.",
+          (double)f->params_version);
 }
 
 void cfg_infer_metrics_print(struct cfg_buf *out, const struct cfg_infer_counts *c, const struct cfg_http_figures *f,

@@ -22,14 +22,19 @@ static const struct option {
     {"--source", "file:FILE", TEXT, AT(source), "follow a file instead of a daemon (default: CONFIGD_SOURCE)"},
     {"--cache", "FILE", TEXT, AT(cache), "where the last good view is kept; \"\" for nowhere (default: CONFIGD_CACHE)"},
     {"--set", "K=V;…", TEXT, AT(set), "local overrides (default: CONFIGD_SET)"},
-    {"--listen", "HOST:PORT", TEXT, AT(listen), "serve POST /generate and GET /status; port 0 is any"},
-    {"--load", "N", U32, AT(load), "keep N sequences of its own running (default 2; 0: idle until asked)"},
+    {"--listen", "HOST:PORT", TEXT, AT(listen), "serve /v1/completions and what openapi.yaml has; port 0 is any"},
+    {"--model", "FILE", TEXT, AT(model), "weights, a safetensors file of cfg-train (default: a small model inside)"},
+    {"--backend", "NAME", TEXT, AT(backend), "auto, cpu or cuda (default: model.backend of the deployment, else auto)"},
+    {"--precision", "NAME", TEXT, AT(precision), "float32, or bf16 on cuda (default: model.precision, else float32)"},
+    {"--threads", "N", U32, AT(threads), "of OpenBLAS (default 1)"},
+    {"--max-batch", "N", I64, AT(max_batch), "the greatest batch, prepared at the start (default 64): more is refused"},
+    {"--load", "N", U32, AT(load), "keep N sequences of its own running (default 0)"},
     {"--steps", "N", U64, AT(steps), "end after N steps"},
-    {"--step-ms", "N", U32, AT(step_ms), "a step takes at least this long (default 5; 0: as fast as it can)"},
+    {"--step-ms", "N", U32, AT(step_ms), "a step takes at least this long (default 0: as fast as it can)"},
+    {"--drain-ms", "N", U32, AT(drain_ms), "when ended, wait this long for requests under way (default 5000)"},
     {"--start-ms", "N", U32, AT(start_ms), "wait this long for the first view (default 10000)"},
     {"--tp", "N", I64, AT(tp), "built for distributed.tp = N: refused by a deployment that pins another"},
     {"--world-size", "N", I64, AT(world_size), "likewise for distributed.world_size"},
-    {"--max-batch", "N", I64, AT(max_batch), "the most this process can batch: larger values are refused"},
     {"--log-steps", NULL, SWITCH, AT(log_steps), "print a line per step"},
     {"--quiet", NULL, SWITCH, AT(quiet), "print nothing but where it listens"},
     {"--version", NULL, SWITCH, AT(version), "print the version"},
@@ -46,6 +51,11 @@ void cfg_infer_options_help(void)
         (void)snprintf(left, sizeof left, "%s %s", table[i].name, table[i].value != NULL ? table[i].value : "");
         (void)printf("  %-24s %s\n", left, table[i].help);
     }
+    (void)puts("\nexamples:\n"
+               "  cfg-infer --deployment chat-blue --worker w0 --listen 127.0.0.1:8000\n"
+               "  cfg-infer --source file:chat.json --listen 127.0.0.1:8000       without a daemon\n"
+               "  curl --json '{\"prompt\":\"The Fox \",\"max_tokens\":40,\"stream\":true}' "
+               "http://127.0.0.1:8000/v1/completions");
 }
 
 static int unknown(const char *arg, struct cfg_error *err)
@@ -95,9 +105,10 @@ int cfg_infer_options_read(struct cfg_infer_options *out, int argc, char **argv,
 {
     struct cfg_infer_options o;
     memset(&o, 0, sizeof o);
-    o.step_ms = 5;
-    o.load = 2;
+    o.max_batch = 64;
+    o.threads = 1;
     o.start_ms = 10000;
+    o.drain_ms = 5000;
     for (int i = 1; i < argc; i++) {
         char name[64];
         const char *eq = strchr(argv[i], '=');
@@ -118,6 +129,10 @@ int cfg_infer_options_read(struct cfg_infer_options *out, int argc, char **argv,
         if (rc != 0) {
             return rc;
         }
+    }
+    if (o.max_batch < 1 || o.max_batch > CFG_BATCH_MAX) {
+        return cfg_fail(err, CFG_E_INVALID, "--max-batch %lld: expected 1 to %d", (long long)o.max_batch,
+                        CFG_BATCH_MAX);
     }
     *out = o;
     return 0;

@@ -5,13 +5,17 @@
 #include <cfg/error.h>
 #include <stdint.h>
 
+enum { CFG_BATCH_MAX = 256 };
+
 struct cfg_infer_options {
     const char *server, *deployment, *worker, *source, *cache, *set; /* NULL: the environment decides */
     const char *listen;                                              /* HOST:PORT, or NULL: no HTTP */
-    uint64_t steps;                                                  /* 0: until stopped */
-    unsigned step_ms, load, start_ms;
+    const char *model;               /* a safetensors file; NULL: the one inside the program */
+    const char *backend, *precision; /* NULL: what the deployment says */
+    uint64_t steps;                  /* 0: until stopped */
+    unsigned step_ms, load, start_ms, drain_ms, threads;
     int64_t tp, world_size; /* 0: what the deployment says */
-    int64_t max_batch;      /* 0: as declared */
+    int64_t max_batch;      /* the greatest batch that is prepared */
     bool quiet, log_steps, help, version;
 };
 

@@ -1,7 +1,7 @@
 /* Compiling a policy, and telling who asks. See policy.h. */
-#include "worker/cfg-infer/policy_internal.h"
 #include "proto/digest.h"
 #include "proto/path.h"
+#include "worker/cfg-infer/policy_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,7 +201,8 @@ static int check_keys(const cJSON *keys, struct cfg_error *err)
     cJSON_ArrayForEach(each, keys)
     {
         if (rc == 0 && (strncmp(each->string, "sha256:", 7) != 0 || strlen(each->string) != CFG_DIGEST_TEXT - 1)) {
-            rc = wrong(err, "policy.keys", "keys are given by their digest, \"sha256:\" and 64 hex digits, never plainly");
+            rc = wrong(err, "policy.keys",
+                       "keys are given by their digest, \"sha256:\" and 64 hex digits, never plainly");
         }
         rc = rc != 0 ? rc : need_object(each, "policy.keys", err);
         cJSON_ArrayForEach(member, each)

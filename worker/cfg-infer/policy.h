@@ -7,8 +7,8 @@
  *              "force": {"seed": 7}, "clamp": {"max_tokens": {"max": 256}}, "validate": JSON SCHEMA}
  *
  * A request passes rename → drop → default → force → clamp → validate, in that order. About one parameter the tenant's
- * rule wins over the tier's and that over the one for all (null takes a wider rule away); names to drop add up, and every
- * level's schema must hold. A clamp also holds the live parameters, where the request leaves a value to them.
+ * rule wins over the tier's and that over the one for all (null takes a wider rule away); names to drop add up, and
+ * every level's schema must hold. A clamp also holds the live parameters, where the request leaves a value to them.
  *
  * A policy is compiled once, when a view is prepared, and immutable after: a wrong one is refused whole, with path and
  * reason. Applying is a pure function of policy, caller and request. Any thread. */

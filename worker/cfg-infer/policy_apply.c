@@ -186,8 +186,8 @@ static int validate(struct run *r)
             continue;
         }
         cJSON *violations = cJSON_CreateArray();
-        int rc = violations != NULL ? cfg_schema_check(r->levels[level]->schema, r->body, violations, r->err)
-                                    : no_memory(r);
+        int rc =
+            violations != NULL ? cfg_schema_check(r->levels[level]->schema, r->body, violations, r->err) : no_memory(r);
         if (rc == CFG_E_SCHEMA) {
             rc = violated(r, violations->child);
         }

@@ -23,8 +23,8 @@ struct cfg_infer_request {
 };
 
 /* From a request's body, whose "user" (the targeting key) and "context" (an object of attributes) have been checked
- * (ask.h): both may be absent. Who the policy says is asking is told as the attributes "tenant" and "tier", whatever the
- * request claims. *out is returned-owned. CFG_E_LIMIT (nested too deep), CFG_E_NOMEM. */
+ * (ask.h): both may be absent. Who the policy says is asking is told as the attributes "tenant" and "tier", whatever
+ * the request claims. *out is returned-owned. CFG_E_LIMIT (nested too deep), CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_infer_request_new(struct cfg_infer_request **out, const cJSON *body,
                                          const struct cfg_caller *caller, struct cfg_error *err);
 void cfg_infer_request_free(struct cfg_infer_request *r); /* NULL is fine */

@@ -3,10 +3,10 @@
  *     submit → waiting ──plan──▶ running ──remove──▶ gone
  *                 └──────────────remove────────────────┘
  *
- * The cap governs admission (apply class `drain`): lowering it stops admission at once, and what runs above it finishes.
- * A free place goes to the tenant that has the fewest requests running, of equals to the one that was served the longest
- * ago, within a tenant to the oldest request: whoever floods the queue delays himself. No preemption: what was admitted
- * runs until it is done. What runs stays in the order of its admission.
+ * The cap governs admission (apply class `drain`): lowering it stops admission at once, and what runs above it
+ * finishes. A free place goes to the tenant that has the fewest requests running, of equals to the one that was served
+ * the longest ago, within a tenant to the oldest request: whoever floods the queue delays himself. No preemption: what
+ * was admitted runs until it is done. What runs stays in the order of its admission.
  *
  * No clock, no I/O; one thread. The entries lie inside the caller's requests. */
 #ifndef CFG_INFER_SCHED_H

@@ -10,8 +10,8 @@
 #include "worker/cfg-infer/sched.h"
 #include <stdatomic.h>
 
-/* Under which view, and with which variants, bytes were made, from a step on. A sequence has one for each view that it has
- * met; the newest leads to the older ones, which do not change any more. */
+/* Under which view, and with which variants, bytes were made, from a step on. A sequence has one for each view that it
+ * has met; the newest leads to the older ones, which do not change any more. */
 struct cfg_mark {
     const struct cfg_mark *next;
     uint64_t from_step;

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const enum cfg_live_param knob_params[CFG_KNOBS] = {CFG_P_TEMPERATURE, CFG_P_TOP_P, CFG_P_TOP_K, CFG_P_MAX_TOKENS};
+static const enum cfg_live_param knob_params[CFG_KNOBS] = {CFG_P_TEMPERATURE, CFG_P_TOP_P, CFG_P_TOP_K,
+                                                           CFG_P_MAX_TOKENS};
 
 int cfg_serve_init(struct cfg_serve *s, struct cfg_model *model, const struct cfg_live *live, struct cfg_error *err)
 {
@@ -140,9 +141,9 @@ static void renew(struct cfg_serve *s, struct cfg_seq *q, uint64_t step)
 {
     bool moved = !q->decided || q->serial != s->view->serial;
     if (q->request != NULL) {
-        moved = cfg_infer_request_decide(q->request, s->view, s->live->ab, cfg_live_path(CFG_P_AB_FLAG),
-                                         s->greedy_start) ||
-                moved;
+        moved =
+            cfg_infer_request_decide(q->request, s->view, s->live->ab, cfg_live_path(CFG_P_AB_FLAG), s->greedy_start) ||
+            moved;
     }
     if (!moved) {
         return;
@@ -156,8 +157,9 @@ static void renew(struct cfg_serve *s, struct cfg_seq *q, uint64_t step)
 
 static void fill_row(struct cfg_serve *s, size_t i, const struct cfg_seq *q)
 {
-    static const unsigned bits[] = {
-        [CFG_KNOB_TEMPERATURE] = CFG_OWN_TEMPERATURE, [CFG_KNOB_TOP_P] = CFG_OWN_TOP_P, [CFG_KNOB_TOP_K] = CFG_OWN_TOP_K};
+    static const unsigned bits[] = {[CFG_KNOB_TEMPERATURE] = CFG_OWN_TEMPERATURE,
+                                    [CFG_KNOB_TOP_P] = CFG_OWN_TOP_P,
+                                    [CFG_KNOB_TOP_K] = CFG_OWN_TOP_K};
     const struct cfg_model_shape *shape = &s->model->shape;
     size_t produced = cfg_seq_produced(q);
     struct cfg_model_row *r = &s->rows[i];
@@ -196,9 +198,9 @@ static void extend(struct cfg_serve *s, struct cfg_seq *q, unsigned char byte, u
     const unsigned char *text = q->bytes + q->prompt_len;
     size_t produced = cfg_seq_produced(q);
     unsigned stopped = cfg_stops_match(&q->how.stops, text, produced);
-    enum cfg_finish finish = stopped > 0 ? CFG_FINISH_STOP
+    enum cfg_finish finish = stopped > 0                                             ? CFG_FINISH_STOP
                              : (double)produced >= q->how.knobs[CFG_KNOB_MAX_TOKENS] ? CFG_FINISH_LENGTH
-                                                                                      : CFG_GOES_ON;
+                                                                                     : CFG_GOES_ON;
     if (finish != CFG_GOES_ON) {
         cfg_sched_remove(&s->sched, &q->entry);
         s->finished++;
