@@ -66,9 +66,9 @@ class Session(unittest.TestCase):
         body = {"prompt": "The ", "max_tokens": 2, "context": context}
         if user is not None:
             body["user"] = user
-        reply, headers = laboratory.call(self.urls[worker], "POST", "/generate", body)
-        self.assertEqual(headers["Configd-Revision"], reply["revision"])
-        return reply
+        reply, headers = laboratory.call(self.urls[worker], "POST", "/v1/completions", body)
+        self.assertEqual(headers["Configd-Revision"], reply["configd"]["revision"])
+        return reply["configd"]
 
     def server_says(self, context):
         """{flag: variant} as configd evaluates, for flags that serve one."""

@@ -194,7 +194,7 @@ static void on_commit(void *arg, const struct cfg_view *now)
     struct cfg_live *l = arg;
     struct cfg_settings *s = take(l, now);
     if (s != NULL) {
-        l->hold(l->arg, s);
+        l->hold(l->arg, s, now);
         cfg_settings_unref(s);
     }
     tell(l, now);

@@ -50,8 +50,8 @@ struct cfg_live {
     cfg_param params[CFG_N_PARAMS];
     cfg_flag ab;          /* for requests, which have somebody asking */
     const uint64_t *step; /* borrowed: which one the next is */
-    void (*hold)(void *arg,
-                 struct cfg_settings *now); /* on the stepper, when other settings hold; borrowed for the call */
+    /* On the stepper, when another view holds; both are borrowed for the call. */
+    void (*hold)(void *arg, struct cfg_settings *now, const struct cfg_view *view);
     void *arg;
     bool quiet;
     /* private */

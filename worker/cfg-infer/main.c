@@ -24,6 +24,8 @@ struct program {
     uint64_t step, own_seed;
     struct timespec next_step, last_figures;
     uint64_t last_tokens;
+    double rate, temperature; /* the latter and cap: of the view that holds, also while nothing runs */
+    unsigned cap;
 };
 
 static volatile sig_atomic_t stopping;
@@ -77,6 +79,30 @@ static double seconds_between(const struct timespec *a, const struct timespec *b
     return (double)(b->tv_sec - a->tv_sec) + (double)(b->tv_nsec - a->tv_nsec) / 1e9;
 }
 
+static void tell_http(struct program *p)
+{
+    const struct cfg_serve *s = &p->serve;
+    const struct cfg_http_figures f = {
+        .step = p->step,
+        .tokens = s->tokens,
+        .finished = s->finished,
+        .captures = p->model->figures.captures,
+        .launches = p->model->figures.launches,
+        .params_version = s->params.version,
+        .running = s->sched.n_running,
+        .waiting = s->sched.n_waiting,
+        .batch_size = p->cap,
+        .capacity = s->sched.capacity,
+        .draining = cfg_sched_draining(&s->sched, p->cap),
+        .temperature = p->temperature,
+        .tokens_per_s = p->rate,
+    };
+    if (p->http != NULL) {
+        cfg_http_publish(p->http, &f);
+    }
+}
+
+/* Now and then; metrics is empty in between. */
 static void publish(struct program *p, char metrics[128])
 {
     const struct cfg_serve *s = &p->serve;
@@ -87,29 +113,12 @@ static void publish(struct program *p, char metrics[128])
     if (passed * 1000 < FIGURES_EVERY_MS) {
         return;
     }
-    double rate = (double)(s->tokens - p->last_tokens) / passed;
+    p->rate = (double)(s->tokens - p->last_tokens) / passed;
     p->last_figures = now;
     p->last_tokens = s->tokens;
     (void)snprintf(metrics, 128, "{\"running\":%u,\"waiting\":%u,\"tokens_per_s\":%.0f}", s->sched.n_running,
-                   s->sched.n_waiting, rate);
-    if (p->http != NULL) {
-        const struct cfg_http_figures f = {
-            .step = p->step,
-            .tokens = s->tokens,
-            .finished = s->finished,
-            .captures = p->model->figures.captures,
-            .launches = p->model->figures.launches,
-            .params_version = s->params.version,
-            .running = s->sched.n_running,
-            .waiting = s->sched.n_waiting,
-            .batch_size = s->cap,
-            .capacity = s->sched.capacity,
-            .draining = cfg_sched_draining(&s->sched, s->cap),
-            .temperature = s->knobs[CFG_KNOB_TEMPERATURE],
-            .tokens_per_s = rate,
-        };
-        cfg_http_publish(p->http, &f);
-    }
+                   s->sched.n_waiting, p->rate);
+    tell_http(p);
 }
 
 /* in is consumed. 0, or the exit status. */
@@ -163,6 +172,7 @@ static bool rest(struct program *p)
     char metrics[128];
     struct cfg_worker_status s;
     publish(p, metrics);
+    tell_http(p); /* what holds until there is work again */
     (void)cfg_worker_idle(p->live.w, IDLE_MS);
     cfg_worker_status(p->live.w, &s);
     return strcmp(s.state, "superseded") != 0;
@@ -212,9 +222,11 @@ static int drain(struct program *p)
 
 /* --- beginning and end --- */
 
-static void on_hold(void *arg, struct cfg_settings *now)
+static void on_hold(void *arg, struct cfg_settings *now, const struct cfg_view *view)
 {
     struct program *p = arg;
+    p->cap = (unsigned)cfg_get_i64(view, p->live.params[CFG_P_BATCH_SIZE]);
+    p->temperature = cfg_get_f64(view, p->live.params[CFG_P_TEMPERATURE]);
     cfg_settings_unref(p->settings);
     p->settings = cfg_settings_ref(now);
     if (p->http != NULL) {

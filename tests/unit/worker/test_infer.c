@@ -1,224 +1,431 @@
-/* cfg-infer's pure parts: sampling, the model, the batch. */
-#include "worker/cfg-infer/batch.h"
-#include "worker/cfg-infer/corpus.h"
+/* cfg-infer's pure parts: stop sequences, text from bytes, what a request may say, who runs next, the command line. */
+#include "worker/cfg-infer/ask.h"
+#include "worker/cfg-infer/openai.h"
 #include "worker/cfg-infer/options.h"
+#include "worker/cfg-infer/sched.h"
+#include "worker/cfg-infer/stops.h"
+#include "worker/cfg-infer/text.h"
 
 #include <criterion/criterion.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static double sum(const double p[CFG_SYMBOLS])
+static cJSON *json(const char *text)
 {
-    double s = 0;
-    for (unsigned i = 0; i < CFG_SYMBOLS; i++) {
-        s += p[i];
-    }
-    return s;
+    cJSON *v = NULL;
+    cr_assert_eq(cfg_json_parse(&v, cfg_slice_str(text), 0, NULL), 0, "%s", text);
+    return v;
 }
 
-/* --- the model --- */
+/* --- stop sequences --- */
 
-static struct cfg_lm *learn(const char *text, unsigned order)
+static int read_stops(struct cfg_stops *s, const char *text, struct cfg_error *err)
 {
-    struct cfg_lm *lm = NULL;
-    cr_assert_eq(cfg_lm_new(&lm, text, strlen(text), order, NULL), 0);
-    return lm;
+    cJSON *v = json(text);
+    int rc = cfg_stops_read(s, v, "stop", err);
+    cJSON_Delete(v);
+    return rc;
 }
 
-Test(lm, probabilities_sum_to_one_in_every_context)
+static unsigned match(const struct cfg_stops *s, const char *text)
 {
-    struct cfg_lm *lm = NULL;
-    cr_assert_eq(cfg_lm_new(&lm, cfg_infer_corpus, cfg_infer_corpus_len, 8, NULL), 0);
-    static const char *const contexts[] = {"", "A", "\xff", "th", "Alice was ", "zqzqzqzq", "the waters", "earth.\n\n"};
-    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; i++) {
-        double p[CFG_SYMBOLS];
-        cfg_lm_next(lm, (const unsigned char *)contexts[i], strlen(contexts[i]), p);
-        cr_expect_float_eq(sum(p), 1, 1e-9, "\"%s\": %.12f", contexts[i], sum(p));
-        for (unsigned b = 0; b < CFG_SYMBOLS; b++) {
-            bool occurs = memchr(cfg_infer_corpus, (int)b, cfg_infer_corpus_len) != NULL;
-            cr_assert(occurs ? p[b] > 0 : !(p[b] > 0), "byte %u after \"%s\"", b, contexts[i]);
-        }
-    }
-    cfg_lm_free(lm);
+    return cfg_stops_match(s, (const unsigned char *)text, strlen(text));
 }
 
-Test(lm, it_knows_its_text)
+static unsigned hold(const struct cfg_stops *s, const char *text)
 {
-    struct cfg_lm *lm = NULL;
-    double p[CFG_SYMBOLS];
-    cr_assert_eq(cfg_lm_new(&lm, cfg_infer_corpus, cfg_infer_corpus_len, 8, NULL), 0);
-    cfg_lm_next(lm, (const unsigned char *)"the White Rabbi", 15, p);
-    cr_assert_gt(p['t'], 0.5);
-    cfg_lm_next(lm, (const unsigned char *)"q", 1, p);
-    cr_assert_gt(p['u'], 0.5);
-    cfg_lm_free(lm);
+    return cfg_stops_hold(s, (const unsigned char *)text, strlen(text));
 }
 
-/* Worked by hand for "abab": after "a" always "b". N(ab) = 2 and order 1 counts occurrences; below, the distinct bytes
- * in front: one for each of a (b; the text's beginning counts as a byte of its own) and b. */
-Test(lm, a_case_by_hand)
+Test(stops, forms)
 {
-    struct cfg_lm *lm = learn("abab", 1);
-    double p[CFG_SYMBOLS];
-    cfg_lm_next(lm, (const unsigned char *)"", 0, p);
-    /* a: fronts {start, b} = 2; b: fronts {a} = 1; total 3, types 2, base 1/2 each. */
-    double rest = 0.75 * 2 / 3;
-    double a0 = (2 - 0.75) / 3 + rest / 2;
-    double b0 = (1 - 0.75) / 3 + rest / 2;
-    cr_assert_float_eq(p['a'], a0, 1e-12);
-    cr_assert_float_eq(p['b'], b0, 1e-12);
-    cfg_lm_next(lm, (const unsigned char *)"a", 1, p);
-    cr_assert_float_eq(p['b'], (2 - 0.75) / 2 + 0.75 * 1 / 2 * b0, 1e-12);
-    cr_assert_float_eq(p['a'], 0.75 * 1 / 2 * a0, 1e-12);
-    cfg_lm_free(lm);
-}
-
-Test(lm, bounds)
-{
-    struct cfg_lm *lm = NULL;
+    struct cfg_stops s;
     struct cfg_error err = CFG_ERROR_INIT;
-    cr_assert_eq(cfg_lm_new(&lm, "", 0, 3, &err), CFG_E_INVALID);
-    cr_assert_eq(cfg_lm_new(&lm, "a", 1, 0, &err), CFG_E_INVALID);
-    cr_assert_eq(cfg_lm_new(&lm, "a", 1, 16, &err), CFG_E_INVALID);
-    lm = learn("a", 15);
-    double p[CFG_SYMBOLS];
-    cfg_lm_next(lm, (const unsigned char *)"aaaaaaaaaaaaaaaaaaaa", 20, p);
-    cr_assert_float_eq(p['a'], 1, 1e-12);
-    cfg_lm_free(lm);
-    cfg_lm_free(NULL);
+    cr_assert_eq(read_stops(&s, "null", &err), 0);
+    cr_assert_eq(s.n, 0U);
+    cr_assert_eq(read_stops(&s, "[]", &err), 0);
+    cr_assert_eq(s.n, 0U);
+    cr_assert_eq(read_stops(&s, "\"a\\u0000b\"", &err), 0);
+    cr_assert_eq(s.of[0].len, 3U);
+    cr_assert_eq(memcmp(s.of[0].bytes, "a\0b", 3), 0);
+    cr_assert_eq(read_stops(&s, "[\"a\",\"bc\",\"d\",\"e\"]", &err), 0);
+    cr_assert_eq(s.n, 4U);
+    static const char *const bad[] = {"\"\"", "7",     "[1]", "[[\"a\"]]", "[\"a\",\"b\",\"c\",\"d\",\"e\"]",
+                                      "{}",   "[null]"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_expect_eq(read_stops(&s, bad[i], &err), CFG_E_INVALID, "%s", bad[i]);
+        cr_expect_str_eq(err.path, "stop");
+        cr_expect_eq(s.n, 4U, "untouched");
+    }
 }
 
-/* --- the batch --- */
+Test(stops, the_longest_that_the_text_ends_with)
+{
+    struct cfg_stops s;
+    cr_assert_eq(read_stops(&s, "[\"b\",\"ab\",\"xyz\"]", NULL), 0);
+    cr_assert_eq(match(&s, "aab"), 2U);
+    cr_assert_eq(match(&s, "b"), 1U);
+    cr_assert_eq(match(&s, "ba"), 0U);
+    cr_assert_eq(match(&s, ""), 0U);
+    cr_assert_eq(match(&s, "xyz"), 3U);
+}
 
-static struct cfg_lm *small;
-static struct cfg_batch batch;
-static const struct cfg_sampling greedy = {.temperature = 0, .top_p = 1, .top_k = 0, .max_tokens = 4};
+/* Whatever is shown before a stop sequence is complete must not be part of one: against all texts over two letters. */
+Test(stops, what_is_held_is_exactly_what_may_become_one)
+{
+    struct cfg_stops s;
+    cr_assert_eq(read_stops(&s, "[\"abab\",\"bb\"]", NULL), 0);
+    for (unsigned bits = 0; bits < 1U << 8; bits++) {
+        char text[9] = "";
+        for (unsigned i = 0; i < 8; i++) {
+            text[i] = (bits >> i & 1U) != 0 ? 'b' : 'a';
+        }
+        unsigned want = 0;
+        for (unsigned n = 1; n <= 3; n++) {
+            const char *end = text + 8 - n;
+            want = strncmp(end, "abab", n) == 0 || (n == 1 && strncmp(end, "bb", n) == 0) ? n : want;
+        }
+        cr_expect_eq(hold(&s, text), want, "%s: held %u, not %u", text, hold(&s, text), want);
+    }
+    cr_assert_eq(hold(&s, "a"), 1U);
+}
+
+/* --- text --- */
+
+static void expect_text(const char *bytes, size_t len, bool last, const char *want, size_t taken)
+{
+    struct cfg_buf b;
+    cfg_buf_init(&b, 1024);
+    size_t n = cfg_text_put(&b, (const unsigned char *)bytes, len, last);
+    cr_expect_eq(n, taken, "took %zu, not %zu", n, taken);
+    cr_expect_str_eq(b.data != NULL ? b.data : "", want);
+    cfg_buf_finish(&b);
+}
+
+#define R "\xEF\xBF\xBD"
+
+Test(text, whole_characters_go_out_and_half_ones_wait)
+{
+    expect_text("abc", 3, false, "abc", 3);
+    expect_text("a\xC3", 2, false, "a", 1);
+    expect_text("a\xC3\xA4", 3, false, "a\xC3\xA4", 3);
+    expect_text("\xF0\x9F\x98", 3, false, "", 0);
+    expect_text("\xF0\x9F\x98", 3, true, R, 3);
+    expect_text("\xF0\x9F\x98\x80", 4, false, "\xF0\x9F\x98\x80", 4);
+    expect_text("a\0b", 3, false, "a\xC0\x80\x62", 3);
+}
+
+/* As Python's and browsers' decoders: one replacement per maximal subpart (Unicode, table 3-8 and its neighbours). */
+Test(text, what_is_no_character_is_replaced)
+{
+    expect_text("\x80", 1, false, R, 1);
+    expect_text("\xFF"
+                "a",
+                2, false, R "a", 2);
+    expect_text("\xC3"
+                "a",
+                2, false, R "a", 2);
+    expect_text("\xC0\xAF", 2, false, R R, 2);
+    expect_text("\xE0\x80\xBF", 3, false, R R R, 3);
+    expect_text("\xED\xA0\x80", 3, false, R R R, 3);
+    expect_text("\xF4\x91\x92\x93", 4, false, R R R R, 4);
+    expect_text("\xF0\x80\x80\x41", 4, false, R R R "A", 4);
+    expect_text("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41", 9, false, R R R R "A", 9);
+}
+
+Test(text, bytes_of_a_string)
+{
+    unsigned char out[4];
+    cJSON *v = json("\"a\\u0000b\"");
+    cr_assert_eq(cfg_text_bytes(out, sizeof out, v->valuestring), 3U);
+    cr_assert_eq(memcmp(out, "a\0b", 3), 0);
+    cr_assert_eq(cfg_text_bytes(out, 1, v->valuestring), 3U, "tells how many there are");
+    cJSON_Delete(v);
+}
+
+/* --- what a request may say --- */
+
+static int read_ask(struct cfg_ask *a, const char *text, struct cfg_error *err)
+{
+    cJSON *v = json(text);
+    *err = (struct cfg_error)CFG_ERROR_INIT;
+    int rc = cfg_ask_read(a, v, err);
+    cJSON_Delete(v);
+    return rc;
+}
+
+Test(ask, everything_that_means_something)
+{
+    struct cfg_ask a;
+    struct cfg_error err;
+    cr_assert_eq(
+        read_ask(&a,
+                 "{\"model\":\"m\",\"prompt\":[\"p\\u0000q\"],\"max_tokens\":5,\"temperature\":0.5,\"top_p\":1,"
+                 "\"top_k\":3,\"stop\":\"x\",\"seed\":-1,\"stream\":true,\"stream_options\":{\"include_usage\":"
+                 "true,\"include_obfuscation\":false},\"user\":\"u\",\"context\":{\"a\":1},\"n\":1,\"best_of\":1,"
+                 "\"logprobs\":null,\"echo\":false,\"suffix\":null,\"logit_bias\":{},\"presence_penalty\":0,"
+                 "\"frequency_penalty\":0.0}",
+                 &err),
+        0, "%s", err.text);
+    cr_assert_str_eq(a.model, "m");
+    cr_assert_eq(a.prompt_len, 3U);
+    cr_assert(a.stream && a.include_usage && a.has_seed && a.has_stop);
+    cr_assert_eq(a.seed, UINT64_MAX);
+    cr_assert(a.knobs[CFG_KNOB_TEMPERATURE].set && a.knobs[CFG_KNOB_TOP_K].set);
+    cr_assert_float_eq(a.knobs[CFG_KNOB_MAX_TOKENS].value, 5, 0);
+    cfg_ask_finish(&a);
+}
+
+Test(ask, null_counts_as_absent)
+{
+    struct cfg_ask a;
+    struct cfg_error err;
+    cr_assert_eq(
+        read_ask(&a, "{\"prompt\":\"p\",\"temperature\":null,\"stop\":null,\"stream_options\":null,\"n\":null}", &err),
+        0);
+    cr_assert(!a.knobs[CFG_KNOB_TEMPERATURE].set && !a.has_stop && !a.stream);
+    cfg_ask_finish(&a);
+}
+
+Test(ask, each_wrong_parameter_is_named)
+{
+    static const struct {
+        const char *text, *param, *says;
+    } cases[] = {
+        {"{}", "prompt", "required"},
+        {"{\"prompt\":\"\"}", "prompt", "empty"},
+        {"{\"prompt\":7}", "prompt", "string"},
+        {"{\"prompt\":[\"a\",\"b\"]}", "prompt", "arrays"},
+        {"{\"prompt\":[1,2]}", "prompt", "tokens"},
+        {"{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens", "1 to 4096"},
+        {"{\"prompt\":\"a\",\"max_tokens\":4097}", "max_tokens", "1 to 4096"},
+        {"{\"prompt\":\"a\",\"max_tokens\":1.5}", "max_tokens", "integer"},
+        {"{\"prompt\":\"a\",\"max_tokens\":\"5\"}", "max_tokens", "integer"},
+        {"{\"prompt\":\"a\",\"temperature\":2.1}", "temperature", "0 to 2"},
+        {"{\"prompt\":\"a\",\"temperature\":-0.1}", "temperature", "0 to 2"},
+        {"{\"prompt\":\"a\",\"top_p\":1.1}", "top_p", "0 to 1"},
+        {"{\"prompt\":\"a\",\"top_k\":257}", "top_k", "256"},
+        {"{\"prompt\":\"a\",\"stop\":[1]}", "stop", "string"},
+        {"{\"prompt\":\"a\",\"seed\":0.5}", "seed", "integer"},
+        {"{\"prompt\":\"a\",\"stream\":1}", "stream", "true or false"},
+        {"{\"prompt\":\"a\",\"stream_options\":{\"include_usage\":true}}", "stream_options", "stream"},
+        {"{\"prompt\":\"a\",\"stream\":true,\"stream_options\":{\"x\":true}}", "stream_options", "include_usage"},
+        {"{\"prompt\":\"a\",\"user\":\"\"}", "user", "not empty"},
+        {"{\"prompt\":\"a\",\"context\":[]}", "context", "object"},
+        {"{\"prompt\":\"a\",\"context\":{\"targetingKey\":1}}", "context", "targetingKey"},
+        {"{\"prompt\":\"a\",\"user\":\"u\",\"context\":{\"targetingKey\":\"v\"}}", "context", "targetingKey"},
+        {"{\"prompt\":\"a\",\"n\":2}", "n", "not supported"},
+        {"{\"prompt\":\"a\",\"best_of\":3}", "best_of", "not supported"},
+        {"{\"prompt\":\"a\",\"logprobs\":1}", "logprobs", "not supported"},
+        {"{\"prompt\":\"a\",\"echo\":true}", "echo", "not supported"},
+        {"{\"prompt\":\"a\",\"suffix\":\"x\"}", "suffix", "not supported"},
+        {"{\"prompt\":\"a\",\"logit_bias\":{\"5\":1}}", "logit_bias", "not supported"},
+        {"{\"prompt\":\"a\",\"presence_penalty\":0.1}", "presence_penalty", "not supported"},
+        {"{\"prompt\":\"a\",\"max_tokns\":1}", "max_tokns", "no such"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct cfg_ask a;
+        struct cfg_error err;
+        cr_expect_eq(read_ask(&a, cases[i].text, &err), CFG_E_INVALID, "%s", cases[i].text);
+        cr_expect_str_eq(err.path, cases[i].param, "%s: %s", cases[i].text, err.path);
+        cr_expect(strstr(err.text, cases[i].says) != NULL, "%s: %s", cases[i].text, err.text);
+        cr_expect_eq(cfg_openai_status(&err), 400);
+    }
+    struct cfg_error err;
+    struct cfg_ask a;
+    cr_assert_eq(read_ask(&a, "{\"prompt\":\"a\",\"max_tokns\":1}", &err), CFG_E_INVALID);
+    cr_assert_not_null(strstr(err.hint, "max_tokens"));
+    cr_assert_eq(read_ask(&a, "[]", &err), CFG_E_INVALID);
+}
+
+Test(ask, a_long_prompt)
+{
+    for (int more = 0; more < 2; more++) {
+        struct cfg_ask a;
+        struct cfg_error err = CFG_ERROR_INIT;
+        char *prompt = malloc((size_t)CFG_PROMPT_MAX + 2);
+        cr_assert_not_null(prompt);
+        memset(prompt, 'x', CFG_PROMPT_MAX + 1);
+        prompt[CFG_PROMPT_MAX + more] = '\0';
+        cJSON *body = cJSON_CreateObject();
+        cr_assert_eq(cfg_json_set(body, "prompt", cJSON_CreateString(prompt)), 0);
+        cr_assert_eq(cfg_ask_read(&a, body, &err), more ? CFG_E_LIMIT : 0);
+        if (more) {
+            cr_assert_str_eq(err.path, "prompt");
+            cr_assert_eq(cfg_openai_status(&err), 400);
+        } else {
+            cfg_ask_finish(&a);
+        }
+        cJSON_Delete(body);
+        free(prompt);
+    }
+}
+
+/* --- who runs next --- */
+
+enum { MANY = 64 };
+static struct cfg_sched sched;
+static struct cfg_sched_entry entries[MANY];
 
 static void setup(void)
 {
-    small = learn("the cat sat on the mat. the cat sat on the mat.", 4);
-    cfg_batch_init(&batch, small);
+    memset(entries, 0, sizeof entries);
+    cfg_sched_init(&sched, 16);
 }
 
 static void teardown(void)
 {
-    cfg_batch_finish(&batch);
-    cfg_lm_free(small);
+    cfg_sched_finish(&sched);
 }
 
-TestSuite(batch, .init = setup, .fini = teardown);
+TestSuite(sched, .init = setup, .fini = teardown);
 
-static struct cfg_seq *step(const struct cfg_sampling *s, unsigned size, uint64_t number)
+static int submit(unsigned i, const char *tenant)
 {
-    struct cfg_stamp stamp = {number, "1-5"};
-    return cfg_batch_step(&batch, s, size, &stamp);
+    return cfg_sched_submit(&sched, &entries[i], tenant, 4, 1000, NULL);
 }
 
-static void submit(const char *prompt, unsigned max_tokens)
+/* The numbers of those that run, in order. */
+static const char *running(unsigned cap)
 {
-    cfg_batch_submit(&batch, cfg_seq_new(prompt, strlen(prompt), max_tokens, 1, NULL));
-}
-
-Test(batch, one_byte_per_step_and_stamps)
-{
-    submit("the c", 0);
-    for (uint64_t i = 10; i < 13; i++) {
-        cr_assert_null(step(&greedy, 4, i));
+    static char text[256];
+    size_t n = 0;
+    text[0] = '\0';
+    for (struct cfg_sched_entry *e = cfg_sched_plan(&sched, cap); e != NULL; e = e->next) {
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", n > 0 ? " " : "", (int)(e - entries));
     }
-    struct cfg_seq *done = step(&greedy, 4, 13);
-    cr_assert_not_null(done);
-    cr_assert_eq(memcmp(done->bytes, "the cat s", 9), 0, "%.9s", (const char *)done->bytes);
-    cr_assert_eq(done->first.step, 10U);
-    cr_assert_eq(done->last.step, 13U);
-    cr_assert_str_eq(done->last.revision, "1-5");
-    cr_assert_eq(batch.tokens, 4U);
-    cfg_seq_free_list(done);
+    return text;
 }
 
-Test(batch, sequences_come_and_go_between_steps)
+Test(sched, one_tenant_is_served_in_order)
 {
-    submit("the ", 2);
-    submit("on ", 5);
-    submit("sat ", 1);
-    cr_assert_null(step(&greedy, 2, 1));
-    cr_assert_eq(batch.n_running, 2U);
-    cr_assert_eq(batch.n_waiting, 1U);
-    struct cfg_seq *first = step(&greedy, 2, 2);
-    cr_assert_eq(first->prompt_len, 4U);
-    struct cfg_seq *second = step(&greedy, 2, 3);
-    cr_assert_not_null(second, "the third took the free place at once");
-    cr_assert_eq(second->len - second->prompt_len, 1U);
-    cr_assert_eq(batch.n_running, 1U);
-    cfg_seq_free_list(first);
-    cfg_seq_free_list(second);
-}
-
-Test(batch, a_smaller_batch_drains)
-{
-    for (int i = 0; i < 6; i++) {
-        submit("the ", 3);
+    for (unsigned i = 0; i < 6; i++) {
+        cr_assert_eq(submit(i, ""), 0);
     }
-    cr_assert_null(step(&greedy, 4, 1));
-    cr_assert_eq(batch.n_running, 4U);
-    cr_assert_null(step(&greedy, 2, 2));
-    cr_assert_eq(batch.n_running, 4U, "what runs above the new size finishes");
-    struct cfg_seq *done = step(&greedy, 2, 3);
-    cfg_seq_free_list(done);
-    cr_assert_null(step(&greedy, 2, 4));
-    cr_assert_eq(batch.n_running, 2U);
-    cr_assert_eq(batch.n_waiting, 0U);
+    cr_assert_str_eq(running(4), "0 1 2 3");
+    cr_assert_eq(sched.n_waiting, 2U);
+    cfg_sched_remove(&sched, &entries[1]);
+    cr_assert_str_eq(running(4), "0 2 3 4");
+    cfg_sched_remove(&sched, &entries[5]); /* one that waits */
+    cfg_sched_remove(&sched, &entries[5]); /* and again: not here */
+    cfg_sched_remove(&sched, &entries[0]);
+    cr_assert_str_eq(running(4), "2 3 4");
+    cr_assert_eq(sched.n_running, 3U);
 }
 
-Test(batch, parameters_count_from_the_next_step)
+Test(sched, a_smaller_cap_drains_and_drops_nobody)
 {
-    struct cfg_sampling s = greedy;
-    submit("the cat", 0);
-    cr_assert_null(step(&s, 1, 1));
-    s.max_tokens = 2;
-    struct cfg_seq *done = step(&s, 1, 2);
-    cr_assert_not_null(done);
-    cfg_seq_free_list(done);
+    for (unsigned i = 0; i < 10; i++) {
+        cr_assert_eq(submit(i, ""), 0);
+    }
+    cr_assert_str_eq(running(8), "0 1 2 3 4 5 6 7");
+    cr_assert_str_eq(running(2), "0 1 2 3 4 5 6 7", "what runs above the new cap finishes");
+    cr_assert(cfg_sched_draining(&sched, 2));
+    for (unsigned i = 0; i < 6; i++) {
+        cfg_sched_remove(&sched, &entries[i]);
+    }
+    cr_assert_str_eq(running(2), "6 7", "and nobody comes in before there is a place");
+    cr_assert(!cfg_sched_draining(&sched, 2));
+    cfg_sched_remove(&sched, &entries[6]);
+    cr_assert_str_eq(running(2), "7 8");
 }
 
-Test(batch, a_greedy_start_is_greedy_and_then_free)
+Test(sched, never_above_the_capacity)
 {
-    const struct cfg_sampling s = {.temperature = 2, .top_p = 1, .max_tokens = 200, .greedy_start = true};
-    char start[CFG_GREEDY_START + 1] = "";
-    bool differ = false;
-    for (uint64_t seed = 1; seed <= 4; seed++) {
-        char rest[256] = "";
-        struct cfg_seq *done = NULL;
-        cfg_batch_submit(&batch, cfg_seq_new("the ", 4, 64, seed, NULL));
-        while (done == NULL) {
-            done = step(&s, 1, seed);
+    for (unsigned i = 0; i < 20; i++) {
+        cr_assert_eq(submit(i, ""), 0);
+    }
+    (void)cfg_sched_plan(&sched, 1000);
+    cr_assert_eq(sched.n_running, 16U);
+}
+
+Test(sched, a_flood_delays_the_one_who_floods)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        cr_assert_eq(submit(i, "loud"), 0);
+    }
+    cr_assert_str_eq(running(4), "0 1 2 3");
+    cr_assert_eq(submit(20, "quiet"), 0);
+    cr_assert_eq(submit(21, "calm"), 0);
+    cfg_sched_remove(&sched, &entries[0]);
+    cr_assert_str_eq(running(4), "1 2 3 21", "before sixteen that came earlier");
+    cfg_sched_remove(&sched, &entries[1]);
+    cr_assert_str_eq(running(4), "2 3 21 20");
+    cfg_sched_remove(&sched, &entries[2]);
+    cr_assert_str_eq(running(4), "3 21 20 4", "nobody else waits: the place is used");
+}
+
+/* Of tenants with equally much, the one that was served the longest ago: nobody starves, whatever the order of names.
+ */
+Test(sched, turns)
+{
+    static const char *const tenants[] = {"a", "b", "c"};
+    for (unsigned i = 0; i < 9; i++) {
+        cr_assert_eq(submit(i, tenants[i % 3]), 0);
+    }
+    unsigned served[9], n = 0;
+    while (n < 9) {
+        struct cfg_sched_entry *e = cfg_sched_plan(&sched, 1);
+        cr_assert_eq(sched.n_running, 1U);
+        served[n++] = (unsigned)(e - entries);
+        cfg_sched_remove(&sched, e);
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned seen = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            seen |= 1U << (served[round * 3 + i] % 3);
+            cr_expect_eq(served[round * 3 + i] / 3, round, "oldest first within a tenant");
         }
-        if (seed == 1) {
-            memcpy(start, done->bytes + 4, CFG_GREEDY_START);
-        }
-        cr_assert_eq(memcmp(start, done->bytes + 4, CFG_GREEDY_START), 0);
-        memcpy(rest, done->bytes + 4 + CFG_GREEDY_START, 40);
-        differ = differ || (seed > 1 && memcmp(rest, start, 10) != 0);
-        cfg_seq_free_list(done);
+        cr_expect_eq(seen, 7U, "each tenant once per round");
     }
-    cr_assert(differ);
 }
 
-Test(batch, prompts_have_a_limit)
+Test(sched, the_queue_has_a_limit)
 {
-    char *long_prompt = calloc(1, CFG_PROMPT_MAX + 1);
-    cr_assert_not_null(long_prompt);
-    cr_assert_null(cfg_seq_new(long_prompt, CFG_PROMPT_MAX + 1, 1, 1, NULL));
-    struct cfg_seq *s = cfg_seq_new(long_prompt, CFG_PROMPT_MAX, CFG_TOKENS_MAX + 100, 1, NULL);
-    cr_assert_not_null(s);
-    cfg_batch_submit(&batch, s);
-    struct cfg_seq *done = NULL;
-    for (uint64_t i = 0; done == NULL; i++) {
-        done = step(&greedy, 1, i);
+    struct cfg_error err = CFG_ERROR_INIT;
+    for (unsigned i = 0; i < 6; i++) { /* 4 places are free, 2 may wait */
+        cr_assert_eq(cfg_sched_submit(&sched, &entries[i], "", 4, 2, &err), 0);
     }
-    cr_assert_eq(done->len - done->prompt_len, (size_t)CFG_TOKENS_MAX);
-    cfg_seq_free_list(done);
-    free(long_prompt);
+    cr_assert_eq(cfg_sched_submit(&sched, &entries[6], "other", 4, 2, &err), CFG_E_RATE);
+    (void)cfg_sched_plan(&sched, 4);
+    cr_assert_eq(cfg_sched_submit(&sched, &entries[6], "", 4, 2, &err), CFG_E_RATE);
+    cfg_sched_remove(&sched, &entries[0]);
+    cr_assert_eq(cfg_sched_submit(&sched, &entries[6], "", 4, 2, &err), 0);
+    cr_assert_eq(cfg_sched_submit(&sched, &entries[7], "", 0, 0, &err), CFG_E_RATE);
+}
+
+static bool is_odd(const struct cfg_sched_entry *e)
+{
+    return (e - entries) % 2 != 0;
+}
+
+Test(sched, leaving_frees_places_wherever_one_is)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        cr_assert_eq(submit(i, i < 7 ? "a" : "b"), 0);
+    }
+    (void)cfg_sched_plan(&sched, 3);
+    unsigned n = 0;
+    for (struct cfg_sched_entry *e = cfg_sched_sweep(&sched, is_odd); e != NULL; e = e->next) {
+        n++;
+    }
+    cr_assert_eq(n, 4U);
+    cr_assert_eq(sched.n_running + sched.n_waiting, 4U);
+    cr_assert_eq(strlen(running(4)), strlen("0 2 4 6"));
+}
+
+Test(sched, buckets)
+{
+    uint32_t b[16];
+    cr_assert_eq(cfg_sched_buckets(b, 16, 1), 1U);
+    cr_assert_eq(b[0], 1U);
+    cr_assert_eq(cfg_sched_buckets(b, 16, 64), 7U);
+    cr_assert_eq(b[6], 64U);
+    cr_assert_eq(cfg_sched_buckets(b, 16, 20), 6U);
+    cr_assert(b[4] == 16 && b[5] == 20);
+    cr_assert_eq(cfg_sched_buckets(b, 3, 64), 3U);
+    cr_assert_eq(b[2], 64U, "the capacity is always among them");
 }
 
 /* --- options --- */
@@ -236,7 +443,7 @@ Test(options, every_form)
     struct cfg_error err;
     cr_assert_eq(read_options(&o, &err, "--steps", "12"), 0);
     cr_assert_eq(o.steps, 12U);
-    cr_assert_eq(o.step_ms, 5U);
+    cr_assert_eq(o.max_batch, 64);
     cr_assert_eq(read_options(&o, &err, "--listen=127.0.0.1:0", "--quiet"), 0);
     cr_assert_str_eq(o.listen, "127.0.0.1:0");
     cr_assert(o.quiet);
@@ -245,4 +452,6 @@ Test(options, every_form)
     cr_assert_eq(read_options(&o, &err, "--steps", "x"), CFG_E_INVALID);
     cr_assert_eq(read_options(&o, &err, "--steps", "-1"), CFG_E_INVALID);
     cr_assert_eq(read_options(&o, &err, "--steps", NULL), CFG_E_INVALID);
+    cr_assert_eq(read_options(&o, &err, "--max-batch", "0"), CFG_E_INVALID);
+    cr_assert_eq(read_options(&o, &err, "--max-batch", "257"), CFG_E_INVALID);
 }
