@@ -29,6 +29,27 @@ static int agree(enum cfg_live_param p, const char *option, const char *asked, c
     return CFG_E_PIN_MISMATCH;
 }
 
+static uint32_t pinned(const struct cfg_live *l, const struct cfg_view *v, enum cfg_live_param p)
+{
+    return (uint32_t)cfg_get_i64(v, l->params[p]);
+}
+
+static int fit(const struct cfg_weights *weights, const struct cfg_live *l, const struct cfg_view *v,
+               struct cfg_error *err)
+{
+    const struct cfg_model_shape wanted = {pinned(l, v, CFG_P_CONTEXT), pinned(l, v, CFG_P_EMBED),
+                                           pinned(l, v, CFG_P_HIDDEN), pinned(l, v, CFG_P_LAYERS)};
+    uint32_t has, wants;
+    const char *name = cfg_model_shape_differs(&weights->shape, &wanted, &has, &wants);
+    if (name == NULL) {
+        return 0;
+    }
+    (void)cfg_fail(err, CFG_E_PIN_MISMATCH, "the weights have %s = %u, but the deployment has %u", name, has, wants);
+    cfg_error_set_path(err, "%s", name);
+    cfg_error_set_hint(err, "give --model the deployment's weights, or make a new deployment");
+    return CFG_E_PIN_MISMATCH;
+}
+
 static int prepare(struct cfg_model *m, const struct cfg_weights *weights, unsigned most, struct cfg_error *err)
 {
     uint32_t buckets[CFG_MODEL_BUCKETS_MAX];
@@ -44,7 +65,8 @@ int cfg_engine_new(struct cfg_model **out, const struct cfg_weights *weights, co
     const char *precision = cfg_get_string(v, live->params[CFG_P_PRECISION]);
     struct cfg_model_options mo = {.shape = weights->shape, .backend = backend, .threads = o->threads};
     struct cfg_model *m = NULL;
-    int rc = agree(CFG_P_BACKEND, "--backend", o->backend, backend, err);
+    int rc = fit(weights, live, v, err);
+    rc = rc != 0 ? rc : agree(CFG_P_BACKEND, "--backend", o->backend, backend, err);
     rc = rc != 0 ? rc : agree(CFG_P_PRECISION, "--precision", o->precision, precision, err);
     rc = rc != 0 ? rc : cfg_model_precision_read(&mo.precision, precision, err);
     rc = rc != 0 ? rc : cfg_model_new(&m, &mo, err);

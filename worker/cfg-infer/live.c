@@ -219,6 +219,12 @@ static cfg_param built_for(struct cfg_worker *w, enum cfg_live_param p, int64_t 
                          value > 0 ? value : 1);
 }
 
+/* The weights' shape holds where the deployment says nothing; what it says is compared when the first view is there. */
+static cfg_param shaped(struct cfg_worker *w, enum cfg_live_param p, uint32_t value, int64_t most)
+{
+    return cfg_param_i64(w, described[p].path, CFG_PINNED, 1, most, value);
+}
+
 static void declare(struct cfg_live *l, const struct cfg_infer_options *o, const struct cfg_model_shape *shape)
 {
     struct cfg_worker *w = l->w;
@@ -236,10 +242,10 @@ static void declare(struct cfg_live *l, const struct cfg_infer_options *o, const
     l->ab = cfg_flag_declare(w, described[CFG_P_AB_FLAG].path);
     p[CFG_P_TP] = built_for(w, CFG_P_TP, o->tp, 1024);
     p[CFG_P_WORLD_SIZE] = built_for(w, CFG_P_WORLD_SIZE, o->world_size, 65536);
-    p[CFG_P_CONTEXT] = built_for(w, CFG_P_CONTEXT, shape->context, 0);
-    p[CFG_P_EMBED] = built_for(w, CFG_P_EMBED, shape->embed, 0);
-    p[CFG_P_HIDDEN] = built_for(w, CFG_P_HIDDEN, shape->hidden, 0);
-    p[CFG_P_LAYERS] = built_for(w, CFG_P_LAYERS, shape->layers, 0);
+    p[CFG_P_CONTEXT] = shaped(w, CFG_P_CONTEXT, shape->context, CFG_MODEL_CONTEXT_MAX);
+    p[CFG_P_EMBED] = shaped(w, CFG_P_EMBED, shape->embed, CFG_MODEL_EMBED_MAX);
+    p[CFG_P_HIDDEN] = shaped(w, CFG_P_HIDDEN, shape->hidden, CFG_MODEL_HIDDEN_MAX);
+    p[CFG_P_LAYERS] = shaped(w, CFG_P_LAYERS, shape->layers, CFG_MODEL_LAYERS_MAX);
     p[CFG_P_PRECISION] = cfg_param_string(w, described[CFG_P_PRECISION].path, CFG_PINNED,
                                           o->precision != NULL ? o->precision : "float32");
     p[CFG_P_BACKEND] =

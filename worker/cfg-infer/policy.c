@@ -18,10 +18,16 @@ static int wrong(struct cfg_error *err, const char *path, const char *why)
     return CFG_E_VALUE;
 }
 
+/* Errors have room for so much of a path. */
+static void join(char path[PATH_MAX_BYTES], const char *at, const char *name)
+{
+    (void)snprintf(path, PATH_MAX_BYTES, "%.80s.%.78s", at, name);
+}
+
 static int wrong_name(struct cfg_error *err, const char *at, const char *name, const char *near)
 {
     char path[PATH_MAX_BYTES];
-    (void)snprintf(path, sizeof path, "%s.%s", at, name);
+    join(path, at, name);
     (void)wrong(err, path, "there is no such member");
     if (near != NULL) {
         cfg_error_set_hint(err, "did you mean %s?", near);
@@ -93,7 +99,7 @@ static int check_rules(const char *at, enum cfg_policy_stage stage, const cJSON 
     cJSON_ArrayForEach(each, rules)
     {
         char path[PATH_MAX_BYTES];
-        (void)snprintf(path, sizeof path, "%s.%s", at, each->string);
+        join(path, at, each->string);
         if (rc != 0 || cJSON_IsNull(each)) {
             continue; /* null takes a wider rule away */
         }
@@ -147,7 +153,7 @@ static int compile_stage(struct cfg_policy_rules *r, const char *at, const cJSON
     if (stage == CFG_STAGES) {
         return wrong_name(err, at, member->string, cfg_near_miss(member->string, stage_names, CFG_STAGES));
     }
-    (void)snprintf(path, sizeof path, "%s.%s", at, member->string);
+    join(path, at, member->string);
     r->stages[stage] = member;
     return stage == CFG_DROP       ? check_drop(path, member, err)
            : stage == CFG_VALIDATE ? compile_schema(r, path, member, err)
@@ -186,7 +192,7 @@ static int compile_named(struct cfg_policy_rules **out, size_t *n, const char *a
     cJSON_ArrayForEach(each, v)
     {
         char path[PATH_MAX_BYTES];
-        (void)snprintf(path, sizeof path, "%s.%s", at, each->string);
+        join(path, at, each->string);
         struct cfg_policy_rules *r = &(*out)[(*n)++];
         r->name = each->string;
         rc = rc != 0 ? rc : compile_rules(r, path, each, tiered, err);
