@@ -99,6 +99,7 @@ void cfg_api_ofrep_bulk(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_ofrep_events(struct cfg_app *app, struct cfg_call *c);
 
 void cfg_api_health(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_health_details(struct cfg_app *app, struct cfg_call *c); /* api_health.c */
 void cfg_api_ready(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_status(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_log(struct cfg_app *app, struct cfg_call *c);
@@ -106,5 +107,12 @@ void cfg_api_backup(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_restore(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_openapi(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_metrics(struct cfg_app *app, struct cfg_call *c); /* metrics.c */
+
+/* --- metrics.c: what its parts share --- */
+void cfg_metrics_head(struct cfg_buf *out, const char *name, const char *type, const char *help);
+void cfg_metrics_single(struct cfg_buf *out, const char *name, const char *type, const char *help, double value);
+/* Appends a label's value with quotes around it, escaped. */
+void cfg_metrics_label(struct cfg_buf *out, const char *value);
+void cfg_metrics_etcd(struct cfg_buf *out, const struct cfg_app *app); /* metrics_etcd.c */
 
 #endif

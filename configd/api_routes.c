@@ -96,6 +96,7 @@ static const struct cfg_route routes[] = {
 
     READ("/v1/watch", cfg_api_watch),
     READ("/v1/status", cfg_api_status),
+    READ("/v1/health", cfg_api_health_details),
     READ("/v1/log", cfg_api_log),
     {"GET", "/v1/backup", CFG_ROLE_ADMIN, false, CFG_BODY_NONE, cfg_api_backup},
     {"POST", "/v1/restore", CFG_ROLE_ADMIN, false, CFG_BODY_NDJSON, cfg_api_restore},

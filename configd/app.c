@@ -5,6 +5,7 @@
 #include "configd/flag_space.h"
 #include "configd/fleet_peers.h"
 #include "configd/flip.h"
+#include "configd/health.h"
 #include "configd/http_server.h"
 #include "configd/log.h"
 #include "configd/settings.h"
@@ -57,7 +58,9 @@ static int make_etcd(struct cfg_app *app, struct cfg_error *err)
     if (s->etcd_password_file)
         rc = read_password(&app->password, s->etcd_password_file, err);
     o.password = app->password;
-    return rc ? rc : cfg_etcd_new(&app->etcd, app->loop, &o, err);
+    rc = rc ? rc : cfg_etcd_new(&app->etcd, app->loop, &o, err);
+    const struct cfg_health_options h = {app->loop, app->etcd, app->clock, &o, 0};
+    return rc ? rc : cfg_health_new(&app->health, &h, err);
 }
 
 static int make_core(struct cfg_app *app, struct cfg_error *err)
@@ -296,6 +299,7 @@ void cfg_app_free(struct cfg_app *app)
     if (app->listener.arg)
         cfg_store_unlisten(app->store, &app->listener);
     cfg_replica_free(app->replica);
+    cfg_health_free(app->health);
     cfg_etcd_free(app->etcd); /* answers calls that wait for it: they must be there still */
     cfg_http_free(app->http);
     cfg_flag_spaces_free(app->flags);

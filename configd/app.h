@@ -13,6 +13,7 @@
 
 struct cfg_embedded;
 struct cfg_flag_spaces;
+struct cfg_health;
 struct cfg_http;
 struct cfg_log;
 struct cfg_peers;
@@ -26,6 +27,7 @@ struct cfg_app {
     struct cfg_loop *loop;
     struct cfg_embedded *embedded; /* NULL with --etcd */
     struct cfg_etcd *etcd;
+    struct cfg_health *health; /* how etcd is */
     struct cfg_store *store;
     struct cfg_flag_spaces *flags; /* compiled, per namespace */
     struct cfg_flips *flips;       /* tells when their time rules flip */

@@ -51,6 +51,11 @@ void cfg_etcd_lease_keepalive(struct cfg_etcd *e, int64_t id, cfg_etcd_lease_fn 
 void cfg_etcd_lease_revoke(struct cfg_etcd *e, int64_t id, cfg_etcd_done_fn fn, void *arg);
 void cfg_etcd_status(struct cfg_etcd *e, cfg_etcd_status_fn fn, void *arg);
 
+/* What etcd says of itself, as it says it: its members and its alarms as JSON, its metrics as Prometheus' text. */
+enum cfg_etcd_question { CFG_ETCD_MEMBERS, CFG_ETCD_ALARMS, CFG_ETCD_METRICS };
+typedef void (*cfg_etcd_text_fn)(void *arg, struct cfg_slice text, const struct cfg_error *err);
+void cfg_etcd_ask(struct cfg_etcd *e, enum cfg_etcd_question question, cfg_etcd_text_fn fn, void *arg);
+
 /* Every page of a range at one revision: page_fn per page in key order, then done_fn once (err NULL: complete; then
  * revision is the one revision all pages were read at). A revision compacted between two pages starts over: restart_fn
  * tells the caller to forget. */

@@ -19,6 +19,7 @@ struct cfg_etcd_call_kind {
     const char *name; /* for errors: "range" */
     bool repeatable;
     bool without_token; /* it is the one that fetches the token */
+    bool reads;         /* a GET without a body */
     /* The reply's body, or err; once. The call is freed afterwards. */
     void (*finish)(struct cfg_etcd_call *c, struct cfg_slice body, const struct cfg_error *err);
 };
@@ -35,6 +36,7 @@ struct cfg_etcd_call {
         cfg_etcd_lease_fn lease;
         cfg_etcd_status_fn status;
         cfg_etcd_done_fn done;
+        cfg_etcd_text_fn text;
     } fn;
     void *arg;
     struct cfg_buf body, reply;

@@ -54,15 +54,28 @@ static void finish_status(struct cfg_etcd_call *c, struct cfg_slice body, const 
     c->fn.status(c->arg, err ? NULL : &reply, err);
 }
 
-static const struct cfg_etcd_call_kind range_kind = {"/v3/kv/range", "range", true, false, finish_range};
-static const struct cfg_etcd_call_kind txn_kind = {"/v3/kv/txn", "transaction", false, false, finish_txn};
+static const struct cfg_etcd_call_kind range_kind = {"/v3/kv/range", "range", true, false, false, finish_range};
+static const struct cfg_etcd_call_kind txn_kind = {"/v3/kv/txn", "transaction", false, false, false, finish_txn};
 /* A grant that ran twice leaves a lease without keys, which expires. */
-static const struct cfg_etcd_call_kind grant_kind = {"/v3/lease/grant", "lease grant", true, false, finish_lease};
-static const struct cfg_etcd_call_kind keepalive_kind = {"/v3/lease/keepalive", "lease keepalive", true, false,
+static const struct cfg_etcd_call_kind grant_kind = {"/v3/lease/grant", "lease grant", true, false, false,
+                                                     finish_lease};
+static const struct cfg_etcd_call_kind keepalive_kind = {"/v3/lease/keepalive", "lease keepalive", true, false, false,
                                                          finish_lease};
-static const struct cfg_etcd_call_kind revoke_kind = {"/v3/lease/revoke", "lease revocation", true, false,
+static const struct cfg_etcd_call_kind revoke_kind = {"/v3/lease/revoke", "lease revocation", true, false, false,
                                                       finish_revoke};
-static const struct cfg_etcd_call_kind status_kind = {"/v3/maintenance/status", "status", true, false, finish_status};
+static const struct cfg_etcd_call_kind status_kind = {
+    "/v3/maintenance/status", "status", true, false, false, finish_status};
+
+static void finish_text(struct cfg_etcd_call *c, struct cfg_slice body, const struct cfg_error *err)
+{
+    c->fn.text(c->arg, body, err);
+}
+
+static const struct cfg_etcd_call_kind question_kinds[] = {
+    [CFG_ETCD_MEMBERS] = {"/v3/cluster/member/list", "list of members", true, false, false, finish_text},
+    [CFG_ETCD_ALARMS] = {"/v3/maintenance/alarm", "list of alarms", true, false, false, finish_text},
+    [CFG_ETCD_METRICS] = {"/metrics", "metrics", true, false, true, finish_text},
+};
 
 /* "Never from inside the call that starts it" cannot be kept without memory for the call itself: like the loop's own
  * queue, that ends the process. */
@@ -128,5 +141,13 @@ void cfg_etcd_status(struct cfg_etcd *e, cfg_etcd_status_fn fn, void *arg)
     struct cfg_etcd_call *c = need_call(e, &status_kind, arg);
     c->fn.status = fn;
     cfg_buf_puts(&c->body, "{}");
+    cfg_etcd_call_start(c, 0);
+}
+
+void cfg_etcd_ask(struct cfg_etcd *e, enum cfg_etcd_question question, cfg_etcd_text_fn fn, void *arg)
+{
+    struct cfg_etcd_call *c = need_call(e, &question_kinds[question], arg);
+    c->fn.text = fn;
+    cfg_buf_puts(&c->body, "{}"); /* an alarm request without an action reads */
     cfg_etcd_call_start(c, 0);
 }

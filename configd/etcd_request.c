@@ -275,7 +275,8 @@ static int prepare(struct cfg_etcd_call *c, CURL *h)
     c->sends = 0;
     cfg_buf_clear(&c->reply);
     if (curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.len) != CURLE_OK ||
-        curl_easy_setopt(h, CURLOPT_POSTFIELDS, c->body.data) != CURLE_OK ||
+        curl_easy_setopt(h, CURLOPT_POSTFIELDS, c->body.data) != CURLE_OK || /* which makes it a POST */
+        (c->kind->reads && curl_easy_setopt(h, CURLOPT_HTTPGET, 1L) != CURLE_OK) ||
         curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers) != CURLE_OK ||
         curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(ms > 0 ? ms : 1)) != CURLE_OK ||
         curl_easy_setopt(h, CURLOPT_ERRORBUFFER, c->error_text) != CURLE_OK ||

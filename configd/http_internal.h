@@ -54,6 +54,7 @@ void cfg_http_dispatch(struct evhttp_request *req, void *http);
 CFG_MUST_CHECK int cfg_http_let_in(struct cfg_call *c, const struct evhttp_uri *uri, struct cfg_error *err);
 void cfg_http_drop_calls(struct cfg_http *h); /* that nobody will answer any more */
 /* A context for a certificate chain and its key in PEM; returned-owned. CFG_E_IO (http_tls.c). */
+int64_t cfg_tls_expiry(const SSL_CTX *ctx); /* of its certificate: seconds since 1970; 0: not known */
 CFG_MUST_CHECK int cfg_tls_context(SSL_CTX **out, const char *cert, const char *key, struct cfg_error *err);
 
 #endif

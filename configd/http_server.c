@@ -259,3 +259,8 @@ size_t cfg_http_tokens(const struct cfg_http *h)
 {
     return cfg_tokens_count(h->tokens);
 }
+
+int64_t cfg_http_tls_expiry(const struct cfg_http *h)
+{
+    return h->tls ? cfg_tls_expiry(h->tls) : 0;
+}

@@ -52,5 +52,6 @@ struct cfg_http_route_stats {
 const struct cfg_http_route_stats *cfg_http_stats(const struct cfg_http *h, size_t i);
 const struct cfg_conns *cfg_http_conns(const struct cfg_http *h);
 size_t cfg_http_tokens(const struct cfg_http *h);
+int64_t cfg_http_tls_expiry(const struct cfg_http *h); /* seconds since 1970; 0: plain HTTP */
 
 #endif

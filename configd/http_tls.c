@@ -2,6 +2,7 @@
 #include "configd/http_internal.h"
 
 #include <openssl/err.h>
+#include <time.h>
 
 static int tls_fail(struct cfg_error *err, const char *what, const char *file)
 {
@@ -33,4 +34,13 @@ int cfg_tls_context(SSL_CTX **out, const char *cert, const char *key, struct cfg
     }
     *out = ctx;
     return 0;
+}
+
+int64_t cfg_tls_expiry(const SSL_CTX *ctx)
+{
+    struct tm tm;
+    const X509 *certificate = SSL_CTX_get0_certificate(ctx);
+    if (certificate == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) != 1)
+        return 0;
+    return (int64_t)timegm(&tm);
 }

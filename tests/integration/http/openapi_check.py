@@ -342,13 +342,15 @@ def meta(d):
     d.expect(200, "GET", "/healthz")
     d.expect(200, "GET", "/readyz")
     assert d.expect(200, "GET", "/v1/status").json["state"] == "live"
+    r = d.expect(200, "GET", "/v1/health")
+    assert r.json["etcd"]["endpoints"][0]["ok"] and r.json["etcd"]["quota"] >= 2 << 30 and len(r.json["etcd"]["members"]) == 1, r
     r = d.expect(200, "GET", "/v1/log?limit=3")
     assert len(r.json["items"]) == 3, r
     assert all(i["namespace"] == "experiment" for i in d.expect(200, "GET", "/v1/log?namespace=experiment").json["items"])
     assert json.loads(d.expect(200, "GET", "/openapi.json").body) == json.loads(json.dumps(d.spec.document, default=str))
     text = d.expect(200, "GET", "/metrics").body.decode()
     for name in ("configd_http_requests_total", "configd_replica_state", "configd_streams", "configd_objects", "configd_revision",
-                 "configd_views_total", "configd_frames_total", "configd_frame_bytes_total", "configd_skipped_total", "configd_etcd_requests_total"):
+                 "configd_etcd_up", "configd_etcd_db_size_bytes", "configd_etcd_db_quota_bytes", "configd_etcd_alarms", "configd_views_total", "configd_frames_total", "configd_frame_bytes_total", "configd_skipped_total", "configd_etcd_requests_total"):
         assert f"\n{name}" in text, f"no {name} in /metrics"
     backup = d.expect(200, "GET", "/v1/backup").body
     r = d.expect(200, "POST", "/v1/restore", raw=backup, headers={"Content-Type": "application/x-ndjson"})
