@@ -92,6 +92,7 @@
     X(TAKE, "take", 0, NULL, NULL, "overwrite what was changed outside the files")                                    \
     X(SOURCE, "source", 0, "NAME", NULL, "what the files are called (the name in .cfgctl.yaml, or the folder's)")     \
     X(WHEN, "at", 0, "TIME", NULL, "back to that time: 02:40, '2h ago', '2026-12-01 02:40', 2026-12-01T02:40:00Z")    \
+    X(DEEP, "deep", 0, NULL, NULL, "also make every view, and hold it against its workers' contracts")                \
     X(SINCE, "since", 0, "TIME", NULL, "from then on: 2h, 02:40, 'yesterday 22:00', 2026-12-01T02:40:00Z (24h)")      \
     X(UNTIL, "until", 0, "TIME", NULL, "up to then (now)")                                                            \
     X(AUTHOR, "author", 0, "TEXT", NULL, "only by authors whose name has this in it")                                 \

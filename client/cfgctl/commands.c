@@ -145,6 +145,11 @@ const struct cli_command cli_commands[] = {
      "cfgctl status\n"
      "cfgctl status chat-blue -w",
      CLI_BIT(FOLLOW), 0, 1, cmd_status},
+    {"doctor", NULL, "", "what is wrong with servers, etcd, clocks, certificates and workers, and what to do about it",
+     "cfgctl doctor\n"
+     "cfgctl doctor --deep --server http://10.0.0.1:7117,http://10.0.0.2:7117\n"
+     "cfgctl doctor -o json | jq '.findings[] | select(.severity == \"error\")'   # ends with 10: warnings, 11: errors",
+     CLI_BIT(DEEP), 0, 0, cmd_doctor},
     {"flag on", NULL, "NS/FLAG", "switch a flag on", "cfgctl flag on experiment/ab.flag --wait",
      CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_on},
     {"flag off", NULL, "NS/FLAG", "switch a flag off; its rules stay",

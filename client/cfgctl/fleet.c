@@ -1,4 +1,5 @@
 #include "client/cfgctl/fleet.h"
+#include "client/cfgctl/peer.h"
 #include "client/url.h"
 
 #include <string.h>
@@ -45,26 +46,6 @@ void fleet_merge(cJSON *fleet, cJSON *other)
     recount(fleet);
 }
 
-static int ask(struct cli *c, const char *url, const char *path, cJSON **out)
-{
-    struct cfg_client_options o = CFG_CLIENT_OPTIONS_INIT;
-    struct cfg_client *peer = NULL;
-    struct cfg_response reply = {0};
-    o.servers = url;
-    o.token = cli_value(c, OPT_TOKEN);
-    o.ca_file = cli_value(c, OPT_CA);
-    o.timeout_ms = PEER_TIMEOUT_MS;
-    const struct cfg_request r = {.method = "GET", .path = path};
-    int rc = cfg_client_new(&peer, &o, NULL);
-    if (rc == 0)
-        rc = cfg_client_call(peer, &r, &reply, NULL, NULL);
-    if (rc == 0)
-        rc = cfg_json_parse(out, (struct cfg_slice){reply.body, reply.body_len}, 2 * 64, NULL);
-    cfg_response_finish(&reply);
-    cfg_client_free(peer);
-    return rc;
-}
-
 /* A replica whose workers are in the list already is the one that answered. */
 static void ask_others(struct cli *c, const char *path, cJSON *fleet)
 {
@@ -77,7 +58,7 @@ static void ask_others(struct cli *c, const char *path, cJSON *fleet)
         cJSON *other = NULL;
         if (n == 0 || has_worker(cfg_json_get(fleet, "workers"), "replica", cfg_json_get_str(replica, "replica", "")))
             continue;
-        if (url[0] && ask(c, url, path, &other) == 0)
+        if (url[0] && peer_get(c, url, path, PEER_TIMEOUT_MS, &other, NULL) == 0)
             fleet_merge(fleet, other);
         else
             unasked += n;
