@@ -120,6 +120,14 @@ static int read_space(void *arg, struct cfg_closure_item *item, struct cfg_error
 
 /* --- the answer --- */
 
+static void note_other(void *arg, const char *replica, const char *url, uint64_t workers)
+{
+    (void)replica;
+    (void)url;
+    (void)workers;
+    *(bool *)arg = true;
+}
+
 /* Names, not values: what is set in a process's environment may be what its owner keeps out of the store, and the
  * worker tells nobody. */
 static bool add_workers(struct explain *x)
@@ -136,8 +144,11 @@ static bool add_workers(struct explain *x)
                 ok = cJSON_AddItemToArray(names, cJSON_CreateString(cfg_json_get_str(worker, "worker", "?"))) && ok;
         }
     }
-    if (ok && reply) /* other configds know theirs: who asks each of them knows all */
-        ok = cJSON_AddBoolToObject(x->body, "partial", cfg_json_get_bool(reply, "partial", false)) != NULL;
+    bool others = false; /* they know theirs: who asks each of them knows all */
+    if (reply)
+        cfg_fleet_others(x->app->fleet, x->deployment.name, note_other, &others);
+    if (ok && reply)
+        ok = cJSON_AddBoolToObject(x->body, "partial", others) != NULL;
     cJSON_Delete(reply);
     return ok;
 }

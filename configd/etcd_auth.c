@@ -45,8 +45,8 @@ static void auth_finished(struct cfg_etcd_call *c, struct cfg_slice body, const 
     cfg_etcd_watches_fail(e, &failure, false);
 }
 
-static const struct cfg_etcd_call_kind auth_kind = {"/v3/auth/authenticate", "authentication", true, true, false,
-                                                    auth_finished};
+static const struct cfg_etcd_call_kind auth_kind = {
+    "/v3/auth/authenticate", "authentication", true, true, false, auth_finished};
 
 bool cfg_etcd_token_ready(struct cfg_etcd *e)
 {

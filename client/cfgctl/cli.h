@@ -92,6 +92,9 @@
     X(TAKE, "take", 0, NULL, NULL, "overwrite what was changed outside the files")                                    \
     X(SOURCE, "source", 0, "NAME", NULL, "what the files are called (the name in .cfgctl.yaml, or the folder's)")     \
     X(WHEN, "at", 0, "TIME", NULL, "back to that time: 02:40, '2h ago', '2026-12-01 02:40', 2026-12-01T02:40:00Z")    \
+    X(STEP, "step", 0, "N", NULL, "the step that is meant")                                                           \
+    X(GROUP, "group", 0, "GROUP", NULL, "only this rank group")                                                       \
+    X(WORKER, "worker", 0, "WORKER", NULL, "only this worker's group")                                                \
     X(DEEP, "deep", 0, NULL, NULL, "also make every view, and hold it against its workers' contracts")                \
     X(SINCE, "since", 0, "TIME", NULL, "from then on: 2h, 02:40, 'yesterday 22:00', 2026-12-01T02:40:00Z (24h)")      \
     X(UNTIL, "until", 0, "TIME", NULL, "up to then (now)")                                                            \

@@ -42,7 +42,11 @@ static void put_changes(struct cfg_buf *out, const cJSON *item, bool all)
         cfg_buf_puts(out, "deleted");
         return;
     }
-    cfg_buf_puts(out, cfg_json_get_num(item, "version", 0) < 2 && changes ? "created: " : "");
+    bool created = cfg_json_get_num(item, "version", 0) < 2 && changes;
+    cfg_buf_puts(out, created ? "created" : "");
+    if (created && !all && strcmp(cfg_json_get_str(item, "kind", ""), "config") != 0)
+        return; /* everything that it is made of */
+    cfg_buf_puts(out, created && total > 0 ? ": " : "");
     cJSON_ArrayForEach(change, changes)
     {
         if (!all && n == SHORT)

@@ -1,13 +1,19 @@
-/* status: the server and its deployments, or the workers of one. */
+/* status: the server and its deployments, or a deployment's fleet: summed up, worker by worker, live. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/fleet.h"
+#include "client/cfgctl/screen.h"
+#include "client/cfgctl/status_text.h"
 #include "client/cfgctl/table.h"
+#include "client/cfgctl/when.h"
 #include "proto/path.h"
+#include "proto/rfc3339.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { TICK_MS = 1000 };
 
 static void put_pair(struct cfg_buf *out, const char *name, const cJSON *value)
 {
@@ -45,30 +51,27 @@ static int server_status(struct cli *c, struct cfg_buf *out, struct cfg_error *e
 
 /* --- one deployment --- */
 
-static void add_worker(struct table *t, const cJSON *w, bool wide)
+static void add_worker(struct table *t, const cJSON *w)
 {
     const cJSON *applied = cfg_json_get(w, "applied");
     char age[48];
     table_add(t, cfg_json_get_str(w, "worker", "?"));
-    table_add(t, !cfg_json_get_bool(w, "connected", true)   ? "gone"
-                 : cfg_json_get_bool(w, "converged", false) ? "converged"
-                                                            : "behind");
+    table_add(t, cfg_json_get_str(w, "condition", "-"));
     table_add(t, cfg_json_get_str(w, "state", "-"));
     table_add_number(t, cfg_json_get_num(w, "step", 0));
     table_add(t, cfg_json_get_str(applied, "revision", "-"));
     (void)snprintf(age, sizeof age, "%.1fs", cfg_json_get_num(w, "age_ms", 0) / 1000);
     table_add(t, age);
-    if (wide) {
-        table_add(t, cfg_json_get_str(w, "host", "-"));
-        table_add_number(t, cfg_json_get_num(w, "pid", 0));
-        table_add(t, cfg_json_get_str(w, "replica", "-"));
-        table_add(t, cfg_json_get_str(w, "group", "-"));
-        table_add_number(t, cfg_json_get_num(w, "rank", 0));
-        table_add(t, cfg_json_get_str(applied, "at", "-"));
-        table_add_number(t, cfg_json_get_num(w, "last_report_ms", 0));
-    }
+    table_add(t, cfg_json_get_str(w, "host", "-"));
+    table_add_number(t, cfg_json_get_num(w, "pid", 0));
+    table_add(t, cfg_json_get_str(w, "replica", "-"));
+    table_add(t, cfg_json_get_str(w, "group", "-"));
+    table_add_number(t, cfg_json_get_num(w, "rank", 0));
+    table_add(t, cfg_json_get_str(applied, "at", "-"));
+    table_add_number(t, cfg_json_get_num(w, "last_report_ms", 0));
     cli_add_list(t, cfg_json_get(w, "overrides"));
     cli_add_list(t, cfg_json_get(w, "pending"));
+    table_add(t, cfg_json_get_str(w, "why", "-"));
 }
 
 static void put_rejects(struct cfg_buf *out, const cJSON *w)
@@ -91,7 +94,6 @@ static void put_rejects(struct cfg_buf *out, const cJSON *w)
 
 static void describe_fleet(struct cfg_buf *out, const struct cli *c, const cJSON *reply)
 {
-    bool wide = c->output == OUTPUT_WIDE;
     struct table t;
     const cJSON *w;
     cli_put_text(out, cfg_json_get_str(reply, "deployment", "?"));
@@ -99,16 +101,16 @@ static void describe_fleet(struct cfg_buf *out, const struct cli *c, const cJSON
                    cfg_json_get_num(reply, "total", 0),
                    cfg_json_get_str(cfg_json_get(reply, "target"), "revision", "?"));
     if (cfg_json_get_bool(reply, "partial", false))
-        cfg_buf_printf(out, "%.0f more are connected to a configd that could not be asked\n",
-                       cfg_json_get_num(reply, "unasked", 0));
+        cfg_buf_printf(out, "%.0f more are connected to a configd that did not answer\n",
+                       cfg_json_get_num(reply, "unknown", 0));
     table_init(&t,
-               wide ? "WORKER|VIEW|STATE|STEP|APPLIED|AGE|HOST|PID|REPLICA|GROUP|RANK|AT|REPORTED_MS|OVERRIDES|PENDING"
-                    : "WORKER|VIEW|STATE|STEP|APPLIED|AGE|OVERRIDES|PENDING");
+               "WORKER|CONDITION|STATE|STEP|APPLIED|AGE|HOST|PID|REPLICA|GROUP|RANK|AT|REPORTED_MS|OVERRIDES|PENDING|"
+               "WHY");
     cJSON_ArrayForEach(w, cfg_json_get(reply, "workers"))
     {
-        add_worker(&t, w, wide);
+        add_worker(&t, w);
     }
-    table_print(out, &t, wide ? 0 : table_terminal_width(), c->color);
+    table_print(out, &t, 0, c->color);
     table_finish(&t);
     cJSON_ArrayForEach(w, cfg_json_get(reply, "workers"))
     {
@@ -116,22 +118,60 @@ static void describe_fleet(struct cfg_buf *out, const struct cli *c, const cJSON
     }
 }
 
-static int fleet_status(struct cli *c, struct cfg_buf *out, struct cfg_error *err)
+/* The list, with the summary as its member. */
+static int show_tree(struct cli *c, struct cfg_error *err)
 {
-    cJSON *fleet = NULL;
-    int rc = fleet_fetch(c, c->args[0], &fleet, err);
-    if (rc == 0 && !cli_show_tree(c, fleet))
-        describe_fleet(out, c, fleet);
-    cJSON_Delete(fleet);
+    cJSON *workers = NULL, *summary = NULL;
+    int rc = fleet_fetch(c, c->args[0], &workers, err);
+    rc = rc ? rc : fleet_fetch_summary(c, c->args[0], &summary, err);
+    if (rc == 0 && cfg_json_set(workers, "summary", summary) != 0)
+        rc = cli_no_memory(err);
+    if (rc == 0)
+        (void)cli_show_tree(c, workers); /* json or yaml: it is shown */
+    cJSON_Delete(workers);
     return rc;
 }
 
-/* On a terminal the picture is drawn over the last one; elsewhere each follows the other. */
-static int once(struct cli *c, bool redraw, struct cfg_error *err)
+static int describe_workers(struct cli *c, struct cfg_buf *out, struct cfg_error *err)
+{
+    cJSON *workers = NULL;
+    int rc = fleet_fetch(c, c->args[0], &workers, err);
+    if (rc == 0)
+        describe_fleet(out, c, workers);
+    cJSON_Delete(workers);
+    return rc;
+}
+
+static const char *clock_text(char out[16])
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    out[0] = '\0';
+    if (localtime_r(&now, &tm))
+        (void)strftime(out, 16, "%H:%M:%S", &tm);
+    return out;
+}
+
+static int fleet_status(struct cli *c, struct cfg_buf *out, struct cfg_error *err)
+{
+    struct status_size size = {.width = table_terminal_width(), .color = c->color};
+    char clock[16];
+    cJSON *summary = NULL;
+    if (c->output == OUTPUT_JSON || c->output == OUTPUT_YAML)
+        return show_tree(c, err);
+    if (c->output == OUTPUT_WIDE)
+        return describe_workers(c, out, err);
+    int rc = fleet_fetch_summary(c, c->args[0], &summary, err);
+    if (rc == 0)
+        status_describe(out, summary, clock_text(clock), NULL, &size);
+    cJSON_Delete(summary);
+    return rc;
+}
+
+static int once(struct cli *c, struct cfg_error *err)
 {
     struct cfg_buf out;
     cfg_buf_init(&out, (size_t)1 << 26);
-    cfg_buf_puts(&out, redraw ? "\033[H\033[J" : "");
     int rc = c->n_args == 1 ? fleet_status(c, &out, err) : server_status(c, &out, err);
     if (rc == 0)
         cli_print(&out);
@@ -139,16 +179,95 @@ static int once(struct cli *c, bool redraw, struct cfg_error *err)
     return rc == 0 && fflush(stdout) != 0 ? cfg_fail(err, CFG_E_IO, "cannot write the result") : rc;
 }
 
+/* --- again and again --- */
+
+/* Worth trying again: the server, or what it needs, is away for now. */
+static bool passes(int code)
+{
+    return code == CFG_E_CONNECT || code == CFG_E_TIMEOUT || code == CFG_E_NOT_READY || code == CFG_E_UNAVAILABLE;
+}
+
+/* What is known stays on the screen while nobody answers, with a line that says so. */
+static int draw(struct cli *c, cJSON **last, struct cfg_error *err)
+{
+    struct cfg_buf out;
+    struct status_size size = {.color = c->color};
+    char clock[16];
+    cJSON *summary = NULL;
+    int rc = fleet_fetch_summary(c, c->args[0], &summary, err);
+    if (rc != 0 && !passes(rc))
+        return rc;
+    if (rc == 0) {
+        cJSON_Delete(*last);
+        *last = summary;
+    }
+    cfg_buf_init(&out, (size_t)1 << 22);
+    screen_size(&size.width, &size.height);
+    if (*last)
+        status_describe(&out, *last, clock_text(clock), rc != 0 ? err->text : NULL, &size);
+    else
+        cli_put_text(&out, err->text);
+    screen_draw(&out);
+    cfg_buf_finish(&out);
+    return 0;
+}
+
+static int watch_screen(struct cli *c, struct cfg_error *err)
+{
+    cJSON *last = NULL;
+    int rc = fleet_fetch_summary(c, c->args[0], &last, err); /* what is wrong with the name shows in the usual place */
+    if (rc != 0 || !screen_open())
+        return rc;
+    do {
+        rc = draw(c, &last, err);
+    } while (rc == 0 && screen_wait(TICK_MS));
+    screen_close();
+    cJSON_Delete(last);
+    return rc;
+}
+
+/* A line each second; an object each with -o json. */
+static int print_tick(struct cli *c, struct cfg_error *err)
+{
+    struct cfg_buf out;
+    char time[32];
+    cJSON *summary = NULL;
+    int rc = fleet_fetch_summary(c, c->args[0], &summary, err);
+    if (rc != 0)
+        return rc;
+    cfg_buf_init(&out, (size_t)1 << 24);
+    if (c->output == OUTPUT_JSON) {
+        cfg_json_print(&out, summary);
+        cfg_buf_putc(&out, '\n');
+    } else {
+        (void)cfg_rfc3339_print(time, when_now_us());
+        status_line(&out, summary, time);
+    }
+    cli_print(&out);
+    cJSON_Delete(summary);
+    return fflush(stdout) != 0 ? cfg_fail(err, CFG_E_IO, "cannot write the result") : 0;
+}
+
+static int watch_lines(struct cli *c, struct cfg_error *err)
+{
+    int rc;
+    do {
+        rc = c->n_args == 1 && c->output != OUTPUT_WIDE && c->output != OUTPUT_YAML ? print_tick(c, err) : once(c, err);
+        if (passes(rc)) {
+            cli_print_error(err);
+            rc = 0;
+        }
+    } while (rc == 0 && screen_wait(TICK_MS));
+    return rc;
+}
+
 int cmd_status(struct cli *c, struct cfg_error *err)
 {
-    static const struct timespec second = {1, 0};
     int rc = c->n_args == 1 ? cfg_check_name("deployment", cfg_slice_str(c->args[0]), err) : 0;
-    bool again = cli_has(c, OPT_FOLLOW), redraw = again && isatty(STDOUT_FILENO);
-    while (rc == 0) {
-        rc = once(c, redraw, err);
-        if (!again)
-            break;
-        (void)nanosleep(&second, NULL); /* waking early is fine */
-    }
-    return rc;
+    if (rc != 0)
+        return rc;
+    if (!cli_has(c, OPT_FOLLOW))
+        return once(c, err);
+    return c->n_args == 1 && c->output == OUTPUT_TABLE && isatty(STDOUT_FILENO) ? watch_screen(c, err)
+                                                                                : watch_lines(c, err);
 }

@@ -141,10 +141,16 @@ const struct cli_command cli_commands[] = {
      "cfgctl contract check chat-blue\n"
      "cfgctl contract check chat-blue --file view.json     # parameters as they would be",
      CLI_BIT(FILE), 1, 1, cmd_contract_check},
-    {"status", NULL, "[DEPLOYMENT]", "how the server is, or who runs what in a deployment",
+    {"status", NULL, "[DEPLOYMENT]", "how the server is, or what a deployment's groups and arms run, live with -w",
      "cfgctl status\n"
-     "cfgctl status chat-blue -w",
+     "cfgctl status chat-blue -w                     # like top: q ends it; in a pipe a line each second\n"
+     "cfgctl status chat-blue -o wide                # worker by worker, with reasons\n"
+     "cfgctl status chat-blue -o json | jq .summary.states",
      CLI_BIT(FOLLOW), 0, 1, cmd_status},
+    {"at", NULL, "DEPLOYMENT --step N", "the exact values that a step ran with, also in a past run",
+     "cfgctl at train-llama --step 81200\n"
+     "cfgctl at train-llama --step 81200 --group job-7 -o json | jq '.views'",
+     CLI_BIT(STEP) | CLI_BIT(GROUP) | CLI_BIT(WORKER), 1, 1, cmd_at},
     {"doctor", NULL, "", "what is wrong with servers, etcd, clocks, certificates and workers, and what to do about it",
      "cfgctl doctor\n"
      "cfgctl doctor --deep --server http://10.0.0.1:7117,http://10.0.0.2:7117\n"

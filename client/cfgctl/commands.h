@@ -19,6 +19,7 @@ int cmd_list(struct cli *c, struct cfg_error *err);
 int cmd_history(struct cli *c, struct cfg_error *err);
 int cmd_diff(struct cli *c, struct cfg_error *err);
 int cmd_rollback(struct cli *c, struct cfg_error *err);
+int cmd_at(struct cli *c, struct cfg_error *err);
 int cmd_doctor(struct cli *c, struct cfg_error *err);
 int cmd_log(struct cli *c, struct cfg_error *err);
 int cmd_watch(struct cli *c, struct cfg_error *err);

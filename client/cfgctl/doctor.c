@@ -332,20 +332,20 @@ void doctor_judge_fleet(cJSON *findings, const cJSON *fleet)
         enum doctor_severity severity;
         const char *what, *why, *next;
     } rows[] = {
-        {"rejecting", DOCTOR_ERROR, "reject the newest view", "they keep the one before",
+        {"rejecting", DOCTOR_ERROR, "rejecting the newest view", "they keep the one before",
          "cfgctl status %s names path and reason"},
-        {"foreign", DOCTOR_ERROR, "hold the view of another store", "they take nothing from this one",
+        {"foreign", DOCTOR_ERROR, "holding the view of another store", "they take nothing from this one",
          "cfgctl deployment adopt %s --from STORE"},
-        {"stale", DOCTOR_WARNING, "run on a view that nobody confirms", "they lost their configd, or it lost etcd",
+        {"stale", DOCTOR_WARNING, "running on a view that nobody confirms", "they lost their configd, or it lost etcd",
          "cfgctl status %s -o wide shows since when"},
-        {"drifted", DOCTOR_WARNING, "run something else than they were told", "their digest is another one",
+        {"drifted", DOCTOR_WARNING, "running something else than they were told", "their digest is another one",
          "restart them; cfgctl status %s names them"},
-        {"lagging", DOCTOR_WARNING, "have not taken the newest view yet",
-         "slow steps, or a rank that holds its group up", "cfgctl status %s -w"},
-        {"forming", DOCTOR_INFO, "wait for their group to form", "a rank is missing", "cfgctl status %s names it"},
-        {"pending", DOCTOR_INFO, "wait for a restart to take everything", "a restart parameter has changed",
+        {"lagging", DOCTOR_WARNING, "without the newest view so far", "slow steps, or a rank that holds its group up",
+         "cfgctl status %s -w"},
+        {"forming", DOCTOR_INFO, "waiting for their group to form", "a rank is missing", "cfgctl status %s names it"},
+        {"pending", DOCTOR_INFO, "waiting for a restart to take everything", "a restart parameter has changed",
          "restart them when it suits"},
-        {"draining", DOCTOR_INFO, "finish work above a new limit", "it ends by itself", "cfgctl status %s -w"},
+        {"draining", DOCTOR_INFO, "finishing work above a new limit", "it ends by itself", "cfgctl status %s -w"},
     };
     char where[96], next[TEXT];
     const char *name = cfg_json_get_str(fleet, "deployment", "?");

@@ -1,15 +1,12 @@
-/* The workers of a deployment, wherever they are connected. */
+/* The workers of a deployment, wherever they are connected: the server asks every configd that has some. */
 #ifndef CFG_CFGCTL_FLEET_H
 #define CFG_CFGCTL_FLEET_H
 
 #include "client/cfgctl/cli.h"
 
-/* GET /v1/deployments/{d}/workers, completed from the other configd that it names: each knows only the workers that
- * are connected to it. *out is returned-owned, in the API's own form; "partial" stays true, and "unasked" counts
- * workers, where one could not be asked. Errors: those of the first request. */
+/* GET /v1/deployments/{d}/workers, worker by worker, and …/fleet, summed up. *out is returned-owned. Errors: the
+ * request's. */
 CFG_MUST_CHECK int fleet_fetch(struct cli *c, const char *deployment, cJSON **out, struct cfg_error *err);
-/* Takes `other`, the reply of another replica, into `fleet`; a worker known already is left out. Consumes other. Pure.
- */
-void fleet_merge(cJSON *fleet, cJSON *other);
+CFG_MUST_CHECK int fleet_fetch_summary(struct cli *c, const char *deployment, cJSON **out, struct cfg_error *err);
 
 #endif

@@ -37,6 +37,12 @@ struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct
     return w;
 }
 
+bool wait_counts(const cJSON *worker)
+{
+    const char *condition = cfg_json_get_str(worker, "condition", "");
+    return cfg_json_get_bool(worker, "connected", true) && strcmp(condition, "superseded") != 0;
+}
+
 /* --- one look at the fleet --- */
 
 /* Why a worker is behind, in its own words; NULL when it has not refused rev or what came after. */
@@ -66,24 +72,38 @@ static int add_worker(cJSON *list, const char *deployment, const cJSON *worker, 
         ok = cJSON_AddNumberToObject(o, "step", w.step) != NULL;
     if (ok && !w.applied && why)
         ok = cJSON_AddStringToObject(o, "rejects", why) != NULL;
+    static const char *const told[] = {"condition", "why"};
+    for (size_t i = 0; ok && i < sizeof told / sizeof told[0]; i++)
+        if (cfg_json_get_str(worker, told[i], NULL))
+            ok = cJSON_AddStringToObject(o, told[i], cfg_json_get_str(worker, told[i], "")) != NULL;
     if (ok && cJSON_AddItemToArray(list, o))
         return w.applied ? 1 : 0;
     cJSON_Delete(o);
     return 0;
 }
 
-/* Workers that nobody could be asked about count as behind. */
-static void add_unasked(cJSON *list, const char *deployment, double n)
+/* Workers that nobody could be asked about count as behind, each of them. Under "count", since none has a name. */
+static int add_unknown(cJSON *list, const char *deployment, double n)
 {
-    static const struct wait_worker behind = {.latency_ms = -1, .step = -1};
-    cJSON *worker = n > 0 ? cJSON_CreateObject() : NULL;
-    if (worker && cJSON_AddStringToObject(worker, "worker", "workers of a configd that could not be asked"))
-        (void)add_worker(list, deployment, worker, behind, NULL); /* never applied */
-    cJSON_Delete(worker);
+    cJSON *o = n > 0 ? cJSON_CreateObject() : NULL;
+    if (n > 0 && !(cJSON_AddStringToObject(o, "deployment", deployment) &&
+                   cJSON_AddStringToObject(o, "worker",
+                                           n > 1 ? "workers of a configd that does not answer"
+                                                 : "worker of a configd that does not answer") &&
+                   cJSON_AddBoolToObject(o, "applied", false) && cJSON_AddStringToObject(o, "condition", "unknown") &&
+                   cJSON_AddNumberToObject(o, "count", n) && cJSON_AddItemToArray(list, o))) {
+        cJSON_Delete(o);
+        return 1; /* without memory: behind all the same */
+    }
+    return (int)n;
 }
 
-static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64_t sent_us, cJSON *list, int *applied,
-                struct cfg_error *err)
+struct tally {
+    int applied, total;
+};
+
+static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64_t sent_us, cJSON *list,
+                struct tally *tally, struct cfg_error *err)
 {
     cJSON *reply = NULL;
     int rc = fleet_fetch(c, deployment, &reply, err);
@@ -96,11 +116,13 @@ static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64
     const cJSON *worker;
     cJSON_ArrayForEach(worker, cfg_json_get(reply, "workers"))
     {
-        if (cfg_json_get_bool(worker, "connected", true))
-            *applied +=
-                add_worker(list, deployment, worker, wait_judge(worker, target, rev, sent_us), refusal(worker, rev));
+        if (!wait_counts(worker))
+            continue;
+        tally->applied +=
+            add_worker(list, deployment, worker, wait_judge(worker, target, rev, sent_us), refusal(worker, rev));
+        tally->total++;
     }
-    add_unasked(list, deployment, cfg_json_get_num(reply, "unasked", 0));
+    tally->total += add_unknown(list, deployment, cfg_json_get_num(reply, "unknown", 0));
     cJSON_Delete(reply);
     return 0;
 }
@@ -130,14 +152,15 @@ static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, in
 {
     cJSON *list = cJSON_CreateArray(), *o = cJSON_CreateObject();
     const cJSON *name;
-    int applied = 0, rc = list && o ? 0 : cli_no_memory(err);
+    struct tally tally = {0, 0};
+    int rc = list && o ? 0 : cli_no_memory(err);
     cJSON_ArrayForEach(name, names)
     {
         if (rc == 0)
-            rc = look(c, name->string, rev, sent_us, list, &applied, err);
+            rc = look(c, name->string, rev, sent_us, list, &tally, err);
     }
-    if (rc == 0 && (!cJSON_AddNumberToObject(o, "converged", applied) ||
-                    !cJSON_AddNumberToObject(o, "total", cJSON_GetArraySize(list))))
+    if (rc == 0 &&
+        (!cJSON_AddNumberToObject(o, "converged", tally.applied) || !cJSON_AddNumberToObject(o, "total", tally.total)))
         rc = cli_no_memory(err);
     if (rc == 0) {
         cJSON_AddItemToObject(o, "workers", list);
@@ -152,38 +175,61 @@ static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, in
 
 /* --- progress --- */
 
-static void show_progress(int done, int total, bool bar, int *shown)
+/* "w3 rejecting, w4 lagging, 2 unknown": who is behind, and what each of them is. */
+static void put_behind(struct cfg_buf *out, const cJSON *outcome, int most)
 {
-    if (done == *shown)
+    const cJSON *worker;
+    int n = 0;
+    cJSON_ArrayForEach(worker, cfg_json_get(outcome, "workers"))
+    {
+        double count = cfg_json_get_num(worker, "count", 0);
+        const char *condition = cfg_json_get_str(worker, "condition", "");
+        if (cfg_json_get_bool(worker, "applied", false))
+            continue;
+        if (n++ >= most)
+            continue;
+        cfg_buf_puts(out, n > 1 ? ", " : "");
+        if (count > 0)
+            cfg_buf_printf(out, "%.0f ", count);
+        cli_put_text(out, cfg_json_get_str(worker, "worker", "?"));
+        if (condition[0] && count <= 0)
+            cfg_buf_printf(out, " (%s)", condition);
+    }
+    if (n > most)
+        cfg_buf_printf(out, ", and %d more", n - most);
+}
+
+static void show_progress(const cJSON *outcome, bool bar, int *shown)
+{
+    int done = (int)cfg_json_get_num(outcome, "converged", 0), total = (int)cfg_json_get_num(outcome, "total", 0);
+    struct cfg_buf behind;
+    if (!bar && done == *shown)
         return;
+    *shown = done;
+    cfg_buf_init(&behind, 4096);
+    put_behind(&behind, outcome, bar ? 2 : NAMED);
+    const char *names = behind.len > 0 ? behind.data : "";
     if (bar) {
         int full = total > 0 ? done * BAR / total : BAR;
-        (void)fprintf(stderr, "\r[%.*s%.*s] %d/%d workers", full, "##############################", BAR - full,
-                      "..............................", done, total);
+        (void)fprintf(stderr, "\r\033[K[%.*s%.*s] %d/%d workers %.60s", full, "##############################",
+                      BAR - full, "..............................", done, total, names);
     } else {
-        (void)fprintf(stderr, "%d/%d workers converged\n", done, total);
+        (void)fprintf(stderr, "%d/%d workers converged%s%s\n", done, total, names[0] ? "; behind: " : "", names);
     }
-    *shown = done;
+    cfg_buf_finish(&behind);
 }
 
 static int stragglers(const cJSON *outcome, uint64_t seconds, struct cfg_error *err)
 {
     struct cfg_buf names;
-    cfg_buf_init(&names, 300);
-    const cJSON *worker, *list = cfg_json_get(outcome, "workers");
-    int n = 0;
-    cJSON_ArrayForEach(worker, list)
-    {
-        if (cfg_json_get_bool(worker, "applied", false))
-            continue;
-        if (n < NAMED)
-            cfg_buf_printf(&names, "%s%s", n > 0 ? ", " : "", cfg_json_get_str(worker, "worker", "?"));
-        n++;
-    }
-    cfg_fail(err, CFG_E_TIMEOUT, "after %llu s %d of %d workers have not applied it: %s%s", (unsigned long long)seconds,
-             n, cJSON_GetArraySize(list), names.data ? names.data : "", n > NAMED ? ", …" : "");
+    int done = (int)cfg_json_get_num(outcome, "converged", 0), total = (int)cfg_json_get_num(outcome, "total", 0);
+    const cJSON *first = cJSON_GetArrayItem(cfg_json_get(outcome, "workers"), 0);
+    cfg_buf_init(&names, 4096);
+    put_behind(&names, outcome, NAMED);
+    cfg_fail(err, CFG_E_TIMEOUT, "after %llu s %d of %d workers have not applied it: %.260s",
+             (unsigned long long)seconds, total - done, total, names.data ? names.data : "");
     cfg_error_set_hint(err, "the change is made; `cfgctl status %s` shows why they are behind",
-                       cfg_json_get_str(cJSON_GetArrayItem(list, 0), "deployment", ""));
+                       cfg_json_get_str(first, "deployment", ""));
     cfg_buf_finish(&names);
     return CFG_E_TIMEOUT;
 }
@@ -211,10 +257,8 @@ static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t
         rc = look_at_all(c, names, rev, sent_us, outcome, err);
         if (rc != 0)
             break;
-        int done = (int)cfg_json_get_num(*outcome, "converged", 0);
-        int total = (int)cfg_json_get_num(*outcome, "total", 0);
-        show_progress(done, total, bar, &shown);
-        if (done == total)
+        show_progress(*outcome, bar, &shown);
+        if (cfg_json_get_num(*outcome, "converged", 0) >= cfg_json_get_num(*outcome, "total", 0))
             break;
         if (last) {
             rc = stragglers(*outcome, seconds, err);
@@ -261,6 +305,22 @@ int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **o
     return rc;
 }
 
+/* What there is to say of one that is behind, or not quite done. */
+static void put_condition(struct cfg_buf *out, const cJSON *worker)
+{
+    const char *rejects = cfg_json_get_str(worker, "rejects", NULL), *why = cfg_json_get_str(worker, "why", "");
+    const char *condition = cfg_json_get_str(worker, "condition", "");
+    bool applied = cfg_json_get_bool(worker, "applied", false);
+    bool partly = strcmp(condition, "draining") == 0 || strcmp(condition, "pending") == 0;
+    if (rejects) {
+        cfg_buf_puts(out, ", it rejects ");
+        cli_put_text(out, rejects);
+    } else if (condition[0] && (partly || !applied)) {
+        cfg_buf_printf(out, ", %s%s", condition, why[0] ? ": " : "");
+        cli_put_text(out, why);
+    }
+}
+
 void wait_describe(struct cfg_buf *out, const cJSON *outcome)
 {
     const cJSON *worker;
@@ -268,18 +328,17 @@ void wait_describe(struct cfg_buf *out, const cJSON *outcome)
     cJSON_ArrayForEach(worker, cfg_json_get(outcome, "workers"))
     {
         double latency = cfg_json_get_num(worker, "latency_ms", -1), step = cfg_json_get_num(worker, "step", -1);
+        double count = cfg_json_get_num(worker, "count", 0);
         cfg_buf_puts(out, "  ");
+        if (count > 0)
+            cfg_buf_printf(out, "%.0f ", count);
         cli_put_text(out, cfg_json_get_str(worker, "worker", "?"));
         cfg_buf_puts(out, cfg_json_get_bool(worker, "applied", false) ? ": applied" : ": not applied");
-        const char *why = cfg_json_get_str(worker, "rejects", NULL);
-        if (why) {
-            cfg_buf_puts(out, ", it rejects ");
-            cli_put_text(out, why);
-        }
         if (latency >= 0)
             cfg_buf_printf(out, " %.1f ms after set was sent", latency);
         if (latency >= 0 && step >= 0)
             cfg_buf_printf(out, ", at step %.0f", step);
+        put_condition(out, worker);
         cfg_buf_putc(out, '\n');
         timed |= latency >= 0;
     }

@@ -13,6 +13,8 @@ struct wait_worker {
     double step;
 };
 struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct cfg_rev rev, int64_t sent_us);
+/* Is this worker waited for? Those that have gone, or were replaced by a newer incarnation, are not. Pure. */
+bool wait_counts(const cJSON *worker);
 /* Microseconds since 1970 of an RFC 3339 time in UTC; −1 when it is none. Pure. */
 int64_t wait_parse_time(const char *text);
 

@@ -342,31 +342,28 @@ Test(cfgctl, a_token_is_one_tree_for_programs)
     cr_assert_eq(atoi(o.out), 2, "%s", o.out);
 }
 
-Test(cfgctl, wait_asks_every_configd)
+Test(cfgctl, wait_tells_stragglers_apart)
 {
-    struct server s, other;
-    struct responder r;
-    const struct script there[] = {{"/v1/deployments/blue/workers", 200, JSON,
-                                    "{\"workers\":[{\"worker\":\"w1\",\"incarnation\":\"b\",\"replica\":\"r2\","
-                                    "\"converged\":true,\"applied\":{\"revision\":\"1-9\"}}]}"}};
-    other = (struct server){.scripts = there, .n = 1};
-    responder_start(&r, play, &other);
-    char here[1024];
-    snprintf(here, sizeof here,
-             "{\"target\":{\"revision\":\"1-9\"},\"workers\":[{\"worker\":\"w0\",\"incarnation\":\"a\","
-             "\"replica\":\"r1\",\"converged\":true,\"applied\":{\"revision\":\"1-9\"}}],\"partial\":true,"
-             "\"replicas\":[{\"replica\":\"r1\",\"url\":\"http://127.0.0.1:1\",\"workers\":1},"
-             "{\"replica\":\"r2\",\"url\":\"%s\",\"workers\":1}]}",
-             r.url);
-    struct outcome o = RUN(&s, "cfgctl set chat/t=2 --wait", {"/v1/changes", 200, JSON, WRITTEN},
-                           {"/v1/deployments/blue/workers", 200, JSON, here});
-    cr_assert_eq(o.code, 0, "%s", o.err);
-    cr_assert_str_eq(o.err, "2/2 workers converged\n");
-    responder_stop(&r);
-    o = RUN(&s, "cfgctl set chat/t=2 --wait --timeout 0", {"/v1/changes", 200, JSON, WRITTEN},
-            {"/v1/deployments/blue/workers", 200, JSON, here});
-    cr_assert_eq(o.code, 8, "one that cannot be asked is not taken for converged");
-    cr_assert_not_null(strstr(o.err, "could not be asked"), "%s", o.err);
+    struct server s;
+    struct outcome o = RUN(
+        &s, "cfgctl set chat/t=2 --wait --timeout 0", {"/v1/changes", 200, JSON, WRITTEN},
+        {"/v1/deployments/blue/workers", 200, JSON,
+         "{\"target\":{\"revision\":\"1-9\"},\"partial\":true,\"unknown\":2,\"workers\":["
+         "{\"worker\":\"w0\",\"connected\":true,\"converged\":true,\"condition\":\"draining\",\"why\":\"seqs 12 of 8\","
+         "\"applied\":{\"revision\":\"1-9\"}},"
+         "{\"worker\":\"w1\",\"connected\":true,\"condition\":\"lagging\",\"why\":\"it is at 1-8\"},"
+         "{\"worker\":\"w2\",\"connected\":false,\"condition\":\"gone\"},"
+         "{\"worker\":\"w3\",\"connected\":true,\"condition\":\"superseded\"},"
+         "{\"worker\":\"w4\",\"connected\":true,\"condition\":\"stale\",\"why\":\"silent for 9 s\"}]}"});
+    cr_assert_eq(o.code, 8, "%s", o.err);
+    cr_assert_not_null(strstr(o.err,
+                              "4 of 5 workers have not applied it: w1 (lagging), w4 (stale), 2 workers of a configd "
+                              "that does not answer"),
+                       "%s", o.err);
+    cr_assert_str_eq(strchr(o.out, '\n'), "\n  w0: applied, draining: seqs 12 of 8\n"
+                                          "  w1: not applied, lagging: it is at 1-8\n"
+                                          "  w4: not applied, stale: silent for 9 s\n"
+                                          "  2 workers of a configd that does not answer: not applied, unknown\n");
 }
 
 Test(cfgctl, a_damaged_backup_never_reaches_the_server)

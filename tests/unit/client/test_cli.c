@@ -1,7 +1,6 @@
 /* cfgctl's parser, its tables, and what it makes of replies. */
 #include "client/cfgctl/cli.h"
 #include "client/cfgctl/commands.h"
-#include "client/cfgctl/fleet.h"
 #include "client/cfgctl/reach.h"
 #include "client/cfgctl/table.h"
 #include "client/cfgctl/wait.h"
@@ -423,17 +422,4 @@ Test(wait, who_has_applied_it)
     cr_assert(w.applied, "what is newer includes it");
     w = judge("{\"converged\":false,\"applied\":null}", 50);
     cr_assert_not(w.applied);
-}
-
-Test(fleet, merges_what_other_replicas_know)
-{
-    cJSON *fleet = tree("{\"workers\":[{\"worker\":\"w0\",\"incarnation\":\"a\",\"converged\":true}],\"converged\":1,"
-                        "\"total\":1}");
-    fleet_merge(fleet, tree("{\"workers\":[{\"worker\":\"w0\",\"incarnation\":\"a\",\"converged\":true},"
-                            "{\"worker\":\"w1\",\"incarnation\":\"b\",\"converged\":false},"
-                            "{\"worker\":\"w2\",\"incarnation\":\"c\",\"connected\":false}]}"));
-    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(fleet, "workers")), 3);
-    cr_assert_eq(cfg_json_get_num(fleet, "converged", 0), 1);
-    cr_assert_eq(cfg_json_get_num(fleet, "total", 0), 2);
-    cJSON_Delete(fleet);
 }

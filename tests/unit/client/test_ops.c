@@ -1,5 +1,7 @@
-/* Times as operators type them, and the way back to a time. */
+/* What operators type, and what they are told: times, the way back, a fleet's state, what is wrong. */
+#include "client/cfgctl/doctor.h"
 #include "client/cfgctl/restore_point.h"
+#include "client/cfgctl/status_text.h"
 #include "client/cfgctl/when.h"
 #include "proto/rfc3339.h"
 
@@ -150,4 +152,203 @@ Test(restore_point, too_many_objects_are_not_halved)
     cfg_buf_puts(&past, "]}");
     cr_assert_str_eq(changes(past.data, HEAD, NULL), "61 objects differ, and one change takes 60");
     cfg_buf_finish(&past);
+}
+
+/* --- status --- */
+
+static const char *described(const char *summary, size_t width, size_t height)
+{
+    static char out[8192];
+    struct cfg_buf text;
+    const struct status_size size = {width, height, false};
+    cJSON *tree = read(summary);
+    cfg_buf_init(&text, sizeof out - 1);
+    status_describe(&text, tree, "02:40:00", NULL, &size);
+    (void)snprintf(out, sizeof out, "%s", text.data);
+    cfg_buf_finish(&text);
+    cJSON_Delete(tree);
+    return out;
+}
+
+#define SUMMARY                                                                                                        \
+    "{\"deployment\":\"blue\",\"revision\":\"1-9\",\"workers\":7,\"partial\":true,\"unknown\":2,"                      \
+    "\"states\":{\"unknown\":2,\"rejecting\":1,\"current\":4},"                                                        \
+    "\"replicas\":[{\"replica\":\"r1\",\"workers\":5,\"answered\":true},{\"replica\":\"r2\",\"workers\":2,"            \
+    "\"answered\":false,\"why\":\"no reply within 1 s\"}],"                                                            \
+    "\"arms\":[{\"arm\":\"base\",\"workers\":5,\"groups\":3,\"step_rate\":12.34,"                                      \
+    "\"latency\":{\"n\":9,\"p50_us\":8100,\"p90_us\":9000,\"p99_us\":1200000},"                                        \
+    "\"metrics\":{\"loss\":{\"n\":9,\"mean\":0.5,\"sd\":0.1,\"bad\":1}}}],"                                            \
+    "\"groups\":[{\"group\":\"g0\",\"arm\":\"base\",\"world\":2,\"ranks\":1,\"state\":\"rejecting\",\"why\":\"t: 3\"," \
+    "\"revision\":\"1-8\",\"step\":80,\"step_rate\":0,\"p50_us\":0,\"p99_us\":0},"                                     \
+    "{\"group\":\"g1\",\"arm\":\"base\",\"world\":2,\"ranks\":2,\"state\":\"current\",\"revision\":\"1-9\","           \
+    "\"step\":90,\"step_rate\":4.5,\"p50_us\":850,\"p99_us\":15000},"                                                  \
+    "{\"group\":\"g2\",\"arm\":\"base\",\"world\":2,\"ranks\":2,\"state\":\"current\",\"revision\":\"1-9\","           \
+    "\"step\":91,\"step_rate\":4.5,\"p50_us\":850,\"p99_us\":15000},"                                                  \
+    "{\"group\":\"g3\",\"arm\":\"base\",\"world\":2,\"ranks\":2,\"state\":\"current\",\"revision\":\"1-9\","           \
+    "\"step\":92,\"step_rate\":4.5,\"p50_us\":850,\"p99_us\":15000}],\"more\":5,"                                      \
+    "\"stragglers\":[{\"worker\":\"w3\",\"state\":\"rejecting\",\"why\":\"t: 3\\u001b lies "                           \
+    "outside\",\"replica\":\"r1\"}]}"
+
+Test(status, shows_arms_groups_and_who_is_behind)
+{
+    cr_assert_str_eq(described(SUMMARY, 0, 0),
+                     "blue  1-9  7 workers  02:40:00\n"
+                     "4 current, 1 rejecting, 2 unknown\n"
+                     "partial: nothing is known of 2 workers\n"
+                     "  r2 did not answer: no reply within 1 s\n"
+                     "\n"
+                     "ARM   WORKERS  GROUPS  STEPS/S  P50    P90    P99   METRICS\n"
+                     "base  5        3       12.3     8.1ms  9.0ms  1.2s  loss 0.5±0.1 (1 not finite)\n"
+                     "\n"
+                     "GROUP  ARM   RANKS  STATE      REVISION  STEP  STEPS/S  P50    P99   WHY\n"
+                     "g0     base  1/2    rejecting  1-8       80    -        -      -     t: 3\n"
+                     "g1     base  2/2    current    1-9       90    4.5      850us  15ms  -\n"
+                     "g2     base  2/2    current    1-9       91    4.5      850us  15ms  -\n"
+                     "g3     base  2/2    current    1-9       92    4.5      850us  15ms  -\n"
+                     "5 more groups\n"
+                     "\n"
+                     "w3 is rejecting: t: 3? lies outside\n");
+    const char *small = described(SUMMARY, 60, 16);
+    cr_assert_not_null(strstr(small, "\n6 more groups\n"), "those without room are counted: %s", small);
+    cr_assert_not_null(
+        strstr(described("{\"deployment\":\"blue\",\"revision\":null,\"workers\":0,\"states\":{}}", 0, 0),
+               "no view yet  0 workers  02:40:00\nno workers\n"));
+}
+
+Test(status, is_one_line_in_a_log)
+{
+    struct cfg_buf text;
+    cJSON *tree = read(SUMMARY);
+    cfg_buf_init(&text, 1024);
+    status_line(&text, tree, "2026-12-01T02:40:00Z");
+    cr_assert_str_eq(text.data, "2026-12-01T02:40:00Z blue 1-9 workers=7 current=4 rejecting=1 unknown=2 arm=base "
+                                "steps/s=12.3 p50=8.1ms p99=1.2s partial\n");
+    cfg_buf_finish(&text);
+    cJSON_Delete(tree);
+}
+
+/* --- doctor --- */
+
+#define WELL_ETCD                                                                                            \
+    "\"etcd\":{\"embedded\":false,\"compacted\":0,\"quota\":1000,\"alarms\":[],\"members\":[{\"id\":\"1\"}," \
+    "{\"id\":\"2\"},{\"id\":\"3\"}],\"endpoints\":[{\"endpoint\":\"a\",\"ok\":true,\"latency_ms\":1,"        \
+    "\"version\":\"3.4.23\",\"db_size\":100,\"db_in_use\":90,\"has_leader\":true,\"revision\":9},"           \
+    "{\"endpoint\":\"b\",\"ok\":true,\"version\":\"3.4.23\",\"revision\":9},"                                \
+    "{\"endpoint\":\"c\",\"ok\":true,\"version\":\"3.4.23\",\"revision\":9}]}"
+#define HEALTH(members) \
+    "{\"replica\":\"r1\",\"state\":\"live\",\"configd\":\"1\",\"store\":\"s\",\"revision\":\"1-9\"," members "}"
+
+/* The worst finding's severity and every "what", joined; the text it was found in. */
+static const char *found(cJSON *findings)
+{
+    static char out[2048];
+    size_t len = 0;
+    const cJSON *f;
+    (void)snprintf(out, sizeof out, "%s", doctor_severity_name(doctor_worst(findings)));
+    cJSON_ArrayForEach(f, findings)
+    {
+        len = strlen(out);
+        (void)snprintf(out + len, sizeof out - len, "; %s", cfg_json_get_str(f, "what", "?"));
+        cr_assert(cfg_json_get_str(f, "why", "")[0] && cfg_json_get_str(f, "next", "")[0], "%s", out);
+    }
+    cJSON_Delete(findings);
+    return out;
+}
+
+static const char *judge_server(const char *health, double offset_s)
+{
+    int64_t now = 0;
+    cJSON *tree = read(health), *findings = cJSON_CreateArray();
+    cr_assert_eq(cfg_rfc3339_parse(&now, CFG_SLICE_LIT("2026-12-01T00:00:00Z"), NULL), 0);
+    doctor_judge_server(findings, tree, offset_s, 0.01, now);
+    cJSON_Delete(tree);
+    return found(findings);
+}
+
+Test(doctor, finds_what_is_wrong_with_a_server)
+{
+    static const struct {
+        const char *health;
+        double offset_s;
+        const char *found;
+    } rows[] = {
+        {HEALTH(WELL_ETCD), 0.2, "ok"},
+        {HEALTH(WELL_ETCD), -2.5, "warning; its clock is 2.5 s behind this machine's"},
+        {HEALTH(WELL_ETCD), 40, "error; its clock is 40.0 s ahead of this machine's"},
+        {"{\"replica\":\"r1\",\"state\":\"foreign\",\"why\":\"store x\"," WELL_ETCD "}", 0,
+         "error; the replica faces a foreign store: store x"},
+        {"{\"replica\":\"r1\",\"state\":\"reconnecting\"," WELL_ETCD "}", 0, "error; the replica is reconnecting"},
+        {HEALTH("\"silence_ms\":9000," WELL_ETCD), 0, "warning; nothing was heard from etcd for 9 s"},
+        {HEALTH("\"restoring\":true,\"rejected_records\":2," WELL_ETCD), 0,
+         "error; a restore is under way, or was broken off; 2 records under the prefix are none of configd's"},
+        {HEALTH("\"tls\":{\"certificate\":\"c.pem\",\"not_after\":\"2026-12-20T00:00:00Z\"}," WELL_ETCD), 0,
+         "warning; the certificate c.pem ends in 19.0 days"},
+        {HEALTH("\"tls\":{\"certificate\":\"c.pem\",\"not_after\":\"2026-12-03T00:00:00Z\"}," WELL_ETCD), 0,
+         "error; the certificate c.pem ends in 2.0 days"},
+        {HEALTH("\"tls\":{\"certificate\":\"c.pem\",\"not_after\":\"2026-11-30T00:00:00Z\"}," WELL_ETCD), 0,
+         "error; the certificate c.pem ended 1.0 days ago"},
+        {HEALTH("\"tls\":{\"certificate\":\"c.pem\",\"not_after\":\"2027-12-03T00:00:00Z\"}," WELL_ETCD), 0, "ok"},
+        {HEALTH("\"token_file\":{\"file\":\"t\",\"mode\":\"0600\"},\"key_file\":{\"file\":\"k\",\"mode\":\"0640\"}"
+                "," WELL_ETCD),
+         0, "error; the TLS key k can be read by others (0640)"},
+        {HEALTH("\"token_file\":{\"file\":\"t\",\"mode\":\"0644\"}," WELL_ETCD), 0,
+         "warning; the token file t can be read by others (0644)"},
+        {HEALTH("\"token_file\":{\"file\":\"t\",\"mode\":\"0666\"}," WELL_ETCD), 0,
+         "error; the token file t can be written by others (0666)"},
+        {HEALTH(
+             "\"etcd\":{\"members\":[{},{}],\"alarms\":[{\"member\":\"a1\",\"alarm\":\"NOSPACE\"}],\"quota\":100,"
+             "\"endpoints\":[{\"endpoint\":\"a\",\"ok\":false,\"error\":\"refused\"},{\"endpoint\":\"b\",\"ok\":true,"
+             "\"latency_ms\":250,\"has_leader\":true,\"db_size\":96,\"db_in_use\":20,\"version\":\"3\"}]}"),
+         0,
+         "error; etcd at a does not answer: refused; etcd at b took 250 ms to answer; etcd member a1 has raised "
+         "NOSPACE; "
+         "etcd's database has 0 of 0 MiB, 96 %; etcd has 2 voting members"},
+        {HEALTH("\"etcd\":{\"members\":[{},{},{}],\"compacted\":5,\"endpoints\":[{\"endpoint\":\"a\",\"ok\":true,"
+                "\"has_leader\":false,\"version\":\"3\",\"revision\":2000000}]}"),
+         0,
+         "error; etcd at a knows no leader; configd was told of 1 of etcd's 3 members; etcd keeps 1999995 revisions"},
+        {HEALTH("\"etcd\":{\"members\":null,\"endpoints\":[{\"endpoint\":\"a\",\"ok\":true,\"version\":\"3.4\"},"
+                "{\"endpoint\":\"b\",\"ok\":true,\"version\":\"3.5\"}]}"),
+         0, "info; etcd at b is 3.5, at a 3.4; etcd did not tell its members"},
+        {HEALTH("\"etcd\":{\"embedded\":true,\"members\":[{}],\"endpoints\":[{\"endpoint\":\"a\",\"ok\":true}]}"), 0,
+         "ok"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *what = judge_server(rows[i].health, rows[i].offset_s);
+        cr_assert_str_eq(what, rows[i].found, "row %zu: %s", i, what);
+    }
+}
+
+Test(doctor, compares_servers)
+{
+    cJSON *servers =
+        read("[{\"offset_s\":0,\"error_s\":0.1,\"health\":{\"replica\":\"r1\",\"configd\":\"1\",\"store\":\"s\","
+             "\"revision\":\"1-9\"}},"
+             "{\"offset_s\":-3,\"error_s\":0.1,\"expected\":\"1-9\",\"health\":{\"replica\":\"r2\","
+             "\"configd\":\"2\",\"store\":\"t\",\"revision\":\"1-7\"}}]");
+    cJSON *findings = cJSON_CreateArray();
+    doctor_judge_together(findings, servers);
+    cJSON_Delete(servers);
+    cr_assert_str_eq(found(findings),
+                     "error; it runs configd 2, r1 1; it serves store t, r1 s; the replica stays at revision "
+                     "1-7, others show 1-9; its clock is 3.0 s behind that of r1");
+    servers = read("[{\"health\":{\"replica\":\"r1\",\"revision\":\"1-9\"}},"
+                   "{\"expected\":\"1-9\",\"health\":{\"replica\":\"r2\",\"revision\":\"1-12\"}}]");
+    findings = cJSON_CreateArray();
+    doctor_judge_together(findings, servers);
+    cJSON_Delete(servers);
+    cr_assert_str_eq(found(findings), "ok", "it has caught up meanwhile");
+}
+
+Test(doctor, tells_of_workers)
+{
+    cJSON *fleet =
+        read("{\"deployment\":\"blue\",\"unknown\":2,\"states\":{\"current\":9,\"rejecting\":1,\"pending\":3}}");
+    cJSON *findings = cJSON_CreateArray();
+    doctor_judge_fleet(findings, fleet);
+    cr_assert_str_eq(cfg_json_get_str(findings->child, "next", ""), "cfgctl status blue names path and reason");
+    cJSON_Delete(fleet);
+    cr_assert_str_eq(found(findings),
+                     "error; 1 worker rejecting the newest view; 3 workers waiting for a restart to take "
+                     "everything; nothing is known of 2 workers");
 }
