@@ -86,6 +86,7 @@ void cfg_api_register(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_report(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_workers(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_fleet(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_ran_at(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_contract(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_check_contract(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c);

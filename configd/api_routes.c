@@ -86,6 +86,7 @@ static const struct cfg_route routes[] = {
     WORKER("GET", "/v1/deployments/{d}/view", CFG_ROLE_READER, CFG_BODY_NONE, cfg_api_view),
     WORKER("GET", "/v1/deployments/{d}/stream", CFG_ROLE_READER, CFG_BODY_NONE, cfg_stream_deployment),
     READ("/v1/deployments/{d}/fleet", cfg_api_fleet),
+    READ("/v1/deployments/{d}/at", cfg_api_ran_at),
     READ("/v1/deployments/{d}/workers", cfg_api_workers),
     READ("/v1/deployments/{d}/exposures", cfg_api_exposures),
     READ("/v1/deployments/{d}/contract", cfg_api_contract),

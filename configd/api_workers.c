@@ -21,17 +21,30 @@ void cfg_api_register(struct cfg_app *app, struct cfg_call *c)
         cfg_api_reply(c, 200, reply);
 }
 
+static void reply_taken(void *arg, const struct cfg_error *err)
+{
+    if (err)
+        cfg_call_fail(arg, err, NULL);
+    else
+        cfg_call_reply(arg, 204, NULL);
+}
+
+/* One that tells of adoptions is acknowledged when they are recorded; all else counts at once. */
 void cfg_api_report(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err;
     cJSON *body = NULL;
     int rc = cfg_call_json(c, &body, &err);
     rc = rc ? rc : cfg_fleet_report(app->fleet, cfg_call_param(c, "d"), cfg_call_param(c, "id"), body, &err);
+    const cJSON *runs = cfg_json_get(body, "runs");
+    bool waits = rc == 0 && runs && runs->child;
     cJSON_Delete(body);
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
+    else if (waits)
+        cfg_fleet_when_recorded(app->fleet, cfg_call_param(c, "d"), reply_taken, c);
     else
-        cfg_call_reply(c, 204, NULL);
+        reply_taken(c, NULL);
 }
 
 static void reply_of_fleet(struct cfg_app *app, struct cfg_call *c,
@@ -128,6 +141,35 @@ void cfg_api_fleet(struct cfg_app *app, struct cfg_call *c)
 void cfg_api_exposures(struct cfg_app *app, struct cfg_call *c)
 {
     ask_whole(app, c, &ask_exposures, part_exposures);
+}
+
+/* --- the past --- */
+
+static void reply_at(void *arg, cJSON *reply, const struct cfg_error *err)
+{
+    if (err)
+        cfg_call_fail(arg, err, NULL);
+    else
+        cfg_api_reply(arg, 200, reply);
+}
+
+void cfg_api_ran_at(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_object_id id;
+    uint64_t step = 0;
+    int rc = cfg_api_id(&id, CFG_KIND_DEPLOYMENT, c, &err);
+    rc = rc ? rc : cfg_api_number(&step, c, "step", 0, &err);
+    if (rc == 0 && cfg_call_query(c, "step") == NULL)
+        rc = cfg_fail(&err, CFG_E_INVALID, "which step? ?step=81200");
+    if (rc == 0 && cfg_store_find(app->store, CFG_KIND_DEPLOYMENT, id.ns, "") == NULL) {
+        struct cfg_object *o;
+        rc = cfg_api_head(&o, app, &id, &err); /* never written: says what is spelt nearly so */
+    }
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else
+        cfg_fleet_at(app->fleet, id.ns, step, cfg_call_query(c, "group"), cfg_call_query(c, "worker"), reply_at, c);
 }
 
 /* --- contracts --- */

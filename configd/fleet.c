@@ -1,4 +1,5 @@
 #include "configd/fleet_internal.h"
+#include "configd/fleet_runs.h"
 
 #include <search.h>
 #include <stdio.h>
@@ -276,6 +277,7 @@ void cfg_fleet_free(struct cfg_fleet *f)
         tdestroy(d->workers, free_tree_worker);
         fleet_exposures_finish(&d->exposures);
         fleet_refused_finish(d);
+        fleet_runs_free(d);
         while (d->arms) {
             struct fleet_arm *a = d->arms;
             d->arms = a->next;

@@ -57,6 +57,15 @@ void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const 
 cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment);
 cJSON *cfg_fleet_summary(struct cfg_fleet *f, const char *deployment);
 cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment, bool sketches);
+/* Calls fn when all adoptions that reports have told of until now lie in etcd: at once where they do. err: they could
+ * not be written in time; whoever told of them has to tell them again. */
+typedef void (*cfg_fleet_recorded_fn)(void *arg, const struct cfg_error *err);
+void cfg_fleet_when_recorded(struct cfg_fleet *f, const char *deployment, cfg_fleet_recorded_fn fn, void *arg);
+/* Under which revision a step ran, from what lies in etcd: the API's reply, returned-owned by fn (NULL with err).
+ * group and worker, copied, restrict it; NULL: all. fn is called once, in a later turn; not after cfg_fleet_free. */
+typedef void (*cfg_fleet_past_fn)(void *arg, cJSON *reply, const struct cfg_error *err);
+void cfg_fleet_at(struct cfg_fleet *f, const char *deployment, uint64_t step, const char *group, const char *worker,
+                  cfg_fleet_past_fn fn, void *arg);
 /* Tells of every other replica that has workers of the deployment: its URL, and how many it last said (at least one,
  * where that cannot be read). Borrowed strings. */
 typedef void (*cfg_fleet_other_fn)(void *arg, const char *replica, const char *url, uint64_t workers);

@@ -91,6 +91,7 @@ struct fleet_worker {
     char id_text[];
 };
 
+struct fleet_queue;
 struct fleet_deployment {
     char name[CFG_LIMIT_NAME + 1];
     void *workers; /* tsearch tree of struct fleet_worker by id */
@@ -101,6 +102,7 @@ struct fleet_deployment {
     struct fleet_refused *refused; /* owned; the oldest first */
     size_t n_refused;
     struct fleet_exposures exposures;
+    struct fleet_queue *queue; /* adoptions to be recorded (fleet_runs.c); owned, NULL: none yet */
     struct fleet_deployment *next;
     /* Presence. */
     bool dirty, writing, written; /* written: a record of ours may lie in the store */
@@ -112,6 +114,11 @@ struct fleet_link {
     struct cfg_fleet *f; /* NULL: gone */
     size_t refs;
 };
+
+/* Whoever asks etcd holds the link until the reply; dropping it returns the fleet, or NULL when it is gone. */
+struct fleet_link *fleet_link_hold(struct cfg_fleet *f);
+struct cfg_fleet *fleet_link_drop(struct fleet_link *link);
+bool fleet_may_write(const struct cfg_fleet *f); /* into the store that the replica shows */
 
 enum fleet_lease { LEASE_NONE, LEASE_ASKED, LEASE_HELD };
 
@@ -130,7 +137,7 @@ struct cfg_fleet {
     struct cfg_timer *tick;
     enum fleet_lease lease_state;
     int64_t lease;
-    uint64_t renewed_ms, pruned_ms;
+    uint64_t renewed_ms, pruned_ms, runs_pruned_ms;
     bool renewing;
     struct fleet_link *link;
     struct fleet_group_wait *group_waits; /* fleet_groups.c */

@@ -30,6 +30,7 @@ static void put_state(struct list *l, cJSON *o, const struct fleet_worker *w)
     if (why[0])
         fleet_put_text(&l->reply, o, state == FLEET_FLAPPING ? "error" : "why", why);
     fleet_put_text(&l->reply, o, "arm", arm);
+    fleet_put_number(&l->reply, o, "heard_ms", (double)facts.report_age_ms);
 }
 
 static void put_about(struct list *l, cJSON *o, const struct fleet_worker *w)
@@ -101,6 +102,7 @@ static void add_refused(struct list *l, const struct fleet_deployment *d, const 
     fleet_put_text(&l->reply, o, "condition", fleet_state_name(fleet_refused_state(r)));
     fleet_put_text(&l->reply, o, "why", r->text);
     fleet_put(&l->reply, o, "last_report_ms", cJSON_CreateNull());
+    fleet_put_number(&l->reply, o, "heard_ms", (double)(l->now_ms - r->at_ms));
 }
 
 static cJSON *target_json(struct fleet_reply *r, const struct fleet_target *t)

@@ -79,7 +79,7 @@ void fleet_rival_why(char out[FLEET_WHY], const struct fleet_living *x)
 static void add_living(struct fleet_living *x, cJSON *entry, const char *replica)
 {
     enum fleet_state state = fleet_state_parse(cfg_json_get_str(entry, "condition", ""));
-    double age = cfg_json_get_num(entry, "last_report_ms", 0);
+    double age = cfg_json_get_num(entry, "heard_ms", 0);
     *x = (struct fleet_living){.worker = cfg_json_get_str(entry, "worker", ""),
                                .replica = replica,
                                .incarnation = cfg_json_get_str(entry, "incarnation", ""),

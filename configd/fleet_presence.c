@@ -6,6 +6,7 @@
  *    NONE ──worker──► ASKED ──granted──► HELD ──expired or revoked elsewhere──► NONE (all records are written anew)
  */
 #include "configd/fleet_internal.h"
+#include "configd/fleet_runs.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ enum {
     WRITE_TIMEOUT_MS = 3000,
     KEEP_GONE_MS = 600 * 1000, /* a worker without a stream is shown this long */
     PRUNE_EVERY_MS = 30 * 1000,
+    PRUNE_RUNS_EVERY_MS = 3600 * 1000,
 };
 
 struct write {
@@ -26,14 +28,13 @@ struct write {
     bool removes;
 };
 
-static struct fleet_link *hold_link(struct cfg_fleet *f)
+struct fleet_link *fleet_link_hold(struct cfg_fleet *f)
 {
     f->link->refs++;
     return f->link;
 }
 
-/* Lets go; returns the fleet, or NULL when it is gone. */
-static struct cfg_fleet *drop_link(struct fleet_link *link)
+struct cfg_fleet *fleet_link_drop(struct fleet_link *link)
 {
     struct cfg_fleet *f = link->f;
     if (--link->refs == 0)
@@ -92,7 +93,7 @@ void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct
 static void write_done(void *arg, const struct cfg_etcd_txn_reply *reply, const struct cfg_error *err)
 {
     struct write *w = arg;
-    struct cfg_fleet *f = drop_link(w->link);
+    struct cfg_fleet *f = fleet_link_drop(w->link);
     if (f == NULL) {
         free(w);
         return;
@@ -124,7 +125,7 @@ static void write_record(struct cfg_fleet *f, struct fleet_deployment *d)
     cfg_buf_printf(&meta, "%smeta/store", f->prefix);
     fleet_presence_print(&value, f, d);
     if (w && !cfg_buf_status(&key) && !cfg_buf_status(&meta) && !cfg_buf_status(&value)) {
-        *w = (struct write){hold_link(f), d, f->lease, d->connected == 0};
+        *w = (struct write){fleet_link_hold(f), d, f->lease, d->connected == 0};
         struct cfg_etcd_compare same_store = {.key = cfg_buf_slice(&meta),
                                               .target = CFG_ETCD_MOD,
                                               .result = CFG_ETCD_EQUAL,
@@ -163,7 +164,7 @@ static void flush(struct cfg_fleet *f);
 
 static void granted(void *arg, int64_t id, int64_t ttl_s, const struct cfg_error *err)
 {
-    struct cfg_fleet *f = drop_link(arg);
+    struct cfg_fleet *f = fleet_link_drop(arg);
     (void)ttl_s;
     if (f == NULL)
         return;
@@ -177,7 +178,7 @@ static void granted(void *arg, int64_t id, int64_t ttl_s, const struct cfg_error
 
 static void renewed(void *arg, int64_t id, int64_t ttl_s, const struct cfg_error *err)
 {
-    struct cfg_fleet *f = drop_link(arg);
+    struct cfg_fleet *f = fleet_link_drop(arg);
     if (f == NULL)
         return;
     f->renewing = false;
@@ -189,7 +190,7 @@ static void renewed(void *arg, int64_t id, int64_t ttl_s, const struct cfg_error
         f->renewed_ms = fleet_now_ms(f);
 }
 
-static bool may_write(const struct cfg_fleet *f)
+bool fleet_may_write(const struct cfg_fleet *f)
 {
     enum cfg_replica_state state = cfg_store_state(f->store, NULL);
     return cfg_store_ready(f->store) && !cfg_store_restoring(f->store) && state != CFG_REPLICA_FOREIGN &&
@@ -201,7 +202,7 @@ static void keep_lease(struct cfg_fleet *f, uint64_t now)
     uint64_t every = (uint64_t)f->lease_ttl_s * 1000 / 3;
     if (f->lease_state == LEASE_HELD && !f->renewing && now - f->renewed_ms >= every) {
         f->renewing = true;
-        cfg_etcd_lease_keepalive(f->etcd, f->lease, renewed, hold_link(f));
+        cfg_etcd_lease_keepalive(f->etcd, f->lease, renewed, fleet_link_hold(f));
     }
 }
 
@@ -209,7 +210,7 @@ static void keep_lease(struct cfg_fleet *f, uint64_t now)
 static void flush(struct cfg_fleet *f)
 {
     uint64_t now = fleet_now_ms(f);
-    if (!may_write(f))
+    if (!fleet_may_write(f))
         return;
     keep_lease(f, now);
     for (struct fleet_deployment *d = f->deployments; d; d = d->next) {
@@ -221,7 +222,7 @@ static void flush(struct cfg_fleet *f)
             write_record(f, d);
         } else if (f->lease_state == LEASE_NONE) {
             f->lease_state = LEASE_ASKED;
-            cfg_etcd_lease_grant(f->etcd, f->lease_ttl_s, granted, hold_link(f));
+            cfg_etcd_lease_grant(f->etcd, f->lease_ttl_s, granted, fleet_link_hold(f));
         }
     }
 }
@@ -272,6 +273,11 @@ static void tick(void *arg)
     flush(f);
     if (now - f->pruned_ms >= PRUNE_EVERY_MS)
         prune(f, now);
+    fleet_runs_tick(f);
+    if (now - f->runs_pruned_ms >= PRUNE_RUNS_EVERY_MS) {
+        f->runs_pruned_ms = now;
+        fleet_runs_prune(f);
+    }
     cfg_timer_start(f->tick, TICK_MS);
 }
 
@@ -319,7 +325,7 @@ int fleet_presence_start(struct cfg_fleet *f, struct cfg_error *err)
     *f->link = (struct fleet_link){f, 1};
     f->listener = (struct cfg_store_listener){.changed = store_changed, .arg = f};
     cfg_store_listen(f->store, &f->listener);
-    f->pruned_ms = fleet_now_ms(f);
+    f->pruned_ms = f->runs_pruned_ms = fleet_now_ms(f);
     cfg_timer_start(f->tick, TICK_MS);
     return 0;
 }
@@ -340,7 +346,7 @@ void fleet_presence_stop(struct cfg_fleet *f)
     }
     cfg_store_unlisten(f->store, &f->listener);
     f->link->f = NULL;
-    (void)drop_link(f->link);
+    (void)fleet_link_drop(f->link);
     if (f->lease_state == LEASE_HELD && f->etcd)
         cfg_etcd_lease_revoke(f->etcd, f->lease, revoked, NULL);
 }

@@ -1,6 +1,7 @@
 /* Registrations, checked before anything is kept. */
 #include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
+#include "configd/fleet_runs.h"
 #include "configd/hub_compose.h"
 
 #include <stdio.h>
@@ -191,6 +192,7 @@ static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_err
     cfg_fleet_superseded_fn superseded = w->superseded;
     void *stream = w->stream;
     fleet_disconnect(f, w);
+    fleet_runs_end(f, w);
     w->reported = false;
     w->gone_ms = 0;
     free(w->kept);

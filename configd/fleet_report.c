@@ -1,6 +1,7 @@
 /* Reports, checked before anything is kept. */
 #include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
+#include "configd/fleet_runs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,7 @@ static int read_report(struct report *r, const cJSON *body, struct cfg_error *er
     rc = rc ? rc : fleet_check_kind(body, "group", true, err);
     rc = rc ? rc : check_group(cfg_json_get(body, "group"), err);
     rc = rc ? rc : fleet_windows_check(cfg_json_get(body, "windows"), err);
+    rc = rc ? rc : fleet_runs_check(cfg_json_get(body, "runs"), err);
     rc = rc ? rc : fleet_exposures_check(cfg_json_get(body, "exposures"), err);
     rc = rc ? rc : fleet_ceilings_check(cfg_json_get(body, "ceilings"), err);
     rc = rc ? rc : read_applied(r, body, err);
@@ -170,6 +172,7 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     struct report r = {0};
     int rc = read_report(&r, body, err);
     rc = rc ? rc : fleet_ceilings_take(f, w, cfg_json_get(body, "ceilings"), err);
+    rc = rc ? rc : fleet_runs_take(f, w, cfg_json_get(body, "runs"), err);
     if (rc != 0) {
         free(r.kept);
         return rc;

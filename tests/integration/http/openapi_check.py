@@ -290,6 +290,20 @@ def workers(d):
               "overrides": [], "metrics": {},
               "applied": {"revision": r.json["revision"], "digest": "sha256:" + "0" * 64, "step": 2, "at": "2026-01-01T00:00:00.000000Z"}}
     d.expect(204, "POST", "/v1/deployments/chat-blue/workers/w0/report", report)
+    d.expect(204, "POST", "/v1/deployments/chat-blue/workers/w0/report", {
+        **report, "draining": [{"path": "batch", "now": 8, "target": 4}], "group": {"incarnation": "1", "formed": True},
+        "windows": [{"seq": 1, "revision": r.json["revision"], "arm": "base", "from_step": 1, "to_step": 3, "steps": 3, "ms": 30, "latency": {"99": 3},
+                     "metrics": {"loss": {"n": 3, "mean": 1, "m2": 0, "min": 1, "max": 1, "last": 1, "bad": 0}}}],
+        "runs": [{"from_step": 1, "revision": r.json["revision"], "at": "2026-01-01T00:00:00.000000Z"}]})
+    for local in ("false", "true"):
+        d.expect(200, "GET", f"/v1/deployments/chat-blue/workers?local={local}")
+        fleet = d.expect(200, "GET", f"/v1/deployments/chat-blue/fleet?local={local}").json
+        assert fleet["arms"][0]["metrics"]["loss"]["n"] == 3 and not fleet["partial"], fleet
+        d.expect(200, "GET", f"/v1/deployments/chat-blue/exposures?local={local}")
+    ran = d.expect(200, "GET", "/v1/deployments/chat-blue/at?step=2").json["runs"]
+    assert [(i["group"], i["from_step"], i["to_step"]) for i in ran] == [("w0", 1, None)], ran
+    d.expect(400, "GET", "/v1/deployments/chat-blue/at", code="invalid_argument", says="which step")
+    d.expect(404, "GET", "/v1/deployments/chat-bleu/fleet", code="not_found", says="chat-bl")
     r = d.expect(200, "GET", "/v1/deployments/chat-blue/groups/g0?wait_ms=1")
     assert r.json["ranks"] == [] and r.json["root"] is None, r.json
     d.expect(200, "POST", "/v1/deployments/chat-blue/workers", {**registration, "worker": "rank-0", "incarnation": "0123456789abcdef",
