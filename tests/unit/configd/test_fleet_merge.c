@@ -1,0 +1,227 @@
+/* Parts of several replicas put together, and past runs looked up. */
+#include "configd/fleet_merge.h"
+#include "configd/fleet_past.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cJSON *json(const char *text)
+{
+    cJSON *v = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(cfg_json_parse(&v, cfg_slice_str(text), 0, &err), 0, "%s in %s", err.text, text);
+    return v;
+}
+
+static double num(const cJSON *o, const char *key)
+{
+    return cfg_json_get_num(o, key, -1);
+}
+
+#define PART(replica, roll, groups, arms)                                                                          \
+    "{\"deployment\":\"blue\",\"replica\":\"" replica "\",\"url\":\"http://" replica "\",\"revision\":\"1-10\","   \
+    "\"digest\":\"sha256:x\",\"stale\":false,\"live_ms\":10000,\"connected\":2,\"stragglers\":[],\"roll\":\"" roll \
+    "\",\"groups\":[" groups "],\"more\":0,\"arms\":[" arms "]}"
+#define GROUP(name, ranks, state, rev)                                                            \
+    "{\"group\":\"" name "\",\"arm\":\"base\",\"world\":4,\"ranks\":" ranks ",\"state\":\"" state \
+    "\",\"revision\":\"" rev "\",\"step\":5,\"step_rate\":10,\"p50_us\":7,\"p99_us\":9}"
+#define ARM(name, n)                                                                                                  \
+    "{\"arm\":\"" name "\",\"workers\":2,\"groups\":1,\"step_rate\":10,\"steps\":5,\"counts\":{\"3\":5},\"metrics\":" \
+    "{\"loss\":{\"n\":" n ",\"mean\":2,\"m2\":0,\"min\":2,\"max\":2,\"last\":2,\"bad\":0}}}"
+
+Test(fleet_merge, who_does_not_answer_is_unknown_and_never_nobody)
+{
+    struct fleet_answer answers[] = {
+        {.replica = "r2", .url = "http://r2", .workers = 5, .why = "it did not answer in time"}};
+    cJSON *whole =
+        fleet_merge_summary(json(PART("r1", "current 5 aa w0\\nidle 5 bb w1\\n", "", "")), answers, 1, false);
+    cr_assert(cfg_json_get_bool(whole, "partial", false));
+    cr_assert_eq(num(whole, "unknown"), 5);
+    cr_assert_eq(num(whole, "workers"), 7);
+    cr_assert_eq(num(cfg_json_get(whole, "states"), "unknown"), 5);
+    cr_assert_eq(num(cfg_json_get(whole, "states"), "idle"), 1);
+    const cJSON *other = cJSON_GetArrayItem(cfg_json_get(whole, "replicas"), 1);
+    cr_assert_eq(num(other, "workers"), 5);
+    cr_assert_not(cfg_json_get_bool(other, "answered", true));
+    cr_assert_str_eq(cfg_json_get_str(other, "why", ""), "it did not answer in time");
+    cr_assert_null(cfg_json_get(whole, "roll"));
+    cJSON_Delete(whole);
+}
+
+Test(fleet_merge, groups_and_arms_are_joined_over_replicas)
+{
+    struct fleet_answer answers[] = {{.replica = "r2",
+                                      .url = "http://r2",
+                                      .workers = 9,
+                                      .body = json(PART("r2", "lagging 5 cc w2\\ncurrent 5 dd w3\\n",
+                                                        GROUP("g", "2", "lagging", "1-9"), ARM("base", "3")))}};
+    cJSON *own =
+        json(PART("r1", "current 5 aa w0\\ncurrent 5 bb w1\\n",
+                  GROUP("g", "2", "current", "1-10") "," GROUP("h", "3", "current", "1-10"), ARM("base", "1")));
+    cJSON *whole = fleet_merge_summary(own, answers, 1, false);
+    cr_assert_not(cfg_json_get_bool(whole, "partial", true));
+    cr_assert_eq(num(whole, "workers"), 4, "what it answered counts, not what its presence had said");
+    const cJSON *groups = cfg_json_get(whole, "groups"), *h = cJSON_GetArrayItem(groups, 0),
+                *g = cJSON_GetArrayItem(groups, 1);
+    cr_assert_str_eq(cfg_json_get_str(h, "group", ""), "h", "the worst comes first");
+    cr_assert_str_eq(cfg_json_get_str(h, "state", ""), "gone");
+    cr_assert_str_eq(cfg_json_get_str(h, "why", ""), "3 of 4 ranks are connected");
+    cr_assert_eq(num(g, "ranks"), 4);
+    cr_assert_str_eq(cfg_json_get_str(g, "state", ""), "lagging");
+    cr_assert_str_eq(cfg_json_get_str(g, "revision", ""), "1-9");
+    const cJSON *arm = cJSON_GetArrayItem(cfg_json_get(whole, "arms"), 0);
+    cr_assert_eq(num(arm, "workers"), 4);
+    cr_assert_eq(num(arm, "groups"), 1, "g is one group");
+    cr_assert_eq(num(arm, "step_rate"), 10);
+    cr_assert_eq(num(cfg_json_get(arm, "latency"), "n"), 10);
+    cr_assert_eq(num(cfg_json_get(cfg_json_get(arm, "metrics"), "loss"), "n"), 4);
+    cJSON_Delete(whole);
+    cJSON_Delete(answers[0].body);
+}
+
+Test(fleet_merge, a_part_of_a_part_is_the_same)
+{
+    cJSON *part = fleet_merge_summary(
+        json(PART("r2", "lagging 5 cc w2\\n", GROUP("g", "2", "lagging", "1-9"), ARM("base", "3"))), NULL, 0, true);
+    cr_assert_str_eq(cfg_json_get_str(part, "roll", ""), "lagging 5 cc w2\n");
+    cr_assert_str_eq(cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(part, "groups"), 0), "state", ""), "lagging",
+                     "ranks elsewhere are not missing");
+    struct fleet_answer answers[] = {{.replica = "r2", .url = "http://r2", .workers = 1, .body = part}};
+    cJSON *whole = fleet_merge_summary(json(PART("r1", "", GROUP("g", "2", "current", "1-10"), ARM("base", "1"))),
+                                       answers, 1, false);
+    const cJSON *arm = cJSON_GetArrayItem(cfg_json_get(whole, "arms"), 0);
+    cr_assert_eq(num(cfg_json_get(arm, "latency"), "n"), 10);
+    cr_assert_eq(num(cJSON_GetArrayItem(cfg_json_get(whole, "groups"), 0), "ranks"), 4);
+    cJSON_Delete(whole);
+    cJSON_Delete(part);
+}
+
+Test(fleet_merge, parts_of_another_version_do_no_harm)
+{
+    static const char *const strange[] = {
+        "{}", "{\"roll\":7,\"groups\":{},\"arms\":[7],\"stragglers\":null}",
+        "{\"roll\":\"x\\n  \\na b c\\nfine 1 a w9\\n\",\"groups\":[{}],\"arms\":[{}]}"};
+    for (size_t i = 0; i < sizeof strange / sizeof strange[0]; i++) {
+        struct fleet_answer answers[] = {{.replica = "r2", .url = "", .workers = 1, .body = json(strange[i])}};
+        cJSON *whole =
+            fleet_merge_summary(json(PART("r1", "current 5 aa w0\\n", "", ARM("base", "1"))), answers, 1, false);
+        cr_assert_not_null(whole, "%s", strange[i]);
+        cr_assert_eq(num(cfg_json_get(whole, "states"), "current"), 1);
+        cJSON_Delete(whole);
+        cJSON *list = fleet_merge_workers(
+            json("{\"replica\":\"r1\",\"workers\":[{\"worker\":\"w0\",\"connected\":true}]}"), answers, 1);
+        cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "workers")), 1);
+        cJSON_Delete(list);
+        cJSON_Delete(answers[0].body);
+    }
+}
+
+#define SERVED(flag, count, sketch) \
+    "{\"flag\":\"" flag "\",\"variant\":\"on\",\"arm\":\"base\",\"count\":" count ",\"units\":1" sketch "}"
+
+Test(fleet_merge, exposures_of_the_same_flag_are_added)
+{
+    struct fleet_answer answers[] = {
+        {.replica = "r2",
+         .url = "http://r2",
+         .workers = 1,
+         .body = json("{\"exposures\":[" SERVED("e/b", "4", "") "," SERVED("e/c", "5", "") "]}")}};
+    cJSON *own = json("{\"replica\":\"r1\",\"exposures\":[" SERVED("e/a", "1", "") "," SERVED("e/b", "2", "") "]}");
+    cJSON *whole = fleet_merge_exposures(own, answers, 1, false), *list = cfg_json_get(whole, "exposures");
+    cr_assert_eq(cJSON_GetArraySize(list), 3);
+    cr_assert_eq(num(cJSON_GetArrayItem(list, 0), "count"), 1);
+    cr_assert_eq(num(cJSON_GetArrayItem(list, 1), "count"), 6);
+    cr_assert_eq(num(cJSON_GetArrayItem(list, 2), "count"), 5);
+    cr_assert_null(cfg_json_get(cJSON_GetArrayItem(list, 1), "sketch"));
+    cJSON_Delete(whole);
+    cJSON_Delete(answers[0].body);
+}
+
+/* --- the past --- */
+
+static void record(struct cfg_buf *out, const char *incarnation, uint64_t revision, uint64_t step, const char *at)
+{
+    char group[] = "g", worker[] = "w0";
+    struct fleet_run r = {.group = group, .worker = worker, .from = step};
+    r.incarnation = strdup(incarnation);
+    r.revision = (struct cfg_rev){revision ? 1 : 0, revision};
+    (void)snprintf(r.at, sizeof r.at, "%s", at);
+    cfg_buf_puts(out, out->len > 0 ? "," : "{\"runs\":[");
+    fleet_run_print(out, &r);
+    free(r.incarnation);
+}
+
+/* "INCARNATION:REVISION:FROM-TO …" of the runs that had the step. */
+static const char *ran(struct cfg_buf *records, uint64_t step)
+{
+    static char text[512];
+    struct fleet_past p = {0};
+    struct cfg_buf batch;
+    bool partial = false;
+    cfg_buf_init(&batch, 65536);
+    cfg_buf_put(&batch, records->data, records->len);
+    cfg_buf_puts(&batch, "]}");
+    cr_assert_eq(fleet_past_take(&p, cfg_buf_slice(&batch), NULL, NULL), 0);
+    cJSON *list = fleet_past_at(&p, step, 10, &partial), *r;
+    cr_assert_not(partial);
+    text[0] = '\0';
+    cJSON_ArrayForEach(r, list)
+    {
+        size_t n = strlen(text);
+        (void)snprintf(text + n, sizeof text - n, "%s%s:%s:%.0f-%.0f", n ? " " : "",
+                       cfg_json_get_str(r, "incarnation", ""), cfg_json_get_str(r, "revision", ""), num(r, "from_step"),
+                       num(r, "to_step"));
+    }
+    cJSON_Delete(list);
+    fleet_past_finish(&p);
+    cfg_buf_finish(&batch);
+    return text;
+}
+
+Test(fleet_past, a_step_lies_under_the_revision_adopted_last)
+{
+    struct cfg_buf b;
+    cfg_buf_init(&b, 65536);
+    record(&b, "a", 5, 0, "t1");
+    record(&b, "a", 9, 40, "t2");
+    record(&b, "a", 9, 40, "t2"); /* told twice */
+    record(&b, "a", 12, 100, "t3");
+    cr_assert_str_eq(ran(&b, 0), "a:1-5:0-39");
+    cr_assert_str_eq(ran(&b, 39), "a:1-5:0-39");
+    cr_assert_str_eq(ran(&b, 40), "a:1-9:40-99");
+    cr_assert_str_eq(ran(&b, 100), "a:1-12:100--1");
+    cr_assert_str_eq(ran(&b, 7000), "a:1-12:100--1", "its end is not known");
+    record(&b, "a", 0, 150, "t4");
+    cr_assert_str_eq(ran(&b, 150), "a:1-12:100-150");
+    cr_assert_str_eq(ran(&b, 151), "");
+    cfg_buf_finish(&b);
+}
+
+Test(fleet_past, a_step_may_have_run_more_than_once)
+{
+    struct cfg_buf b;
+    cfg_buf_init(&b, 65536);
+    record(&b, "a", 5, 0, "t1");
+    record(&b, "a", 9, 40, "t2");
+    record(&b, "a", 9, 20, "t3"); /* back to a checkpoint */
+    cr_assert_str_eq(ran(&b, 25), "a:1-9:20--1 a:1-5:0-39");
+    cr_assert_str_eq(ran(&b, 60), "a:1-9:20--1 a:1-9:40--1", "how far it had come is not known");
+    record(&b, "b", 12, 50, "t4"); /* the next process */
+    cr_assert_str_eq(ran(&b, 50), "b:1-12:50--1 a:1-9:20--1 a:1-9:40--1");
+    cr_assert_str_eq(ran(&b, 3), "a:1-5:0-39");
+    cfg_buf_finish(&b);
+}
+
+Test(fleet_past, what_is_no_record_is_left_out)
+{
+    static const char strange[] =
+        "{\"runs\":[7,{},{\"group\":\"g\"},{\"group\":\"g\",\"step\":-1,\"revision\":\"1-5\"},"
+        "{\"group\":\"g\",\"step\":1,\"revision\":\"x\"}]}";
+    struct fleet_past p = {0};
+    cr_assert_eq(fleet_past_take(&p, cfg_slice_str(strange), NULL, NULL), 0);
+    cr_assert_eq(fleet_past_take(&p, cfg_slice_str("no JSON"), NULL, NULL), 0);
+    cr_assert_eq(p.n, 0u);
+    fleet_past_finish(&p);
+}
