@@ -124,6 +124,7 @@ struct cfg_model_options {
     enum cfg_model_precision precision; /* the cpu back end takes CFG_FLOAT32 only */
     uint32_t train_rows;                /* greatest micro batch; 0: inference only, no gradients are allocated */
     unsigned threads;                   /* of OpenBLAS; 0: 1 */
+    int device;                         /* of cuda: its number among those that the process sees */
 };
 
 /* *out is returned-owned (cfg_model_free) and has weights of zero. CFG_E_VALUE (shape), CFG_E_INVALID (back end name,
