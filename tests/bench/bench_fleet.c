@@ -101,8 +101,8 @@ static void start_fleet(const char *host_port)
     if (fleet == 0) {
         (void)dup2(out[1], 1);
         close(out[0]);
-        execl(program, program, "--server", url, "--deployment", "bench", "--workers", n, "--step-ms", "0", "-o",
-              "ndjson", (char *)NULL);
+        execl(program, program, "--server", url, "--deployment", "bench", "--workers", n, "--step-ms", "0",
+              "--start-ms", "120000", "-o", "ndjson", (char *)NULL);
         perror(program);
         _exit(127);
     }
