@@ -4,6 +4,7 @@
 #include "worker/cfg-train/settings.h"
 #include "worker/cfg-train/show.h"
 #include "worker/identity.h"
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -205,7 +206,9 @@ static int make_trainer(struct program *p, struct cfg_error *err)
 {
     struct cfg_trainer_options o = {
         .text = &p->text, .seed = p->o.seed, .micro_most = p->o.max_micro, .threads = p->o.threads};
+    const char *local = getenv("LOCAL_RANK");
     bool resume = p->o.resume && access(p->o.checkpoint, F_OK) == 0;
+    o.device = p->o.device != UINT_MAX ? (int)p->o.device : local != NULL ? (int)strtol(local, NULL, 10) : 0;
     int rc = cfg_train_pin_of(&o.pin, &p->keys, p->view, err);
     rc = rc == 0 ? cfg_trainer_new(&p->trainer, &o, err) : rc;
     rc = rc == 0 && resume ? cfg_trainer_resume(p->trainer, p->o.checkpoint, err) : rc;

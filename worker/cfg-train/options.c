@@ -2,6 +2,7 @@
 #include "worker/cfg-train/options.h"
 #include "proto/path.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ static const struct option {
     {"--reduce-by", "tcp|nccl", TEXT, AT(reduce_by), "how gradients are added up (default tcp)"},
     {"--backend", "cpu|cuda", TEXT, AT(backend), "train.backend where the deployment says nothing (default cpu)"},
     {"--precision", "NAME", TEXT, AT(precision), "likewise train.precision: float32, bf16 (default float32)"},
+    {"--device", "N", U32, AT(device), "number of the GPU (default: LOCAL_RANK, else 0)"},
     {"--threads", "N", U32, AT(threads), "threads of matrix products on a CPU (default 1)"},
     {"--max-micro", "N", U32, AT(max_micro), "room for so many rows of a micro batch (default 1024)"},
     {"--eval-rows", "N", U32, AT(eval_rows), "an evaluation looks at so many places of the text (default 4096)"},
@@ -152,8 +154,13 @@ static int check(const struct cfg_train_options *o, struct cfg_error *err)
 
 int cfg_train_options_read(struct cfg_train_options *out, int argc, char **argv, struct cfg_error *err)
 {
-    struct cfg_train_options o = {
-        .seed = 1, .start_ms = 10000, .deadline_ms = 60000, .threads = 1, .max_micro = 1024, .eval_rows = 4096};
+    struct cfg_train_options o = {.seed = 1,
+                                  .start_ms = 10000,
+                                  .deadline_ms = 60000,
+                                  .threads = 1,
+                                  .max_micro = 1024,
+                                  .eval_rows = 4096,
+                                  .device = UINT_MAX};
     for (int i = 1; i < argc; i++) {
         char name[64];
         const char *eq = strchr(argv[i], '=');

@@ -8,13 +8,13 @@
 
 enum { CFG_TRAIN_TEXTS_MAX = 256 };
 
-struct cfg_train_options {
+struct cfg_train_options { /* device: UINT_MAX when not told */
     const char *server, *deployment, *worker, *source, *cache, *set, *group, *reduce, *reduce_by; /* NULL: elsewhere */
     const char *texts[CFG_TRAIN_TEXTS_MAX];
     size_t n_texts;
     const char *checkpoint, *export, *backend, *precision, *output; /* NULL: none, the default */
     uint64_t seed;
-    unsigned start_ms, deadline_ms, threads, max_micro, eval_rows;
+    unsigned start_ms, deadline_ms, threads, max_micro, eval_rows, device;
     bool resume, overwrite, quiet, help, version;
 };
 

@@ -66,7 +66,8 @@ static int begin(struct cfg_trainer *t, const struct cfg_trainer_options *o, str
                                          .backend = o->pin.backend,
                                          .precision = o->pin.precision,
                                          .train_rows = o->micro_most,
-                                         .threads = o->threads};
+                                         .threads = o->threads,
+                                         .device = o->device};
     int rc = cfg_model_new(&t->model, &mo, err);
     if (rc != 0) {
         return rc;

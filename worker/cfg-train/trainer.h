@@ -55,6 +55,7 @@ struct cfg_trainer_options {
     uint64_t seed;
     uint32_t micro_most;
     unsigned threads;
+    int device; /* of cuda */
 };
 
 /* A model at its beginning. Everything borrowed lives as long as the trainer. CFG_E_*: those of cfg_model_new. */
