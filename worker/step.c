@@ -95,15 +95,19 @@ __attribute__((noinline, cold)) static const struct cfg_view *adopt(struct cfg_w
     return w->current;
 }
 
+/* Not inlined either: a program that does not end its steps need not save registers for it. */
+__attribute__((noinline)) static const struct cfg_view *start_clock(struct cfg_worker *w)
+{
+    w->began_ns = cfg_now_ns();
+    return w->current;
+}
+
 const struct cfg_view *cfg_step_begin(struct cfg_worker *w, uint64_t step)
 {
     atomic_store_explicit(&w->step, step, memory_order_relaxed);
     if (__builtin_expect(atomic_load_explicit(&w->mailbox, memory_order_acquire) == NULL, 1) &&
         __builtin_expect(!w->attend, 1)) {
-        if (w->clocked) {
-            w->began_ns = cfg_now_ns();
-        }
-        return w->current;
+        return w->clocked ? start_clock(w) : w->current;
     }
     return adopt(w, step);
 }
