@@ -40,8 +40,8 @@ void cfg_train_declare(struct cfg_train_keys *out, struct cfg_worker *w, uint32_
     out->micro_most = micro_most;
     for (int i = 0; i < CFG_TRAIN_N_KEYS; i++) {
         int64_t min = (int64_t)table[i].min, max = (int64_t)table[i].max, def = (int64_t)table[i].def;
-        if (i == CFG_TRAIN_WORLD_SIZE) { /* one value: a deployment that pins another one refuses this process */
-            min = max = def = world;
+        if (i == CFG_TRAIN_WORLD_SIZE) {
+            def = world;                          /* where the deployment says nothing */
         } else if (i == CFG_TRAIN_GLOBAL_BATCH) { /* a default that the ranks can divide */
             def = def / world * world;
             def = def > 0 ? def : world;
@@ -83,6 +83,14 @@ int cfg_train_pin_of(struct cfg_train_pin *out, const struct cfg_train_keys *k, 
                   (uint32_t)cfg_train_number(k, v, CFG_TRAIN_LAYERS)},
         .world = k->world,
     };
+    uint64_t world = cfg_train_number(k, v, CFG_TRAIN_WORLD_SIZE);
+    if (world != k->world) {
+        (void)cfg_fail(err, CFG_E_PIN_MISMATCH, "distributed.world_size is %llu, this process is one of %u ranks",
+                       (unsigned long long)world, k->world);
+        cfg_error_set_path(err, "distributed.world_size");
+        cfg_error_set_hint(err, "start as many ranks as the deployment is for (CONFIGD_WORLD on each)");
+        return CFG_E_PIN_MISMATCH;
+    }
     int rc = cfg_model_precision_read(&p.precision, cfg_get_string(v, k->params[CFG_TRAIN_PRECISION]), err);
     if (rc != 0) {
         cfg_error_set_path(err, "train.precision");

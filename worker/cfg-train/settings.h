@@ -31,17 +31,18 @@ struct cfg_train_keys {
 
 const char *cfg_train_path(enum cfg_train_key k);
 
-/* Declares all of them; built for this world. backend and precision: the defaults, NULL for cpu and float32. Borrowed
- * until start. */
+/* Declares all of them, for one of `world` ranks. backend and precision: the defaults, NULL for cpu and float32.
+ * Borrowed until start. */
 void cfg_train_declare(struct cfg_train_keys *out, struct cfg_worker *w, uint32_t world, uint32_t micro_most,
                        const char *backend, const char *precision);
 
 struct cfg_train_settings cfg_train_settings_of(const struct cfg_train_keys *k, const struct cfg_view *v);
 uint64_t cfg_train_number(const struct cfg_train_keys *k, const struct cfg_view *v, enum cfg_train_key key);
-/* CFG_E_VALUE: a back end or a precision that there is not. */
+/* CFG_E_VALUE: a back end or a precision that there is not; CFG_E_PIN_MISMATCH: another number of ranks. */
 CFG_MUST_CHECK int cfg_train_pin_of(struct cfg_train_pin *out, const struct cfg_train_keys *k, const struct cfg_view *v,
                                     struct cfg_error *err);
-/* Whether training can run on the view: what a prepare hook answers. CFG_E_VALUE. */
+/* Whether training can run on the view: what a prepare hook answers. Errors as above, and
+ * CFG_E_VALUE where batches do not divide. */
 CFG_MUST_CHECK int cfg_train_acceptable(const struct cfg_train_keys *k, const struct cfg_view *v,
                                         struct cfg_error *err);
 /* One value as JSON; all of them as an object. Returned-owned; NULL without memory. */
