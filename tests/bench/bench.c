@@ -208,6 +208,23 @@ struct bench_process *bench_configd(const struct bench_process *etcd, int core, 
     return out;
 }
 
+struct bench_process *bench_infer(int core, const char *const *options)
+{
+    struct bench_process *out = new_process();
+    char program[4096];
+    const char *build = getenv("CFG_BUILD_DIR");
+    (void)snprintf(program, sizeof program, "%s/worker/cfg-infer/cfg-infer", build ? build : "build/release");
+    const char *argv[32] = {program, "--listen", out->host_port, "--cache", "", "--quiet"};
+    size_t n = 6;
+    for (; *options && n < 31; options++)
+        argv[n++] = *options;
+    char *copy[32];
+    memcpy(copy, argv, sizeof argv);
+    spawn(out, core, copy);
+    wait_serving(out, "/readyz", NULL);
+    return out;
+}
+
 void bench_stop(struct bench_process *p)
 {
     if (p->pid <= 0)

@@ -22,6 +22,8 @@ void bench_pin(int core); /* this process; children inherit unless pinned themse
 struct bench_process *bench_etcd(int core);
 /* configd of this build on that etcd. extra: NULL-terminated further arguments, or NULL. */
 struct bench_process *bench_configd(const struct bench_process *etcd, int core, const char *const *extra);
+/* cfg-infer of this build. options: NULL-terminated. */
+struct bench_process *bench_infer(int core, const char *const *options);
 void bench_stop(struct bench_process *p);
 void bench_stop_all(void);
 uint64_t bench_cpu_ns(pid_t pid);          /* user + system so far */

@@ -137,6 +137,8 @@ static int do_step(struct program *p, struct cfg_seq *in, bool left)
     if (p->http != NULL) {
         cfg_http_send(p->http, out);
     }
+    /* Ours is a drain parameter, and a count is never negative: it cannot be refused. */
+    (void)cfg_worker_draining(p->live.w, p->live.params[CFG_P_BATCH_SIZE], p->serve.sched.n_running);
     publish(p, metrics);
     cfg_step_end(p->live.w, metrics[0] != '\0' ? metrics : NULL);
     if (p->o.log_steps) {
