@@ -150,7 +150,7 @@ class RankTest(unittest.TestCase):
 
     def test_dies_at_a_point_of_the_protocol(self):
         """While it prepares; between the decision and its step; a rank 0 that has answered one rank and not the others."""
-        self.start(env={1: {"FAULT": "prepare:2"}, 2: {"FAULT": "commit:3"}, 0: {"FAULT": "send:4001", "FAULT_PACE_US": "0"}})
+        self.start(env={1: {"FAULT": "prepare:2"}, 2: {"FAULT": "commit:3"}, 0: {"FAULT": "send:901", "FAULT_PACE_US": "0"}})
         for victim in (1, 2):
             self.write()
             laboratory.wait_for(f"rank {victim} to die", lambda v=self.ranks[victim]: not v.alive())
