@@ -71,7 +71,7 @@ void cfg_worker_loop_leave(struct cfg_worker *w)
     struct cfg_worker *next = NULL;
     for (struct cfg_worker *c = take_called(l); c != NULL; c = next) { /* the others are called again */
         next = c->seat.next;
-        atomic_store_explicit(&c->seat.called, false, memory_order_release);
+        (void)atomic_exchange_explicit(&c->seat.called, false, memory_order_acq_rel);
         if (c != w) {
             cfg_worker_loop_call(c);
         }
@@ -105,7 +105,8 @@ void cfg_worker_loop_process(struct cfg_worker_loop *l)
     struct cfg_worker *next = NULL;
     for (struct cfg_worker *w = take_called(l); w != NULL; w = next) {
         next = w->seat.next;
-        atomic_store_explicit(&w->seat.called, false, memory_order_release); /* from here on it may be called again */
+        /* From here on it may be called again; what those did who found it called already is seen now. */
+        (void)atomic_exchange_explicit(&w->seat.called, false, memory_order_acq_rel);
         process(w);
     }
     l->processing = false;

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
@@ -15,6 +16,7 @@ from cfgctl import Session as Base  # noqa: E402
 
 FLEET = os.path.join(laboratory.BUILD, "worker", "cfg-fleet", "cfg-fleet")
 WORKERS = 300
+FEW = 100
 
 
 class Fleet:
@@ -58,6 +60,8 @@ class Simulated(Base):
         self.ok("deployment", "create", "blue", "--config", "chat")
 
     def workers(self, deployment="blue"):
+        """A list of hundreds costs configd more than what is being tested: not to be asked for fifty times a second."""
+        time.sleep(0.2)
         return self.configd.call("GET", f"/v1/deployments/{deployment}/workers")["workers"]
 
     def test_all_apply_a_change(self):
@@ -89,10 +93,10 @@ class Simulated(Base):
         """Crashes come back as new incarnations, rejects are listed, cut connections heal, a hang holds only its own worker up."""
         self.ok("deployment", "create", "green", "--config", "chat")
         fleet = Fleet(self, "--deployment", "blue", "--deployment", "green", "--group-size", "2", "--step-ms", "10", "--reject", "10%",
-                      "--crash", "20%@1s", "--restart-ms", "200", "--disconnect", "20%@1s", "--hang", "5%@1s", "--hang-ms", "500")
+                      "--crash", "20%@1s", "--restart-ms", "200", "--disconnect", "20%@1s", "--hang", "5%@1s", "--hang-ms", "500", workers=FEW)
         fleet.event("ready")
         before = {w["worker"]: w["incarnation"] for name in ("blue", "green") for w in self.workers(name)}
-        self.assertEqual(len(before), WORKERS)
+        self.assertEqual(len(before), FEW)
 
         def refused():
             """Some of the workers have listed the refusal; which, chance of the seed decides."""
@@ -105,22 +109,22 @@ class Simulated(Base):
 
         def back():
             now = {w["worker"]: w["incarnation"] for name in ("blue", "green") for w in self.workers(name) if w["connected"]}
-            return now if len(now) == WORKERS and sum(before[w] != i for w, i in now.items()) >= WORKERS / 10 else None
+            return now if len(now) == FEW and sum(before[w] != i for w, i in now.items()) >= FEW / 10 else None
 
         now = laboratory.wait_for("the crashed to be back", back)
         groups = {}
         for name in ("blue", "green"):
             for w in self.workers(name):
                 groups.setdefault(w["group"], []).append((name, w["rank"], w["world"]))
-        self.assertEqual(len(groups), WORKERS / 2)
+        self.assertEqual(len(groups), FEW / 2)
         self.assertTrue(all(sorted(rank for _, rank, _ in ranks) == [0, 1] and len({name for name, _, _ in ranks}) == 1 for ranks in groups.values()))
         summary = fleet.stop(signal.SIGINT)
-        self.assertEqual(summary["crashes"], WORKERS / 5)
-        self.assertEqual(summary["hangs"], 15)
+        self.assertEqual(summary["crashes"], FEW / 5)
+        self.assertEqual(summary["hangs"], FEW / 20)
         self.assertGreater(summary["disconnects"], 0)
         self.assertGreater(summary["rejects"], 0)
         self.assertEqual(summary["superseded"], 0)
-        self.assertLessEqual(sum(before[w] != i for w, i in now.items()), WORKERS / 5)
+        self.assertLessEqual(sum(before[w] != i for w, i in now.items()), FEW / 5)
 
     def test_what_it_says_when_it_cannot(self):
         def run(*args):

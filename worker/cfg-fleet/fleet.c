@@ -87,7 +87,6 @@ int cfg_fleet_init(struct cfg_fleet *f, struct cfg_fleet_options *o, struct cfg_
     for (size_t i = 0; i < o->n_metrics; i++) {
         f->metric_varies[i] = varies(&o->metrics[i].signal);
     }
-    cfg_buf_init(&f->metrics, 16384);
     f->sims = calloc(o->workers, sizeof *f->sims);
     if (f->sims == NULL || cfg_heap_reserve(&f->heap, o->workers) != 0) {
         return cfg_fail(err, CFG_E_NOMEM, "no memory for %u workers", o->workers);
@@ -111,7 +110,6 @@ void cfg_fleet_finish(struct cfg_fleet *f)
     free(f->sims);
     cfg_worker_loop_close(f->loop);
     cfg_heap_finish(&f->heap);
-    cfg_buf_finish(&f->metrics);
     f->sims = NULL;
 }
 

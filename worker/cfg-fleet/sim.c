@@ -186,17 +186,14 @@ static uint64_t step_us(struct cfg_sim *s, uint64_t now_us)
 static void end_step(struct cfg_sim *s)
 {
     struct cfg_fleet *f = s->fleet;
-    struct cfg_buf *b = &f->metrics;
-    cfg_buf_clear(b);
     for (size_t i = 0; i < f->o->n_metrics; i++) {
         double base = f->metric_varies[i] ? base_of(s, &f->o->metrics[i].signal) : s->bases[i + 1];
         double v = cfg_signal_sample(&f->o->metrics[i].signal, base, &s->chance);
         if (isfinite(v)) {
-            cfg_buf_printf(b, "%s\"%s\":%.9g", b->len > 0 ? "," : "{", f->o->metrics[i].name, v);
+            cfg_worker_metric(s->w, f->handles[i], v);
         }
     }
-    cfg_buf_puts(b, b->len > 0 ? "}" : "");
-    cfg_step_end(s->w, cfg_buf_status(b) == 0 && b->len > 0 ? b->data : NULL);
+    cfg_step_end(s->w, NULL);
     f->counts.steps++;
 }
 
@@ -324,6 +321,9 @@ static int open_worker(struct cfg_sim *s, const char *labels, struct cfg_error *
         return rc;
     }
     cfg_declared_declare(s->fleet->declared, s->w);
+    for (size_t i = 0; i < o->n_metrics; i++) {
+        s->fleet->handles[i] = cfg_metric_declare(s->w, o->metrics[i].name);
+    }
     return cfg_worker_on_change(s->w, "", &hooks, err);
 }
 

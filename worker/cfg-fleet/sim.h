@@ -57,7 +57,7 @@ struct cfg_fleet {
     uint64_t started_us, chance;
     bool step_varies, idle, metric_varies[CFG_FLEET_METRICS];
     bool warned;
-    struct cfg_buf metrics; /* scratch */
+    cfg_metric handles[CFG_FLEET_METRICS]; /* the same in every worker, since all declare in one order */
 };
 
 uint64_t cfg_fleet_now_us(void); /* monotonic */
