@@ -142,9 +142,10 @@ static void put_process(struct cfg_buf *out, struct cfg_app *app)
     (void)getrlimit(RLIMIT_NOFILE, &files); /* neither can fail for this process */
     (void)getrusage(RUSAGE_SELF, &use);
     int64_t expiry = cfg_http_tls_expiry(app->http);
+    cfg_metrics_head(out, "configd_tls_certificate_expiry_timestamp_seconds", "gauge",
+                     "When the certificate towards clients ends, in seconds since 1970; nothing with plain HTTP.");
     if (expiry > 0)
-        cfg_metrics_single(out, "configd_tls_certificate_expiry_timestamp_seconds", "gauge",
-                           "When the certificate towards clients ends, in seconds since 1970.", (double)expiry);
+        cfg_buf_printf(out, "configd_tls_certificate_expiry_timestamp_seconds %lld\n", (long long)expiry);
     cfg_metrics_single(out, "process_open_fds", "gauge", "Open descriptors.", (double)count_fds());
     cfg_metrics_single(out, "process_max_fds", "gauge", "Most descriptors this process may open.",
                        (double)files.rlim_cur);
@@ -184,6 +185,7 @@ void cfg_api_metrics(struct cfg_app *app, struct cfg_call *c)
     cfg_metrics_etcd(&out, app);
     put_replica(&out, app);
     put_streams(&out, app);
+    cfg_metrics_fleet(&out, app, cfg_call_principal(c));
     put_process(&out, app);
     cfg_call_reply_bytes(c, 200, "text/plain; version=0.0.4", cfg_buf_slice(&out));
     cfg_buf_finish(&out);

@@ -1,0 +1,97 @@
+/* /metrics about workers: those of this replica, by deployment, so that replicas add up. */
+#include "configd/api.h"
+
+#include "configd/http_auth.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct gathering {
+    struct cfg_app *app;
+    const struct cfg_principal *principal;
+    cJSON *list; /* summaries */
+};
+
+static bool add_summary(struct cfg_object *o, void *arg)
+{
+    struct gathering *g = arg;
+    char config[CFG_LIMIT_NAME + 1];
+    const char *ns = cfg_api_deployment_config(g->app, o->id.ns, config);
+    if (o->deleted || ns == NULL || !cfg_principal_sees(g->principal, ns))
+        return true;
+    cJSON *summary = cfg_fleet_summary(g->app->fleet, o->id.ns);
+    if (summary && !cJSON_AddItemToArray(g->list, summary))
+        cJSON_Delete(summary);
+    return true;
+}
+
+static void put_states(struct cfg_buf *out, const cJSON *list)
+{
+    const cJSON *summary, *state;
+    cfg_metrics_head(out, "configd_deployment_workers", "gauge", "Workers of this replica by deployment and state.");
+    cJSON_ArrayForEach(summary, list)
+    {
+        cJSON_ArrayForEach(state, cfg_json_get(summary, "states"))
+        {
+            cfg_buf_puts(out, "configd_deployment_workers{deployment=");
+            cfg_metrics_label(out, cfg_json_get_str(summary, "deployment", ""));
+            cfg_buf_puts(out, ",state=");
+            cfg_metrics_label(out, state->string);
+            cfg_buf_printf(out, "} %.17g\n", state->valuedouble);
+        }
+    }
+}
+
+static void put_arm(struct cfg_buf *out, const char *name, const cJSON *summary, const cJSON *arm, const char *quantile,
+                    double value)
+{
+    cfg_buf_printf(out, "%s{deployment=", name);
+    cfg_metrics_label(out, cfg_json_get_str(summary, "deployment", ""));
+    cfg_buf_puts(out, ",arm=");
+    cfg_metrics_label(out, cfg_json_get_str(arm, "arm", ""));
+    cfg_buf_printf(out, "%s%s%s} %.17g\n", quantile ? ",quantile=\"" : "", quantile ? quantile : "",
+                   quantile ? "\"" : "", value);
+}
+
+static void put_rates(struct cfg_buf *out, const cJSON *list)
+{
+    const cJSON *summary, *arm;
+    cfg_metrics_head(out, "configd_arm_steps_per_second", "gauge", "Steps of an arm's groups here, over a minute.");
+    cJSON_ArrayForEach(summary, list)
+    {
+        cJSON_ArrayForEach(arm, cfg_json_get(summary, "arms"))
+        {
+            put_arm(out, "configd_arm_steps_per_second", summary, arm, NULL, cfg_json_get_num(arm, "step_rate", 0));
+        }
+    }
+}
+
+static void put_durations(struct cfg_buf *out, const cJSON *list)
+{
+    static const struct {
+        const char *member, *quantile;
+    } rows[] = {{"p50_us", "0.5"}, {"p90_us", "0.9"}, {"p99_us", "0.99"}};
+    const cJSON *summary, *arm;
+    cfg_metrics_head(out, "configd_arm_step_duration_seconds", "gauge", "How long its steps took, over a minute.");
+    cJSON_ArrayForEach(summary, list)
+    {
+        cJSON_ArrayForEach(arm, cfg_json_get(summary, "arms"))
+        {
+            const cJSON *latency = cfg_json_get(arm, "latency");
+            for (size_t i = 0; i < sizeof rows / sizeof rows[0] && cfg_json_get_num(latency, "n", 0) > 0; i++)
+                put_arm(out, "configd_arm_step_duration_seconds", summary, arm, rows[i].quantile,
+                        cfg_json_get_num(latency, rows[i].member, 0) / 1e6);
+        }
+    }
+}
+
+void cfg_metrics_fleet(struct cfg_buf *out, struct cfg_app *app, const struct cfg_principal *p)
+{
+    struct gathering g = {app, p, cJSON_CreateArray()};
+    if (g.list)
+        cfg_store_each(app->store, CFG_KIND_DEPLOYMENT, NULL, add_summary, &g);
+    put_states(out, g.list);
+    put_rates(out, g.list);
+    put_durations(out, g.list);
+    cJSON_Delete(g.list);
+}
