@@ -25,13 +25,33 @@ static bool add_summary(struct cfg_object *o, void *arg)
     return true;
 }
 
+/* A summary's part of this replica has a line per worker, which begins with its state: {STATE: how many}. */
+static cJSON *count_states(const cJSON *summary)
+{
+    cJSON *states = cJSON_CreateObject();
+    const char *line = cfg_json_get_str(summary, "roll", "");
+    for (size_t n; states && *line; line += n + (line[n] == '\n')) {
+        char state[32];
+        n = strcspn(line, "\n");
+        size_t word = strcspn(line, " \n");
+        if (word == 0 || word >= sizeof state)
+            continue;
+        (void)snprintf(state, sizeof state, "%.*s", (int)word, line);
+        double have = cfg_json_get_num(states, state, 0);
+        if (cfg_json_set(states, state, cJSON_CreateNumber(have + 1)) != 0)
+            continue; /* without memory one is not counted */
+    }
+    return states;
+}
+
 static void put_states(struct cfg_buf *out, const cJSON *list)
 {
     const cJSON *summary, *state;
     cfg_metrics_head(out, "configd_deployment_workers", "gauge", "Workers of this replica by deployment and state.");
     cJSON_ArrayForEach(summary, list)
     {
-        cJSON_ArrayForEach(state, cfg_json_get(summary, "states"))
+        cJSON *states = count_states(summary);
+        cJSON_ArrayForEach(state, states)
         {
             cfg_buf_puts(out, "configd_deployment_workers{deployment=");
             cfg_metrics_label(out, cfg_json_get_str(summary, "deployment", ""));
@@ -39,6 +59,7 @@ static void put_states(struct cfg_buf *out, const cJSON *list)
             cfg_metrics_label(out, state->string);
             cfg_buf_printf(out, "} %.17g\n", state->valuedouble);
         }
+        cJSON_Delete(states);
     }
 }
 

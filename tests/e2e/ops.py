@@ -2,11 +2,14 @@
 import base64
 import json
 import os
+import pty
 import re
+import select
+import subprocess
 import sys
 import unittest
 
-from cfgctl import Session, laboratory, own  # also finds the laboratory
+from cfgctl import Session, laboratory, own, start  # also finds the laboratory
 
 
 class Past(Session):
@@ -134,7 +137,120 @@ class Past(Session):
         return path
 
 
+class Present(Session):
+    """What runs now, and what is wrong."""
+
+    def metrics(self):
+        return laboratory.call(self.configd.url, "GET", "/metrics")[0].decode()
+
+    def test_status_live_and_doctor(self):
+        self.fleet(2)
+        laboratory.wait_for("steps", lambda: re.search(r"steps/s=\d", self.line("status", "blue", "-w")))
+        # at a terminal: the alternate screen, until q
+        code, shown = self.at_the_terminal(["status", "blue", "-w"], b"GROUP", b"q")
+        self.assertEqual(code, 0, shown)
+        self.assertTrue(shown.startswith("\x1b[?1049h") and shown.endswith("\x1b[?25h\x1b[?1049l"), shown)
+        self.assertRegex(shown, r"blue  1-\d+  2 workers")
+        self.assertNotIn("\x1b[31m", shown, "NO_COLOR")
+        summary = self.json("status", "blue")["summary"]
+        self.assertEqual((summary["partial"], summary["unknown"], summary["workers"]), (False, 0, 2))
+        # nothing is wrong but that one member is one member
+        report = self.json("doctor")
+        self.assertEqual([f["severity"] for f in report["findings"]], ["info"])
+        self.assertIn("one voting member", self.ok("doctor", "--deep"))
+        # an alarm, and a peer that does not answer
+        second = start(self.lab, name="second", etcd=self.etcd_url())
+        self.assertEqual([s["health"]["replica"] for s in self.json("doctor", "--server", f"{self.configd.url},{second.url}")["servers"]],
+                         ["configd", "second"])
+        second.stop()
+        self.etcd("maintenance/alarm", {"action": "ACTIVATE", "alarm": "NOSPACE"})
+        done = self.run_cfgctl("doctor", "--server", f"{self.configd.url},{second.url}")
+        self.etcd("maintenance/alarm", {"action": "DEACTIVATE", "alarm": "NOSPACE"})
+        self.assertEqual(done.returncode, 11, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"error +configd: etcd member \w+ has raised NOSPACE\n +every write is refused")
+        self.assertRegex(done.stdout, r"error +http\S+: the configd at \S+ does not answer")
+        self.refused(7, ".", "doctor", server="http://127.0.0.1:1")
+
+    def test_the_values_of_a_step(self):
+        self.fleet(1)
+        laboratory.wait_for("a record", lambda: self.run_cfgctl("at", "blue", "--step", "1").returncode == 0)
+        self.ok("set", "chat/counter.w0=2", "--wait")
+        runs = laboratory.wait_for("the adoption", lambda: self.later_run())
+        out = self.ok("at", "blue", "--step", str(runs["runs"][0]["from_step"]))
+        self.assertRegex(out, r"^GROUP +REVISION +FROM +TO +SINCE")
+        self.assertIn("w0: 2\n", out)
+        view = self.json("at", "blue", "--step", "1")["views"]
+        self.assertEqual([v["view"]["parameters"]["counter"]["w0"] for v in view.values()], [1])
+        self.refused(3, "no run of blue is known", "at", "blue", "--step", "1", "--group", "nobody")
+        self.refused(2, "at which step", "at", "blue")
+
+    def test_alerts_name_metrics_that_are_there(self):
+        """What rules ask for is what a running configd prints: metric names, and the labels with their values."""
+        self.fleet(1)
+        text = laboratory.wait_for("etcd to be looked at", lambda: (m := self.metrics()) if "configd_etcd_up{" in (m := self.metrics()) else None)
+        with open(os.path.join(laboratory.SOURCE, "compose", "alerts", "configd.rules.yml"), encoding="utf-8") as f:
+            exprs = " ".join(re.findall(r"^ +expr: (.*)$", f.read(), re.M))
+        helped = set(re.findall(r"^# HELP (\w+) ", text, re.M))
+        for name, labels in re.findall(r"\b((?:configd|process)_\w+)(?:\{([^}]*)\})?", exprs):
+            self.assertIn(name, helped)
+            for label in re.findall(r"(\w+)=~?\"", labels or ""):
+                if label != "job":
+                    self.assertTrue(re.search(rf"(?m)^{name}\{{[^}}]*\b{label}=\"", text), f"{name} has no label {label}")
+        self.assertTrue(re.search(r'configd_deployment_workers\{deployment="blue",state="(current|idle)"\} 1', text))
+
+    # --- helpers ---
+
+    def later_run(self):
+        """The newest adoption, once it is recorded."""
+        for step in (10, 50, 100, 500, 1000, 5000, 20000, 100000):
+            reply = self.run_cfgctl("at", "blue", "--step", str(step), "-o", "json")
+            found = json.loads(reply.stdout) if reply.returncode == 0 else {"runs": []}
+            if any(r["from_step"] > 1 for r in found["runs"]):
+                return found
+        return None
+
+    def etcd_url(self):
+        return self.configd.args[self.configd.args.index("--etcd") + 1]
+
+    def etcd(self, path, body):
+        return laboratory.call(self.etcd_url(), "POST", "/v3/" + path, body)[0]
+
+    def environment(self):
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
+        return {**keep, "CONFIGD_SERVER": self.configd.url, "NO_COLOR": "1"}
+
+    def line(self, *args):
+        """The first line of a command that goes on."""
+        child = subprocess.Popen([laboratory.CFGCTL, *args], stdout=subprocess.PIPE, text=True, env=self.environment())
+        try:
+            return child.stdout.readline()
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+
+    def at_the_terminal(self, args, until, keys):
+        """Runs cfgctl on a terminal, presses keys once `until` is shown. (exit code, what it showed)."""
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen([laboratory.CFGCTL, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=self.environment())
+        os.close(theirs)
+        seen, pressed = b"", False
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:
+                break  # the terminal is closed at the other end
+            if not chunk:
+                break
+            seen += chunk
+            if until in seen and not pressed:
+                pressed = True
+                os.write(ours, keys)
+        os.close(ours)
+        return child.wait(60), seen.decode()
+
+
 if __name__ == "__main__":
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Past) if wanted.search(t.id())))
+    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Past) + own(Present) if wanted.search(t.id())))
     sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
