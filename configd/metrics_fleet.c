@@ -2,6 +2,7 @@
 #include "configd/api.h"
 
 #include "configd/http_auth.h"
+#include "proto/histogram.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,21 +88,31 @@ static void put_rates(struct cfg_buf *out, const cJSON *list)
     }
 }
 
-static void put_durations(struct cfg_buf *out, const cJSON *list)
+/* A replica's part tells durations as a histogram. */
+static void put_arm_durations(struct cfg_buf *out, const cJSON *summary, const cJSON *arm)
 {
     static const struct {
-        const char *member, *quantile;
-    } rows[] = {{"p50_us", "0.5"}, {"p90_us", "0.9"}, {"p99_us", "0.99"}};
+        double share;
+        const char *quantile;
+    } rows[] = {{0.5, "0.5"}, {0.9, "0.9"}, {0.99, "0.99"}};
+    struct cfg_histogram h;
+    const cJSON *counts = cfg_json_get(cfg_json_get(arm, "latency"), "counts");
+    if (counts == NULL || counts->child == NULL || cfg_histogram_parse(&h, counts, NULL) != 0)
+        return;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        put_arm(out, "configd_arm_step_duration_seconds", summary, arm, rows[i].quantile,
+                (double)cfg_histogram_quantile(&h, rows[i].share) / 1e6);
+}
+
+static void put_durations(struct cfg_buf *out, const cJSON *list)
+{
     const cJSON *summary, *arm;
     cfg_metrics_head(out, "configd_arm_step_duration_seconds", "gauge", "How long its steps took, over a minute.");
     cJSON_ArrayForEach(summary, list)
     {
         cJSON_ArrayForEach(arm, cfg_json_get(summary, "arms"))
         {
-            const cJSON *latency = cfg_json_get(arm, "latency");
-            for (size_t i = 0; i < sizeof rows / sizeof rows[0] && cfg_json_get_num(latency, "n", 0) > 0; i++)
-                put_arm(out, "configd_arm_step_duration_seconds", summary, arm, rows[i].quantile,
-                        cfg_json_get_num(latency, rows[i].member, 0) / 1e6);
+            put_arm_durations(out, summary, arm);
         }
     }
 }
