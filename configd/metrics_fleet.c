@@ -96,7 +96,7 @@ static void put_arm_durations(struct cfg_buf *out, const cJSON *summary, const c
         const char *quantile;
     } rows[] = {{0.5, "0.5"}, {0.9, "0.9"}, {0.99, "0.99"}};
     struct cfg_histogram h;
-    const cJSON *counts = cfg_json_get(cfg_json_get(arm, "latency"), "counts");
+    const cJSON *counts = cfg_json_get(arm, "counts");
     if (counts == NULL || counts->child == NULL || cfg_histogram_parse(&h, counts, NULL) != 0)
         return;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
