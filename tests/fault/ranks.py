@@ -240,6 +240,17 @@ class RankTest(unittest.TestCase):
         self.wait_for_value()
         self.wait_for_steps()
         self.judge()
+        # Each configd has half of the group, and both know where it meets.
+        def told():
+            groups = [d.call("GET", "/v1/deployments/blue/groups/g") for d in self.daemons]
+            return groups if all(g["incarnation"] for g in groups) else None
+
+        groups = laboratory.wait_for("reports of a formed group", told)
+        self.assertEqual(groups[0]["root"]["worker"], "w0")
+        self.assertEqual(groups[0]["root"], groups[1]["root"])
+        self.assertEqual(groups[0]["incarnation"], groups[1]["incarnation"])
+        self.assertEqual([[r["rank"] for r in g["ranks"]] for g in groups], [[0, 2], [1, 3]])
+        self.assertTrue(all(g["partial"] and g["world"] == self.world for g in groups))
 
     def test_ranks_that_do_not_belong_are_told_why(self):
         """A wrong world size, another declaration, a barrier parameter without a group: an error, and no step is harmed."""
