@@ -271,6 +271,7 @@ void cfg_fleet_free(struct cfg_fleet *f)
         return;
     fleet_presence_stop(f);
     fleet_groups_finish(f);
+    fleet_earlier_free(f);
     while (f->deployments) {
         struct fleet_deployment *d = f->deployments;
         f->deployments = d->next;

@@ -43,10 +43,75 @@ static void tell_other(const struct cfg_object *o, const cJSON *tree, void *arg)
     to->fn(to->arg, o->id.name, cfg_json_get_str(tree, "url", ""), known ? workers : 1);
 }
 
+/* --- this replica before it was restarted --- */
+
+/* Its last record outlives it, and says how many workers it had. Until they had time to come back, those that have not
+ * are unknown: like those of a replica that does not answer, under a name that none has. */
+enum { COME_BACK_MS = 20000 }; /* twice the longest pause between a client's attempts */
+static const char earlier_name[] = "before its restart";
+
+struct fleet_earlier {
+    char deployment[CFG_LIMIT_NAME + 1];
+    char *url; /* owned */
+    uint64_t workers;
+    struct fleet_earlier *next;
+};
+
+static bool note_earlier(struct cfg_object *o, void *arg)
+{
+    struct cfg_fleet *f = arg;
+    uint64_t workers = 0;
+    if (strcmp(o->id.name, f->replica_id) != 0)
+        return true;
+    cJSON *tree = cfg_object_tree(o);
+    bool known = cfg_json_need_u64(tree, "workers", &workers, NULL) == 0 && workers > 0;
+    struct fleet_earlier *e = known ? calloc(1, sizeof *e) : NULL;
+    char *url = e ? cfg_slice_dup(cfg_slice_str(cfg_json_get_str(tree, "url", ""))) : NULL;
+    cJSON_Delete(tree);
+    if (url == NULL) { /* without memory they are not missed */
+        free(e);
+        return true;
+    }
+    *e = (struct fleet_earlier){.url = url, .workers = workers, .next = f->earlier};
+    memcpy(e->deployment, o->id.ns, sizeof e->deployment);
+    f->earlier = e;
+    return true;
+}
+
+void fleet_earlier_look(struct cfg_fleet *f)
+{
+    if (f->earlier_until_ms != 0)
+        return;
+    f->earlier_until_ms = fleet_now_ms(f) + COME_BACK_MS;
+    cfg_store_each(f->store, CFG_KIND_PRESENCE, NULL, note_earlier, f);
+}
+
+void fleet_earlier_free(struct cfg_fleet *f)
+{
+    while (f->earlier) {
+        struct fleet_earlier *e = f->earlier;
+        f->earlier = e->next;
+        free(e->url);
+        free(e);
+    }
+}
+
+static void tell_earlier(const struct cfg_fleet *f, const char *deployment, const struct others *to)
+{
+    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    uint64_t back = d ? d->connected : 0;
+    if (fleet_now_ms(f) >= f->earlier_until_ms)
+        return;
+    for (const struct fleet_earlier *e = f->earlier; e; e = e->next)
+        if (strcmp(e->deployment, deployment) == 0 && e->workers > back)
+            to->fn(to->arg, earlier_name, e->url, e->workers - back);
+}
+
 void cfg_fleet_others(const struct cfg_fleet *f, const char *deployment, cfg_fleet_other_fn fn, void *arg)
 {
     struct others to = {fn, arg};
     fleet_each_other(f, deployment, tell_other, &to);
+    tell_earlier(f, deployment, &to);
 }
 
 const char *cfg_fleet_replica(const struct cfg_fleet *f)

@@ -139,6 +139,8 @@ struct cfg_fleet {
     int64_t lease;
     uint64_t renewed_ms, pruned_ms, runs_pruned_ms;
     bool renewing;
+    struct fleet_earlier *earlier; /* fleet_elsewhere.c: workers before a restart, who may be on their way back */
+    uint64_t earlier_until_ms;     /* 0: not looked for yet */
     struct fleet_link *link;
     struct fleet_group_wait *group_waits; /* fleet_groups.c */
     struct cfg_timer *group_timer;
@@ -223,6 +225,10 @@ void fleet_groups_print(struct cfg_buf *out, const struct fleet_deployment *d, s
 void fleet_groups_moved(struct cfg_fleet *f); /* a rank 0 may have come, here or at another replica */
 void fleet_groups_finish(struct cfg_fleet *f);
 
+/* What presence says of this replica before its restart: looked at with the first snapshot, before a record is written
+ * anew. */
+void fleet_earlier_look(struct cfg_fleet *f);
+void fleet_earlier_free(struct cfg_fleet *f);
 /* Who is connected where has changed: the presence record is written soon, at most once a second. */
 void fleet_presence_touch(struct cfg_fleet *f, struct fleet_deployment *d);
 CFG_MUST_CHECK int fleet_presence_start(struct cfg_fleet *f, struct cfg_error *err);

@@ -303,6 +303,8 @@ static void store_changed(void *arg, struct cfg_rev rev, const struct cfg_store_
     struct cfg_fleet *f = arg;
     bool look = full;
     (void)rev;
+    if (full)
+        fleet_earlier_look(f);
     move_between_arms(f, changes, n, full);
     fleet_groups_moved(f);
     for (size_t i = 0; i < n && !look; i++)

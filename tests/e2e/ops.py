@@ -154,6 +154,7 @@ class Present(Session):
         self.assertNotIn("\x1b[31m", shown, "NO_COLOR")
         summary = self.json("status", "blue")["summary"]
         self.assertEqual((summary["partial"], summary["unknown"], summary["workers"]), (False, 0, 2))
+        self.alerts_name_metrics_that_are_there()
         # nothing is wrong but that one member is one member
         report = self.json("doctor")
         self.assertEqual([f["severity"] for f in report["findings"]], ["info"])
@@ -171,6 +172,23 @@ class Present(Session):
         self.assertRegex(done.stdout, r"error +http\S+: the configd at \S+ does not answer")
         self.refused(7, ".", "doctor", server="http://127.0.0.1:1")
 
+    def test_a_restart_forgets_no_workers(self):
+        """Right after a restart only those that are back are known; the others are unknown, not nobody."""
+        self.fleet(2)
+        key = {"key": base64.b64encode(b"/configd/v1/live/presence/blue/configd").decode()}
+        laboratory.wait_for("presence", lambda: b'"workers":2' in base64.b64decode(self.etcd("kv/range", key)["kvs"][0]["value"]))
+        for w in self.workers:
+            w.signal(19)  # SIGSTOP: they will not come back by themselves
+        self.configd.kill()
+        self.configd.start()
+        laboratory.wait_for("configd", lambda: self.configd.call("GET", "/readyz"))
+        late = self.run_cfgctl("set", "chat/counter.w0=7", "--wait", "--timeout", "1")
+        self.assertIn("2 workers of a configd", self.ok_of(late, 8))
+        summary = self.json("status", "blue")["summary"]
+        self.assertEqual((summary["partial"], summary["unknown"]), (True, 2))
+        self.workers[0].signal(18)
+        laboratory.wait_for("one of them", lambda: self.json("status", "blue")["summary"]["unknown"] == 1)
+
     def test_the_values_of_a_step(self):
         self.fleet(1)
         laboratory.wait_for("a record", lambda: self.run_cfgctl("at", "blue", "--step", "1").returncode == 0)
@@ -184,9 +202,8 @@ class Present(Session):
         self.refused(3, "no run of blue is known", "at", "blue", "--step", "1", "--group", "nobody")
         self.refused(2, "at which step", "at", "blue")
 
-    def test_alerts_name_metrics_that_are_there(self):
+    def alerts_name_metrics_that_are_there(self):
         """What rules ask for is what a running configd prints: metric names, and the labels with their values."""
-        self.fleet(1)
         text = laboratory.wait_for("etcd to be looked at", lambda: (m := self.metrics()) if "configd_etcd_up{" in (m := self.metrics()) else None)
         with open(os.path.join(laboratory.SOURCE, "compose", "alerts", "configd.rules.yml"), encoding="utf-8") as f:
             exprs = " ".join(re.findall(r"^ +expr: (.*)$", f.read(), re.M))
@@ -196,7 +213,7 @@ class Present(Session):
             for label in re.findall(r"(\w+)=~?\"", labels or ""):
                 if label != "job":
                     self.assertTrue(re.search(rf"(?m)^{name}\{{[^}}]*\b{label}=\"", text), f"{name} has no label {label}")
-        self.assertTrue(re.search(r'configd_deployment_workers\{deployment="blue",state="(current|idle)"\} 1', text))
+        self.assertTrue(re.search(r'configd_deployment_workers\{deployment="blue",state="(current|idle)"\} 2', text))
 
     # --- helpers ---
 
@@ -208,6 +225,10 @@ class Present(Session):
             if any(r["from_step"] > 1 for r in found["runs"]):
                 return found
         return None
+
+    def ok_of(self, done, code):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stderr
 
     def etcd_url(self):
         return self.configd.args[self.configd.args.index("--etcd") + 1]
