@@ -267,3 +267,76 @@ Test(steps, draining_is_for_numbers_of_its_class)
     cr_assert_eq(rig_status(&r).draining, 0U);
     rig_close(&r);
 }
+
+Test(steps, a_bad_view_leaves_the_step_under_way_unharmed)
+{
+    static const struct {
+        const char *parameters, *says;
+    } bad[] = {
+        {"{\"sampling\":{\"temperature\":2.5}}", "sampling.temperature"},
+        {"{\"sampling\":{\"temperature\":-1e300}}", "sampling.temperature"},
+        {"{\"sampling\":{\"temperature\":\"hot\"}}", "sampling.temperature"},
+        {"{\"sampling\":{\"temperature\":null}}", "sampling.temperature"},
+        {"{\"inference\":{\"batch_size\":0}}", "inference.batch_size"},
+        {"{\"inference\":{\"batch_size\":2.5}}", "inference.batch_size"},
+        {"{\"inference\":{\"batch_size\":40}}", "above"},
+        {"{\"sampling\":{\"temperature\":\"???\"}}", "sampling.temperature"},
+    };
+    /* What strict JSON has no number for never becomes a view at all. */
+    static const char *const no_json[] = {
+        "{\"parameters\":{\"sampling\":{\"temperature\":1e999}},\"pinned\":{},\"flags\":{}}",
+        "{\"parameters\":{\"sampling\":{\"temperature\":NaN}},\"pinned\":{},\"flags\":{}}"};
+    struct rig r;
+    struct cfg_error err = CFG_ERROR_INIT;
+    rig_open(&r, NULL, true);
+    cr_assert_eq(cfg_worker_ceiling(r.w, "inference.batch_size", 32, &err), 0, "%s", err.text);
+    rig_connect(&r);
+    rig_push_view(&r, "S", "1-7", "{\"sampling\":{\"temperature\":0.5},\"inference\":{\"batch_size\":16}}", "{}");
+    rig_start(&r);
+    const struct cfg_view *v = cfg_step_begin(r.w, 0);
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0] + 2; i++) {
+        char revision[16];
+        unsigned n = i < sizeof bad / sizeof bad[0] ? i : UINT32_MAX;
+        (void)snprintf(revision, sizeof revision, "1-%u", 10 + i);
+        if (n != UINT32_MAX) {
+            rig_push_view(&r, "S", revision, bad[n].parameters, "{}");
+        } else {
+            cfg_memory_push_view(r.source, revision, "sha256:0", "S", no_json[i - sizeof bad / sizeof bad[0]]);
+        }
+        cfg_worker_process(r.w);
+        cr_assert(cfg_get_f64(v, r.temp) == 0.5 && cfg_get_i64(v, r.batch) == 16, "%s", revision);
+        struct cfg_worker_status s = rig_status(&r);
+        cr_assert_eq(s.rejects, i + 1U, "%s", revision);
+        cr_assert_not_null(strstr(s.last_reject, n != UINT32_MAX ? bad[n].says : "line 1"), "%s", s.last_reject);
+        cr_assert_str_eq(s.revision, "1-7");
+    }
+    cfg_step_end(r.w, NULL);
+    v = cfg_step_begin(r.w, 1);
+    cr_assert_str_eq(v->revision, "1-7");
+    rig_push(&r, "1-90", 0.25);
+    cfg_worker_process(r.w);
+    v = cfg_step_begin(r.w, 2);
+    cr_assert(strcmp(v->revision, "1-90") == 0 && cfg_get_f64(v, r.temp) == 0.25);
+    rig_close(&r);
+}
+
+Test(steps, overrides_that_are_no_numbers_of_the_range_stop_the_start)
+{
+    static const char *const bad[] = {"t=nan", "t=inf", "t=1e999", "t=3", "t=hot", "t="};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct cfg_error err = CFG_ERROR_INIT;
+        struct cfg_worker_options o = CFG_WORKER_OPTIONS_INIT;
+        struct cfg_memory_source *source = NULL;
+        struct cfg_worker *w = NULL;
+        o.deployment = "blue";
+        o.worker = "w0";
+        o.cache = "";
+        o.overrides = bad[i];
+        cr_assert_eq(cfg_memory_source_new(&source, &err), 0);
+        cr_assert_eq(cfg_worker_open_source(&w, &o, cfg_memory_source_base(source), &err), 0, "%s", err.text);
+        (void)cfg_param_f64(w, "t", CFG_LIVE, 0, 2, 1);
+        cr_assert_lt(cfg_worker_start(w, 1000, &err), 0, "%s", bad[i]);
+        cr_assert_not_null(strchr(err.text, 't'), "%s: %s", bad[i], err.text);
+        cfg_worker_close(w);
+    }
+}

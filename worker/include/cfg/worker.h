@@ -10,11 +10,21 @@
  *     }
  *
  * Inside a step every read gives the same view; a view changes only in cfg_step_begin. Without configd, workers run on
- * the last good view (also after their own restart, from a checksummed file) and say how old it is. Threads: open,
- * declare, start and close from one thread; step_begin/step_end from one thread (the stepper), which owns the view they
- * return; reads of a view from any thread that the stepper lets run inside the step. A thread of the library's own
- * follows configd, unless `external_loop` is set: then the caller polls cfg_worker_poll_fd and calls
- * cfg_worker_process. Many workers in one process share a cfg_worker_loop. */
+ * the last good view (also after their own restart, from a checksummed file) and say how old it is.
+ *
+ * Threads. Three parties, and each call names its own: the *owner* opens, declares, starts and closes, one thread at a
+ * time; the *stepper* runs the loop, one thread (it may be the owner's), which owns the view that step_begin returns:
+ * views are read on any thread that the stepper lets run inside the step. *Any thread* may make the calls that say so,
+ * between open and close. Different workers have nothing to do with one another. One thread of the library's own
+ * follows configd, made by start and joined by close; with `external_loop` there is none: the caller polls
+ * cfg_worker_poll_fd and calls cfg_worker_process. Many workers in one process share a cfg_worker_loop.
+ *
+ * Ownership. What is passed in is borrowed for the call, and copied where it is kept, unless a call says otherwise. Of
+ * what is returned only the worker itself is the caller's, until cfg_worker_close; handles are plain numbers.
+ *
+ * The process stays the program's. The library takes no signals (its thread blocks them all), writes nothing to
+ * standard output or error (lines go to options.log, or nowhere), changes neither working directory nor locale nor
+ * environment, and ends no process. Its descriptors are close-on-exec. */
 #ifndef CFG_WORKER_H
 #define CFG_WORKER_H
 
@@ -113,14 +123,18 @@ static inline struct cfg_worker_options cfg_worker_options_init(void)
     }
 #endif
 
+/* Owner. *out is returned-owned (cfg_worker_close). o and its strings are copied, loop and log_arg borrowed for the
+ * worker's life; o NULL: all from the environment, which is read here and never again. CFG_E_INVALID (no deployment,
+ * unknown source, a rank outside its world, options of another size), CFG_E_ADDRESS (malformed names), CFG_E_JSON
+ * (labels, capabilities), CFG_E_UNSUPPORTED (a combination that cannot be), CFG_E_IO, CFG_E_NOMEM. */
 CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
                                            struct cfg_error *err);
-/* Leaves the fleet, joins the thread, frees. NULL is fine. In a forked child it does nothing: the worker is its
- * parent's (a child that wants one opens its own). */
+/* Owner. Leaves the fleet, joins the thread, frees; views and texts read from them end here. NULL is fine. In a forked
+ * child it does nothing: the worker is its parent's (a child that wants one opens its own). */
 CFG_API void cfg_worker_close(struct cfg_worker *w);
 
-/* --- the contract: declare before start. A path declared twice, a bad path, a default out of range: start fails and
- * says so. --- */
+/* --- the contract: declared by the owner before start. Path and default are copied. A path declared twice, a bad path,
+ * a default out of range: start fails and says so. --- */
 CFG_API cfg_param cfg_param_bool(struct cfg_worker *w, const char *path, enum cfg_class c, bool def);
 CFG_API cfg_param cfg_param_i64(struct cfg_worker *w, const char *path, enum cfg_class c, int64_t min, int64_t max,
                                 int64_t def);
@@ -133,8 +147,9 @@ CFG_API cfg_param cfg_param_json(struct cfg_worker *w, const char *path, enum cf
  * cfg_get_bool. Per request: <cfg/flags.h>. */
 CFG_API cfg_param cfg_param_flag(struct cfg_worker *w, const char *address, bool def);
 
-/* A metric by handle: the cheap way to give samples, see cfg_worker_metric. name is copied: [a-zA-Z0-9_.:/-]{1,64};
- * the same name gives the same handle; more than 64 names, or a bad one: start fails and says so. */
+/* A metric by handle: the cheap way to give samples, see cfg_worker_metric. Owner, before start. name is copied:
+ * [a-zA-Z0-9_.:/-]{1,64}; the same name gives the same handle; more than 64 names, or a bad one: start fails and says
+ * so. */
 typedef struct cfg_metric {
     uint32_t index;
 } cfg_metric;
@@ -144,8 +159,9 @@ CFG_API cfg_metric cfg_metric_declare(struct cfg_worker *w, const char *name);
  * external_loop) on the view-to-be: 0, or a negative code with *err filled: the whole view is rejected and reported
  * with that reason. commit runs on the stepper, in cfg_step_begin or cfg_worker_idle, just before the view holds; abort
  * on the library's thread, when a prepared view is dropped for a newer one. Each may be NULL. A hook takes part in the
- * first view and in every change under `prefix` ("" matches all; whole path segments). Before start only; prefix and
- * *hooks are copied. */
+ * first view and in every change under `prefix` ("" matches all; whole path segments). Owner, before start; prefix and
+ * *hooks are copied, arg is borrowed for the worker's life, the views that hooks are given for the call. CFG_E_INVALID
+ * (started), CFG_E_LIMIT (more than 64), CFG_E_NOMEM. */
 struct cfg_change_hooks {
     int (*prepare)(void *arg, const struct cfg_view *next, struct cfg_error *err);
     void (*commit)(void *arg, const struct cfg_view *now);
@@ -165,18 +181,19 @@ CFG_API CFG_MUST_CHECK int cfg_worker_on_change(struct cfg_worker *w, const char
 CFG_API CFG_MUST_CHECK int cfg_worker_ceiling(struct cfg_worker *w, const char *path, double most,
                                               struct cfg_error *err);
 
-/* Takes the first view: from configd, else (none in timeout_ms) from the cache, else CFG_E_TIMEOUT: then steps run on
- * the code's defaults, the library goes on looking, and start may be called again. Once a step has run on the defaults,
- * they are what RESTART and PINNED parameters keep when a view arrives. Refusals are final and named:
- * CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment), CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view breaks this
- * worker's contract, and there is no cached one with the same pin to run on), CFG_E_CEILING (likewise). Declarations
- * and overrides that are wrong fail here too. With external_loop this call itself drives the worker until it returns.
+/* Owner; other threads may ask for the status meanwhile. Takes the first view: from configd, else (none in timeout_ms)
+ * from the cache, else CFG_E_TIMEOUT: then steps run on the code's defaults, the library goes on looking, and start may
+ * be called again. Once a step has run on the defaults, they are what RESTART and PINNED parameters keep when a view
+ * arrives. Refusals are final and named: CFG_E_PIN_MISMATCH (which keys), CFG_E_NOT_FOUND (deployment),
+ * CFG_E_UNAUTHORIZED, CFG_E_VALUE (the view breaks this worker's contract, and there is no cached one with the same pin
+ * to run on), CFG_E_CEILING (likewise). Declarations and overrides that are wrong fail here too. With external_loop
+ * this call itself drives the worker until it returns.
  */
 CFG_API CFG_MUST_CHECK int cfg_worker_start(struct cfg_worker *w, unsigned timeout_ms, struct cfg_error *err);
 
 /* --- the loop --- */
-CFG_API const struct cfg_view *cfg_step_begin(struct cfg_worker *w,
-                                              uint64_t step); /* borrowed until the next; NULL: see cfg_worker_why */
+/* Stepper. The view of this step: borrowed, and unchanged, until the next call. NULL: see cfg_worker_why. */
+CFG_API const struct cfg_view *cfg_step_begin(struct cfg_worker *w, uint64_t step);
 /* Why the last cfg_step_begin gave NULL: CFG_E_SUPERSEDED (final), or, in a group, CFG_E_AGREEMENT: a rank is gone or
  * late and no step may run until all ranks have called cfg_worker_form (a restarted one: start). 0: it did not. Stepper
  * thread. */
@@ -251,8 +268,12 @@ struct cfg_worker_status {
     char draining_path[160]; /* the first of them, and how much of it is in use and may be */
     double draining_now, draining_target;
 };
-CFG_API void cfg_worker_status(const struct cfg_worker *w, struct cfg_worker_status *out); /* any thread */
+/* Any thread. *out is filled whole, with texts of its own. */
+CFG_API void cfg_worker_status(const struct cfg_worker *w, struct cfg_worker_status *out);
 
+/* --- external_loop: one thread drives, the stepper's or another. Poll the descriptor, which stays the worker's, for
+ * POLLIN for at most timeout_ms (-1: as long as it takes), then call process: it does what can be done now and never
+ * waits; hooks run inside. Without external_loop timeout_ms is -1 and process does nothing. --- */
 CFG_API int cfg_worker_poll_fd(const struct cfg_worker *w);
 CFG_API int cfg_worker_timeout_ms(const struct cfg_worker *w);
 CFG_API void cfg_worker_process(struct cfg_worker *w);
