@@ -24,7 +24,7 @@
  *
  * The process stays the program's. The library takes no signals (its thread blocks them all), writes nothing to
  * standard output or error (lines go to options.log, or nowhere), changes neither working directory nor locale nor
- * environment, and ends no process. Its descriptors are close-on-exec. */
+ * environment, and ends no process. */
 #ifndef CFG_WORKER_H
 #define CFG_WORKER_H
 
@@ -124,7 +124,7 @@ static inline struct cfg_worker_options cfg_worker_options_init(void)
 #endif
 
 /* Owner. *out is returned-owned (cfg_worker_close). o and its strings are copied, loop and log_arg borrowed for the
- * worker's life; o NULL: all from the environment, which is read here and never again. CFG_E_INVALID (no deployment,
+ * worker's life; o NULL: all from the environment, which open and start read. CFG_E_INVALID (no deployment,
  * unknown source, a rank outside its world, options of another size), CFG_E_ADDRESS (malformed names), CFG_E_JSON
  * (labels, capabilities), CFG_E_UNSUPPORTED (a combination that cannot be), CFG_E_IO, CFG_E_NOMEM. */
 CFG_API CFG_MUST_CHECK int cfg_worker_open(struct cfg_worker **out, const struct cfg_worker_options *o,
