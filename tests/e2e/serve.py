@@ -53,7 +53,7 @@ class Session(unittest.TestCase):
         return [json.loads(e.removeprefix("data: ")) for e in events[:-2]]
 
     def test_a_policy_reaches_the_workers_and_a_wrong_one_does_not_hold(self):
-        self.tool("set", 'chat/policy={"tenants":{"acme":{"tier":"free"}},"tiers":{"free":{"clamp":{"max_tokens":{"max":5}}}}}', "--wait")
+        self.tool("set", "chat/policy={tenants: {acme: {tier: free}}, tiers: {free: {clamp: {max_tokens: {max: 5}}}}}", "--wait")
         good = self.worker()["applied"]["revision"]
         reply, headers = self.ask()
         self.assertEqual(reply["usage"]["completion_tokens"], 5)
@@ -67,7 +67,8 @@ class Session(unittest.TestCase):
         self.assertEqual(worker["rejects"][0]["path"], "policy.tiers.free.clamp.max_tokens")
         self.assertEqual(worker["applied"]["revision"], good)
         self.assertEqual(self.ask()[0]["configd"]["revision"], good)
-        self.tool("rollback", "chat", "--wait")
+        self.tool("rollback", "chat", "--to", "3")
+        laboratory.wait_for("the worker to follow again", lambda: self.worker()["applied"]["revision"] != good)
         self.assertEqual(self.ask()[0]["usage"]["completion_tokens"], 7)
 
     def test_a_change_while_streams_run(self):
