@@ -2,7 +2,9 @@
  * after the other, then decided by timeline.h. */
 #include "configd/api.h"
 
+#include "configd/fleet_past.h"
 #include "configd/http_auth.h"
+#include "configd/settings.h"
 #include "configd/timeline.h"
 #include "configd/view.h"
 #include "proto/rfc3339.h"
@@ -18,7 +20,8 @@ enum {
     MAX_NAMES = 512,
     LIMIT_DEFAULT = 200,
     LIMIT_MAX = 1000,
-    MAX_CHANGES = 20, /* shown of one version */
+    MAX_CHANGES = 20,  /* shown of one version */
+    MAX_BATCHES = 500, /* of adoptions */
 };
 
 struct gather {
@@ -26,7 +29,7 @@ struct gather {
     struct cfg_call *call;
     struct cfg_object_id deployment;
     int64_t since_us, until_us;
-    void (*reply)(struct gather *g); /* answers the call */
+    void (*reply)(struct gather *g); /* answers the call and ends it */
     unsigned limit;
     struct cfg_timeline versions;
     char names[MAX_NAMES][CFG_LIMIT_NAME + 1]; /* namespaces to be read */
@@ -34,7 +37,8 @@ struct gather {
     struct cfg_object_id want;
     struct cfg_object_id gone[64]; /* whose version before is no longer in history */
     size_t n_gone;
-    bool incomplete; /* the walk met one of those */
+    bool incomplete;        /* the walk met one of those */
+    struct fleet_past runs; /* of the log: what groups adopted, and that they ended */
 };
 
 static void end(struct gather *g, const struct cfg_error *err)
@@ -42,6 +46,7 @@ static void end(struct gather *g, const struct cfg_error *err)
     if (err)
         cfg_call_fail(g->call, err, NULL);
     cfg_timeline_finish(&g->versions);
+    fleet_past_finish(&g->runs);
     free(g);
 }
 
@@ -178,7 +183,6 @@ static void advance(struct gather *g)
         return;
     }
     g->reply(g);
-    end(g, NULL);
 }
 
 static void on_deployment(void *arg, struct cfg_object *const *objects, size_t n, bool more,
@@ -285,7 +289,88 @@ static cJSON *log_item(const struct gather *g, struct cfg_object *o, enum cfg_ti
     return NULL;
 }
 
-static void reply_log(struct gather *g)
+/* --- what workers did, among the writes --- */
+
+/* Takes the newest of two lists, either of which is newest first, until both are empty. Consumes events. */
+static void merge_by_time(cJSON *items, cJSON *events)
+{
+    cJSON *writes = cJSON_CreateArray(), *item;
+    while (writes && (item = cJSON_DetachItemFromArray(items, 0)) != NULL)
+        (void)cJSON_AddItemToArray(writes, item); /* cannot fail: both are there */
+    while (writes && (writes->child || events->child)) {
+        bool write =
+            events->child == NULL || (writes->child && strcmp(cfg_json_get_str(writes->child, "time", ""),
+                                                              cfg_json_get_str(events->child, "time", "")) >= 0);
+        (void)cJSON_AddItemToArray(items, cJSON_DetachItemFromArray(write ? writes : events, 0)); /* as above */
+    }
+    cJSON_Delete(writes);
+    cJSON_Delete(events);
+}
+
+static void add_event(const struct gather *g, cJSON *events, const struct fleet_run *r, const char *what)
+{
+    char object[160], rev[CFG_REV_TEXT];
+    int64_t us = 0;
+    cJSON *item = cJSON_CreateObject();
+    (void)snprintf(object, sizeof object, "group/%.140s", r->group);
+    bool in_time = cfg_rfc3339_parse(&us, cfg_slice_str(r->at), NULL) == 0 && us >= g->since_us && us <= g->until_us;
+    bool ok = in_time && cJSON_AddStringToObject(item, "kind", "run") && cJSON_AddStringToObject(item, "why", "run") &&
+              cJSON_AddStringToObject(item, "namespace", "") && cJSON_AddStringToObject(item, "object", object) &&
+              cJSON_AddNumberToObject(item, "version", 0) && cJSON_AddStringToObject(item, "author", "") &&
+              cJSON_AddStringToObject(item, "message", "") && cJSON_AddStringToObject(item, "time", r->at) &&
+              cJSON_AddStringToObject(item, "revision", cfg_rev_format(r->revision, rev)) &&
+              cJSON_AddFalseToObject(item, "deleted") && cJSON_AddFalseToObject(item, "forced") &&
+              cJSON_AddArrayToObject(item, "changes") && cJSON_AddNumberToObject(item, "more_changes", 0) &&
+              cJSON_AddStringToObject(item, "what", what);
+    if (!ok || !cJSON_AddItemToArray(events, item))
+        cJSON_Delete(item);
+}
+
+/* How many groups took this revision up, told with the first that did. 0: an earlier one has told it. */
+static unsigned adopters(const struct fleet_past *p, size_t i)
+{
+    unsigned n = 0;
+    for (size_t k = 0; k < p->n; k++) {
+        bool same = cfg_rev_cmp(p->runs[k].revision, p->runs[i].revision) == 0;
+        if (same && k < i)
+            return 0;
+        n += same;
+    }
+    return n;
+}
+
+static void add_runs(const struct gather *g, cJSON *items)
+{
+    const struct fleet_past *p = &g->runs;
+    char what[200];
+    cJSON *events;
+    if (items == NULL || cfg_call_query(g->call, "author") || cfg_call_query(g->call, "object") ||
+        (events = cJSON_CreateArray()) == NULL)
+        return;
+    for (size_t i = p->n; i-- > 0;) {
+        const struct fleet_run *r = &p->runs[i], *before = NULL;
+        unsigned n = adopters(p, i);
+        for (size_t k = i; before == NULL && k-- > 0;)
+            before = strcmp(p->runs[k].group, r->group) == 0 ? &p->runs[k] : NULL;
+        unsigned long long step = (unsigned long long)r->from;
+        if (r->revision.epoch == 0) {
+            (void)snprintf(what, sizeof what, "ended at step %llu", step);
+            add_event(g, events, r, what);
+            continue;
+        }
+        if (before && strcmp(before->incarnation, r->incarnation) != 0) {
+            (void)snprintf(what, sizeof what, "started again, at step %llu", step);
+            add_event(g, events, r, what);
+        }
+        if (n > 0) {
+            (void)snprintf(what, sizeof what, "first to adopt the revision, at step %llu; %u in all", step, n);
+            add_event(g, events, r, what);
+        }
+    }
+    merge_by_time(items, events);
+}
+
+static void answer_log(struct gather *g)
 {
     struct cfg_error err;
     struct cfg_object **list = NULL;
@@ -303,8 +388,9 @@ static void reply_log(struct gather *g)
         cJSON *item = why[i] != CFG_WHY_NONE ? log_item(g, list[i], why[i]) : NULL;
         (void)cJSON_AddItemToArray(items, item); /* refuses NULL */
     }
+    add_runs(g, items);
     bool more = (unsigned)cJSON_GetArraySize(items) > g->limit;
-    if (more)
+    while ((unsigned)cJSON_GetArraySize(items) > g->limit)
         cJSON_DeleteItemFromArray(items, (int)g->limit);
     (void)cJSON_AddStringToObject(body, "deployment", g->deployment.ns);
     (void)cJSON_AddStringToObject(body, "since", cfg_rfc3339_print(text, g->since_us));
@@ -314,6 +400,37 @@ static void reply_log(struct gather *g)
     free(why);
     free(list);
     cfg_api_reply(g->call, 200, items ? body : NULL);
+}
+
+static void on_runs(void *arg, const struct cfg_etcd_range_reply *reply, const struct cfg_error *err)
+{
+    struct gather *g = arg;
+    int rc = 0;
+    for (size_t i = 0; err == NULL && rc == 0 && i < reply->n; i++)
+        rc = fleet_past_take(&g->runs, reply->kvs[i].value, NULL, NULL);
+    g->incomplete |= err != NULL || rc != 0 || (reply && reply->more);
+    if (err && err->code == CFG_E_CANCELED) {
+        end(g, err);
+        return;
+    }
+    answer_log(g);
+    end(g, NULL);
+}
+
+/* Batches of adoptions lie under the time at which they were written. */
+static void reply_log(struct gather *g)
+{
+    struct cfg_buf key, last;
+    cfg_buf_init(&key, 4096);
+    cfg_buf_init(&last, 4096);
+    cfg_buf_printf(&last, "%sruns/%s/", g->app->settings->prefix, g->deployment.ns);
+    cfg_buf_printf(&key, "%s%013lld", last.data ? last.data : "", (long long)(g->since_us / 1000));
+    cfg_buf_putc(&last, ':'); /* behind every digit */
+    const struct cfg_etcd_range_req r = {
+        .key = cfg_buf_slice(&key), .range_end = cfg_buf_slice(&last), .limit = MAX_BATCHES};
+    cfg_etcd_range(g->app->etcd, &r, 0, on_runs, g);
+    cfg_buf_finish(&key);
+    cfg_buf_finish(&last);
 }
 
 void cfg_api_deployment_log(struct cfg_app *app, struct cfg_call *c)
@@ -445,6 +562,7 @@ static void reply_past(struct gather *g)
     } else {
         cfg_api_reply(g->call, 200, body);
     }
+    end(g, NULL);
 }
 
 void cfg_api_past(struct cfg_app *app, struct cfg_call *c)

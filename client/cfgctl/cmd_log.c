@@ -42,6 +42,10 @@ static void put_changes(struct cfg_buf *out, const cJSON *item, bool all)
         cfg_buf_puts(out, "deleted");
         return;
     }
+    if (cfg_json_get_str(item, "what", NULL)) {
+        cli_put_text(out, cfg_json_get_str(item, "what", ""));
+        return;
+    }
     bool created = cfg_json_get_num(item, "version", 0) < 2 && changes;
     cfg_buf_puts(out, created ? "created" : "");
     if (created && !all && strcmp(cfg_json_get_str(item, "kind", ""), "config") != 0)
@@ -56,8 +60,6 @@ static void put_changes(struct cfg_buf *out, const cJSON *item, bool all)
     }
     if (total > n)
         cfg_buf_printf(out, ", %d more", total - n);
-    if (total == 0)
-        cfg_buf_puts(out, cfg_json_get_str(item, "what", ""));
 }
 
 static void add_row(struct table *t, const cJSON *item, bool wide)
@@ -66,7 +68,8 @@ static void add_row(struct table *t, const cJSON *item, bool wide)
     char time[32];
     double version = cfg_json_get_num(item, "version", 0);
     table_add(t, wide ? cfg_json_get_str(item, "time", "-") : when_local(time, cfg_json_get_str(item, "time", "-")));
-    table_add(t, cfg_json_get_str(item, "author", "-"));
+    const char *author = cfg_json_get_str(item, "author", "");
+    table_add(t, author[0] ? author : "-");
     table_add(t, cfg_json_get_str(item, "object", "-"));
     if (version > 0)
         table_add_number(t, version);
