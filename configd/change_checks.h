@@ -64,5 +64,7 @@ uint64_t cfg_crew_groups_elsewhere(struct cfg_bench *b, const char *deployment);
 CFG_MUST_CHECK int cfg_contracts_view(struct cfg_bench *b, const struct cfg_concern *c, const cJSON *document,
                                       struct cfg_error *err);
 CFG_MUST_CHECK int cfg_contracts_flags(struct cfg_bench *b, struct cfg_error *err);
+/* Adds the workers that lack what flags require which are turned on (change_capabilities.c). CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_capabilities_flags(struct cfg_bench *b, struct cfg_error *err);
 
 #endif

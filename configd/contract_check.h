@@ -14,10 +14,22 @@ struct cfg_crew_part {
     const char *const *names; /* some of them */
     size_t n_names;
 };
+/* Workers that can do the same, as a decision sees them. All borrowed. */
+struct cfg_crew_skills {
+    const char *replica;       /* the configd that they are connected to; NULL: this one */
+    const cJSON *capabilities; /* array of names */
+    bool unknown;              /* what these workers can do cannot be told */
+    uint64_t workers;          /* that are connected */
+    const char *const *names;  /* some of them */
+    size_t n_names;
+};
 /* Who is connected where. Calls fn for every part of a deployment's connected workers. */
 struct cfg_crew {
     void (*each)(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *fn_arg),
                  void *fn_arg);
+    /* The same by capabilities; may be NULL. */
+    void (*skills)(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_skills *part, void *fn_arg),
+                   void *fn_arg);
     size_t (*groups)(void *arg, const char *deployment); /* of those workers; may be NULL */
     void *arg;
     const char *replica; /* this configd's id: its own presence record tells nothing new */

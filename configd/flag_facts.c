@@ -84,16 +84,19 @@ int cfg_flag_facts_read(struct cfg_flag_facts **out, const cJSON *body)
 {
     struct found found = {0};
     const cJSON *prerequisites = cfg_json_get(body, "prerequisites"), *group = cfg_json_get(body, "group");
+    const cJSON *requires = cfg_json_get_bool(body, "enabled", true) ? cfg_json_get(body, "requires") : NULL;
+    bool demands = cJSON_IsArray(requires) && requires->child;
     walk(&found, cfg_json_get(cfg_json_get(body, "definition"), "targeting"));
     walk(&found, cfg_json_get(body, "evaluators"));
     sort_unique(&found);
-    bool says =
-        (cJSON_IsObject(prerequisites) && prerequisites->child) || cJSON_IsObject(group) || found.n > 0 || found.timed;
+    bool says = (cJSON_IsObject(prerequisites) && prerequisites->child) || cJSON_IsObject(group) || found.n > 0 ||
+                found.timed || demands;
     struct cfg_flag_facts *f = says && !found.failed ? calloc(1, sizeof *f) : NULL;
     bool ok = !found.failed && (!says || f);
     if (f) {
         *f = (struct cfg_flag_facts){.timed = found.timed, .n_refs = found.n};
-        ok = copy_member(&f->prerequisites, prerequisites) && copy_member(&f->group, group);
+        ok = copy_member(&f->prerequisites, prerequisites) && copy_member(&f->group, group) &&
+             (!demands || (f->requires = cJSON_Duplicate(requires, true)) != NULL);
         if (ok && found.n > 0)
             ok = (f->refs = keep_names(&found)) != NULL;
     }
@@ -112,6 +115,7 @@ void cfg_flag_facts_free(struct cfg_flag_facts *f)
         return;
     cJSON_Delete(f->prerequisites);
     cJSON_Delete(f->group);
+    cJSON_Delete(f->requires);
     free((void *)f->refs);
     free(f);
 }

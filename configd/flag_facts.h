@@ -1,5 +1,6 @@
-/* What a flag's (or the evaluators') record says about other parts of its namespace: what it requires, its share of a
- * group, the evaluators that it refers to. Read once, when the record comes in, and kept with the object.
+/* What a flag's (or the evaluators') record says about other parts of its namespace: what it requires (other flags, and
+ * what workers must be able to do while it is on), its share of a group, the evaluators that it refers to. Read once,
+ * when the record comes in, and kept with the object.
  *
  * That is what makes checking a namespace as a whole cheap: a write compiles the flags that it touches, and looks at
  * the others' facts. It is as good as compiling all of them, since (a) whether a flag compiles depends on its own text
@@ -14,6 +15,7 @@
 struct cfg_flag_facts {
     cJSON *prerequisites; /* as in the envelope, an object with members; NULL: none */
     cJSON *group;         /* as in the envelope, an object with a name; NULL: none */
+    cJSON *requires;      /* names of capabilities, an array that is not empty; NULL: none, or the flag is off */
     const char **refs;    /* names of evaluators, sorted, each once */
     size_t n_refs;
     bool timed; /* a rule looks at the time */
@@ -30,6 +32,10 @@ const cJSON *cfg_flag_facts_require(const struct cfg_flag_facts *f, const char *
 static inline const cJSON *cfg_flag_facts_prerequisites(const struct cfg_flag_facts *f)
 {
     return f ? f->prerequisites : NULL;
+}
+static inline const cJSON *cfg_flag_facts_requires(const struct cfg_flag_facts *f)
+{
+    return f ? f->requires : NULL;
 }
 static inline const cJSON *cfg_flag_facts_group(const struct cfg_flag_facts *f)
 {

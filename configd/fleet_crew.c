@@ -116,6 +116,39 @@ static void each_part(void *arg, const char *deployment, bool (*fn)(const struct
     cJSON_Delete(ceilings);
 }
 
+static void add_skilled(struct fleet_worker *w, void *arg)
+{
+    (void)arg;
+    struct fleet_skills *s = w->skills;
+    if (w->superseded && s && s->n_names < FLEET_NAMES)
+        s->names[s->n_names++] = w->id;
+}
+
+void fleet_name_skilled(struct fleet_deployment *d)
+{
+    for (struct fleet_skills *s = d->skills; s; s = s->next)
+        s->n_names = 0;
+    fleet_each_worker(d, add_skilled, NULL);
+}
+
+static void each_skills(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_skills *part, void *fn_arg),
+                        void *fn_arg)
+{
+    struct fleet_deployment *d = fleet_find_deployment(arg, deployment);
+    bool go_on = d != NULL;
+    if (d)
+        fleet_name_skilled(d);
+    for (const struct fleet_skills *s = d ? d->skills : NULL; s && go_on; s = s->next) {
+        cJSON *list = s->connected > 0 ? cJSON_CreateArray() : NULL;
+        bool told = list && fleet_skills_list(list, s);
+        const struct cfg_crew_skills part = {
+            .capabilities = list, .unknown = !told, .workers = s->connected, .names = s->names, .n_names = s->n_names};
+        if (s->connected > 0)
+            go_on = fn(&part, fn_arg);
+        cJSON_Delete(list);
+    }
+}
+
 /* --- groups --- */
 
 struct groups {
@@ -158,7 +191,8 @@ static size_t count_groups(void *arg, const char *deployment)
 
 void fleet_crew_init(struct cfg_fleet *f)
 {
-    f->crew = (struct cfg_crew){.each = each_part, .groups = count_groups, .arg = f, .replica = f->replica_id};
+    f->crew = (struct cfg_crew){
+        .each = each_part, .skills = each_skills, .groups = count_groups, .arg = f, .replica = f->replica_id};
 }
 
 const struct cfg_crew *cfg_fleet_crew(const struct cfg_fleet *f)
@@ -238,6 +272,66 @@ int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const stru
         return tell(code, list, deployment, problem, err);
     cJSON_Delete(list);
     return rc ? cfg_fail(err, rc, "out of memory for a worker's contract") : 0;
+}
+
+/* --- capabilities of a worker that starts --- */
+
+struct demands {
+    const cJSON *has; /* array of names; may be NULL */
+    const char *deployment;
+    cJSON *violations;
+    bool failed;
+};
+
+static bool has_name(const cJSON *list, const char *name)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, list)
+    {
+        if (strcmp(c->valuestring, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool check_demand(struct cfg_object *o, void *arg)
+{
+    struct demands *d = arg;
+    const cJSON *r, *required = o->deleted ? NULL : cfg_flag_facts_requires(o->facts);
+    cJSON_ArrayForEach(r, required)
+    {
+        char message[200];
+        if (!cJSON_IsString(r) || has_name(d->has, r->valuestring))
+            continue;
+        cJSON *v = cJSON_CreateObject();
+        (void)snprintf(message, sizeof message, "the flag %s/%.80s is on and requires it", o->id.ns, o->id.name);
+        if (v && cJSON_AddStringToObject(v, "path", r->valuestring) &&
+            cJSON_AddStringToObject(v, "keyword", "capability") && cJSON_AddStringToObject(v, "message", message) &&
+            cJSON_AddItemToArray(d->violations, v))
+            continue;
+        cJSON_Delete(v);
+        d->failed = true;
+    }
+    return !d->failed;
+}
+
+int fleet_check_skills(struct cfg_fleet *f, const struct cfg_deployment *d, const cJSON *capabilities, cJSON **problem,
+                       struct cfg_error *err)
+{
+    struct demands all = {.has = capabilities, .deployment = d->name, .violations = cJSON_CreateArray()};
+    for (size_t i = 0; all.violations && i < d->n_flags; i++)
+        cfg_store_each(f->store, CFG_KIND_FLAG, d->flags[i], check_demand, &all);
+    if (all.violations && !all.failed && all.violations->child) {
+        int rc = tell(CFG_E_CAPABILITY, all.violations, d->name, problem, err);
+        cfg_error_set_hint(err,
+                           "a worker says what it can do when it starts; switch the flag off, or leave this "
+                           "worker out of %s",
+                           d->name);
+        return rc;
+    }
+    bool failed = all.violations == NULL || all.failed;
+    cJSON_Delete(all.violations);
+    return failed ? cfg_fail(err, CFG_E_NOMEM, "out of memory for a worker's capabilities") : 0;
 }
 
 /* --- what people ask --- */

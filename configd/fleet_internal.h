@@ -25,6 +25,8 @@ enum {
 struct fleet_skills {
     char *text; /* the sorted names, each behind a line break and before one: "\nbf16\nfp8\n"; owned */
     size_t workers, connected;
+    const char *names[FLEET_NAMES]; /* some of those connected, gathered when they are asked for */
+    size_t n_names;
     struct fleet_skills *next;
 };
 
@@ -194,6 +196,7 @@ void fleet_each_other(const struct cfg_fleet *f, const char *deployment, fleet_p
 void fleet_crew_init(struct cfg_fleet *f);
 /* Notes in every contract of d some of the connected workers that hold it. */
 void fleet_name_workers(struct fleet_deployment *d);
+void fleet_name_skilled(struct fleet_deployment *d); /* the same of sets of capabilities */
 /* {PATH: {"lowest","worker"}} of d's connected workers; returned-owned, NULL: none (or no memory). */
 cJSON *fleet_lowest_ceilings(const struct fleet_deployment *d);
 size_t fleet_count_groups(const struct fleet_deployment *d); /* of connected workers */
@@ -201,6 +204,10 @@ size_t fleet_count_groups(const struct fleet_deployment *d); /* of connected wor
  * {"violations"} then. CFG_E_CONTRACT, CFG_E_CEILING, CFG_E_NOMEM. */
 CFG_MUST_CHECK int fleet_check_contract(struct cfg_fleet *f, const char *deployment, const struct cfg_contract *c,
                                         const cJSON *ceilings, cJSON **problem, struct cfg_error *err);
+/* Would a worker that can do this (array of names; NULL: nothing) lack what flags require that are on? *problem as
+ * above. CFG_E_CAPABILITY, CFG_E_NOMEM. */
+CFG_MUST_CHECK int fleet_check_skills(struct cfg_fleet *f, const struct cfg_deployment *d, const cJSON *capabilities,
+                                      cJSON **problem, struct cfg_error *err);
 /* Is this a report's member "windows" (NULL: none is fine)? CFG_E_INVALID, CFG_E_VALUE, CFG_E_LIMIT with the path. */
 CFG_MUST_CHECK int fleet_windows_check(const cJSON *windows, struct cfg_error *err);
 /* Adds up those that were checked and have not been counted for this incarnation. */

@@ -13,8 +13,10 @@
 #include <string.h>
 
 enum {
-    TICK_MS = 1000,          /* also the least time between two writes of one record */
-    RECORD_MAX = 512 * 1024, /* bytes; contracts that do not fit are left out, which readers see as unknown */
+    TICK_MS = 1000, /* also the least time between two writes of one record */
+    RECORD_MAX =
+        512 *
+        1024, /* bytes; contracts and sets of capabilities that do not fit are left out, which readers see as unknown */
     WRITE_TIMEOUT_MS = 3000,
     KEEP_GONE_MS = 600 * 1000, /* a worker without a stream is shown this long */
     PRUNE_EVERY_MS = 30 * 1000,
@@ -42,12 +44,32 @@ struct cfg_fleet *fleet_link_drop(struct fleet_link *link)
     return f;
 }
 
-static void print_names(struct cfg_buf *out, const struct fleet_contract *c)
+static void print_names(struct cfg_buf *out, const char *const *names, size_t n)
 {
     cfg_buf_puts(out, ",\"names\":[");
-    for (size_t i = 0; i < c->n_names; i++) {
+    for (size_t i = 0; i < n; i++) {
         cfg_buf_puts(out, i > 0 ? "," : "");
-        cfg_json_put_string(out, cfg_slice_str(c->names[i]));
+        cfg_json_put_string(out, cfg_slice_str(names[i]));
+    }
+    cfg_buf_putc(out, ']');
+}
+
+/* Sets that do not fit are left out, which readers see as unknown. */
+static void print_skills(struct cfg_buf *out, struct fleet_deployment *d)
+{
+    const char *comma = "";
+    fleet_name_skilled(d);
+    cfg_buf_puts(out, ",\"capabilities\":[");
+    for (const struct fleet_skills *s = d->skills; s; s = s->next) {
+        cJSON *list = s->connected > 0 && out->len < RECORD_MAX ? cJSON_CreateArray() : NULL;
+        if (list && fleet_skills_list(list, s)) {
+            cfg_buf_printf(out, "%s{\"workers\":%zu,\"has\":", comma, s->connected);
+            cfg_json_print(out, list);
+            print_names(out, s->names, s->n_names);
+            cfg_buf_putc(out, '}');
+            comma = ",";
+        }
+        cJSON_Delete(list);
     }
     cfg_buf_putc(out, ']');
 }
@@ -77,11 +99,12 @@ void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct
             continue;
         cfg_buf_printf(out, "%s{\"workers\":%zu,\"contract\":", comma, c->connected);
         cfg_buf_put(out, json.ptr, json.len);
-        print_names(out, c);
+        print_names(out, c->names, c->n_names);
         cfg_buf_putc(out, '}');
         comma = ",";
     }
     cfg_buf_putc(out, ']');
+    print_skills(out, d);
     size_t groups = fleet_count_groups(d);
     if (groups > 0)
         cfg_buf_printf(out, ",\"groups\":%zu", groups);

@@ -296,6 +296,8 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
     rc = rc ? rc : check_deployment(f, &d, body, problem, err);
     if (rc == 0 && starts(body))
         rc = fleet_check_contract(f, deployment, r.contract, r.ceilings, problem, err);
+    if (rc == 0 && starts(body))
+        rc = fleet_check_skills(f, &d, r.capabilities, problem, err);
     r.arm = rc == 0 ? fleet_assign(&d, r.worker, body) : CFG_ARM_BASE;
     rc = rc ? rc : enter(f, deployment, &r, err);
     if (rc == 0) {

@@ -1,6 +1,6 @@
 /* Records of adoptions, kept in etcd so that a past run can be told about: runs/DEPLOYMENT/TIME-REPLICA, each a batch
  * {"runs":[…]} (fleet_past.h). Not watched; at most one write per second, deployment and replica, of at most 64 KiB;
- * pruned by age and number. See docs/adr/0013-adoptions-are-kept-in-etcd.md. One thread.
+ * pruned by age and number. See docs/adr/0015-adoptions-are-kept-in-etcd.md. One thread.
  *
  * Whoever speaks for its group (rank 0) is recorded. A report that told of adoptions is acknowledged once they lie in
  * etcd: until then its worker keeps them, and tells them again. */

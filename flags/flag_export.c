@@ -1,8 +1,8 @@
 /* Flags as trees: the envelope of a new one, and what plain flagd is given for one that has an envelope. */
 #include "flags/flag.h"
 
-const char *const cfg_flag_envelope_members[] = {
-    "enabled", "off_variant", "hash_version", "prerequisites", "group", "holdouts", "overrides", "definition", NULL};
+const char *const cfg_flag_envelope_members[] = {"enabled",  "off_variant", "hash_version", "prerequisites", "group",
+                                                 "holdouts", "overrides",   "requires",     "definition",    NULL};
 
 cJSON *cfg_flag_new_boolean(bool on)
 {

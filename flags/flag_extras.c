@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { REQUIRES_MAX = 16 };
+
 static int bad(struct flag_compiler *c, const char *path, const char *why)
 {
     (void)cfg_fail(c->logic.err, CFG_E_VALUE, "%s %s", path, why);
@@ -170,6 +172,21 @@ int cfg_flag_check_overrides(const struct cfg_flag_program *p, struct flag_compi
             rc = check_override(c, o->string, v);
     }
     return rc;
+}
+
+int cfg_flag_check_requires(struct flag_compiler *c, const cJSON *list)
+{
+    const cJSON *name;
+    int rc = list == NULL || cJSON_IsNull(list) || cJSON_IsArray(list) ? 0 : CFG_E_VALUE;
+    if (rc == 0 && count(list) > REQUIRES_MAX)
+        rc = CFG_E_VALUE;
+    cJSON_ArrayForEach(name, list)
+    {
+        if (rc == 0 &&
+            (!cJSON_IsString(name) || cfg_check_word("capability", cfg_slice_str(name->valuestring), NULL) != 0))
+            rc = CFG_E_VALUE;
+    }
+    return rc ? bad(c, "requires", "must be an array of at most 16 capabilities: letters, digits and _ . : / -") : 0;
 }
 
 int cfg_flag_parse_extras(const struct flag_extras **out, struct flag_compiler *c, const cJSON *envelope)

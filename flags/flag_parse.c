@@ -282,5 +282,7 @@ int cfg_flag_parse(struct cfg_flag_program *out, struct flag_compiler *c, const 
         rc = find_variant(&out->off, out, cfg_json_get(envelope, "off_variant"), "off_variant", err);
     if (rc == 0)
         rc = cfg_flag_check_overrides(out, c, cfg_json_get(envelope, "overrides"));
+    if (rc == 0)
+        rc = cfg_flag_check_requires(c, cfg_json_get(envelope, "requires"));
     return rc == 0 ? cfg_flag_parse_extras(&out->extras, c, envelope) : rc;
 }

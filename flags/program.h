@@ -110,6 +110,8 @@ CFG_MUST_CHECK int cfg_flag_parse_extras(const struct flag_extras **out, struct 
 CFG_MUST_CHECK int cfg_flag_check_results(const struct cfg_flag_program *p, struct flag_compiler *c,
                                           const cJSON *targeting);
 /* Checks the form of an envelope's `overrides` (flag_extras.c). CFG_E_VALUE. */
+/* Is this an envelope's member "requires" (NULL or null: none is fine)? CFG_E_VALUE. */
+CFG_MUST_CHECK int cfg_flag_check_requires(struct flag_compiler *c, const cJSON *list);
 CFG_MUST_CHECK int cfg_flag_check_overrides(const struct cfg_flag_program *p, struct flag_compiler *c,
                                             const cJSON *overrides);
 /* A copy of a tree in the arena, not linked to anything; NULL without memory. */

@@ -65,6 +65,19 @@ static int put_state(struct flag_job *job, struct cfg_error *err)
     return 0;
 }
 
+/* Given with nothing, it takes away what was required. */
+static int put_requires(struct flag_job *job, struct cfg_error *err)
+{
+    const char *given = cli_value(job->c, OPT_REQUIRES);
+    if (given == NULL)
+        return 0;
+    cJSON_DeleteItemFromObjectCaseSensitive(job->envelope, "requires");
+    if (given[0] == '\0')
+        return 0;
+    cJSON *names = cli_items(job->c, OPT_REQUIRES);
+    return names && cfg_json_set(job->envelope, "requires", names) == 0 ? 0 : cli_no_memory(err);
+}
+
 /* New variants before what may name them, removals last: when nothing names them any more. */
 static int update(struct flag_job *job, void *arg, struct cfg_error *err)
 {
@@ -79,14 +92,16 @@ static int update(struct flag_job *job, void *arg, struct cfg_error *err)
         rc = put_metadata(job, err);
     if (rc == 0)
         rc = put_state(job, err);
+    if (rc == 0)
+        rc = put_requires(job, err);
     return rc == 0 ? remove_variants(job, err) : rc;
 }
 
 int cmd_flag_update(struct cli *c, struct cfg_error *err)
 {
-    static const enum cli_option_id what[] = {OPT_VARIANTS,    OPT_REMOVE_VARIANT, OPT_DEFAULT,
-                                              OPT_OFF,         OPT_DESCRIPTION,    OPT_META,
-                                              OPT_REMOVE_META, OPT_STATE,          OPT_HASH_VERSION};
+    static const enum cli_option_id what[] = {OPT_VARIANTS,     OPT_REMOVE_VARIANT, OPT_DEFAULT,     OPT_OFF,
+                                              OPT_DESCRIPTION,  OPT_META,           OPT_REMOVE_META, OPT_STATE,
+                                              OPT_HASH_VERSION, OPT_REQUIRES};
     bool any = c->n_args > 1;
     for (size_t i = 0; i < sizeof what / sizeof what[0]; i++)
         any = any || cli_has(c, what[i]);

@@ -177,9 +177,10 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag update experiment/mode mid=0.5 --default mid     # one more variant, or another value\n"
      "cfgctl flag update experiment/mode --remove-variant fast     # refused while something uses it\n"
      "cfgctl flag update experiment/mode --description 'how it decodes' --meta owner=search\n"
-     "cfgctl flag update experiment/mode --off ''                  # while off, the caller's default",
+     "cfgctl flag update experiment/mode --off ''                  # while off, the caller's default\n"
+     "cfgctl flag update experiment/fp8 --requires fp8,bf16        # refused while on and a worker lacks one",
      CLI_EDITS | CLI_BIT(VARIANTS) | CLI_BIT(REMOVE_VARIANT) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION) |
-         CLI_BIT(META) | CLI_BIT(REMOVE_META) | CLI_BIT(STATE) | CLI_BIT(HASH_VERSION),
+         CLI_BIT(META) | CLI_BIT(REMOVE_META) | CLI_BIT(STATE) | CLI_BIT(REQUIRES) | CLI_BIT(HASH_VERSION),
      1, ANY, cmd_flag_update},
     {"flag split", NULL, "NS/NAME VARIANT=WEIGHT… | --clear", "deal the units that no rule catches over the variants",
      "cfgctl flag split experiment/ab.flag on=10 off=90 --by user.id\n"

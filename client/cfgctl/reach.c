@@ -99,6 +99,7 @@ static void put_flag_parts(struct cfg_buf *out, const cJSON *result)
                  {"group", "the group"},
                  {"holdouts", "holdouts"},
                  {"overrides", "overrides"},
+                 {"requires", "required capabilities"},
                  {"evaluators", "segments"},
                  {"metadata", "metadata"},
                  {"", "other parts"}};

@@ -272,3 +272,55 @@ Test(fleet_whole, a_past_run_is_told_of_by_any_configd)
     cr_assert_eq(daemon_call(NULL, &d[1], "GET", "/v1/deployments/green/at?step=1", NULL, NULL), 404);
     stream_close(w0);
 }
+
+/* --- capabilities --- */
+
+static int enter(const struct daemon *at, const char *worker, const char *more, cJSON **reply)
+{
+    char *body = cfg_test_format("{\"worker\":\"%s\",\"incarnation\":\"" A "\",\"contract\":{}%s}", worker, more);
+    int status = daemon_call(reply, at, "POST", BLUE "/workers", NULL, body);
+    free(body);
+    return status;
+}
+
+static int patch_flag(const struct daemon *at, const char *query, const char *patch, cJSON **reply)
+{
+    char *path = cfg_test_format("/v1/flags/experiment/ab.flag%s", query);
+    int status = daemon_call(reply, at, "PATCH", path, "application/merge-patch+json", patch);
+    free(path);
+    return status;
+}
+
+/* The worker that lacks it is connected to one daemon, the write comes to the other. */
+Test(fleet_whole, a_flag_is_not_turned_on_for_workers_that_lack_what_it_requires)
+{
+    cJSON *reply = NULL;
+    struct stream *w0 = join(&d[0], "w0", A);
+    cr_assert(cfg_test_poll(knows_blue, &d[1], 10000));
+    cr_assert_eq(patch_flag(&d[1], "", "{\"enabled\":false}", NULL), 200);
+    cr_assert_eq(patch_flag(&d[1], "", "{\"requires\":[\"b f\"]}", NULL), 422);
+    cr_assert_eq(patch_flag(&d[1], "", "{\"requires\":[\"bf16\"]}", NULL), 200, "it is off");
+    struct wanted w = {&d[1], 1, 0, 0, false};
+    (void)cfg_test_poll(shows, &w, 2000);
+    cr_assert_eq(patch_flag(&d[1], "", "{\"enabled\":true}", &reply), 409);
+    cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "capability");
+    const cJSON *v = cJSON_GetArrayItem(cfg_json_get(reply, "violations"), 0);
+    cr_assert_str_eq(cfg_json_get_str(v, "worker", ""), "w0");
+    cr_assert_str_eq(cfg_json_get_str(v, "deployment", ""), "blue");
+    cr_assert(strstr(cfg_json_get_str(v, "message", ""), "bf16"));
+    cr_assert(cfg_json_get(v, "replica"));
+    cJSON_Delete(reply);
+    cr_assert_eq(patch_flag(&d[0], "", "{\"enabled\":true}", NULL), 409, "the same where it is connected");
+    cr_assert_eq(patch_flag(&d[1], "?force=true", "{\"enabled\":true}", NULL), 200);
+    cr_assert_eq(patch_flag(&d[1], "", "{\"definition\":{\"metadata\":{\"owner\":\"me\"}}}", NULL), 200,
+                 "it demands no more than before");
+    cr_assert_eq(enter(&d[1], "w1", "", &reply), 409);
+    cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "capability");
+    cJSON_Delete(reply);
+    cr_assert_eq(enter(&d[1], "w1", ",\"capabilities\":[\"bf16\"]", NULL), 200);
+    reply = get(&d[1], "/v1/flags/experiment/ab.flag/versions");
+    cr_assert(
+        strstr(cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "items"), 1), "message", ""), "forced past"));
+    cJSON_Delete(reply);
+    stream_close(w0);
+}

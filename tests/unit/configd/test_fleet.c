@@ -375,6 +375,49 @@ Test(fleet, reach_counts_connected_workers_here_and_elsewhere)
     cr_assert_eq(others, 9u);
 }
 
+Test(fleet, capabilities_are_kept_as_sets)
+{
+    struct stream s[3] = {{0}};
+    cr_assert_eq(enter("w0", A, "\"capabilities\":[\"fp8\",\"bf16\",\"fp8\"]", NULL), 0);
+    cr_assert_eq(enter("w1", A, "\"capabilities\":[\"bf16\",\"fp8\"]", NULL), 0);
+    cr_assert_eq(enter("w2", A, "\"capabilities\":[\"bf\"]", NULL), 0);
+    cr_assert_eq(enter("w3", A, "\"capabilities\":[\"a b\"]", NULL), CFG_E_INVALID);
+    cr_assert_eq(enter("w3", A, "\"capabilities\":\"bf16\"", NULL), CFG_E_INVALID);
+    for (size_t i = 0; i < 3; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "w%zu", i);
+        cr_assert_eq(connect_stream(id, A, &s[i]), 0);
+    }
+    struct fleet_deployment *d = fleet_find_deployment(fleet, "blue");
+    cr_assert(fleet_has_skill(fleet_find_worker(d, "w0")->skills, "bf16"));
+    cr_assert_not(fleet_has_skill(fleet_find_worker(d, "w0")->skills, "bf"));
+    cr_assert_eq(fleet_find_worker(d, "w0")->skills, fleet_find_worker(d, "w1")->skills);
+    cr_assert_eq(fleet_find_worker(d, "w0")->skills->connected, 2u);
+    cfg_fleet_stream_closed(fleet, "blue", "w1", &s[1]);
+    cr_assert_eq(fleet_find_worker(d, "w0")->skills->connected, 1u);
+}
+
+Test(fleet, refused_processes_are_shown_until_they_come_in)
+{
+    struct stream s = {0};
+    cr_assert_eq(enter("w0", A, "\"pin\":{\"tp\":8}", NULL), CFG_E_PIN_MISMATCH);
+    cr_assert_eq(enter("w1", A, "\"store\":\"other\"", NULL), CFG_E_FOREIGN_STORE);
+    cJSON *list = cfg_fleet_workers(fleet, "blue"), *workers = cfg_json_get(list, "workers");
+    cr_assert_eq(cJSON_GetArraySize(workers), 2);
+    cr_assert_str_eq(cfg_json_get_str(cJSON_GetArrayItem(workers, 0), "condition", ""), "rejecting");
+    cr_assert_str_eq(cfg_json_get_str(cJSON_GetArrayItem(workers, 1), "condition", ""), "foreign");
+    cJSON_Delete(list);
+    cr_assert_eq(enter("w0", B, NULL, NULL), 0);
+    cr_assert_eq(connect_stream("w0", B, &s), 0);
+    list = cfg_fleet_workers(fleet, "blue");
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "workers")), 2, "w0 once, and w1");
+    cJSON_Delete(list);
+    now_ms += 200000;
+    list = cfg_fleet_workers(fleet, "blue");
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(list, "workers")), 1, "w1 tries no more");
+    cJSON_Delete(list);
+}
+
 Test(fleet, presence_holds_each_contract_once)
 {
     static const char declared[] = "\"contract\":{\"a\":{\"type\":\"f64\",\"class\":\"live\",\"default\":1}}";
@@ -391,7 +434,8 @@ Test(fleet, presence_holds_each_contract_once)
     cr_assert_str_eq(out.data, "{\"url\":\"http://r1\",\"replica\":\"r1\",\"workers\":10,\"contracts\":[{\"workers\":3,"
                                "\"contract\":{},\"names\":[\"w7\",\"w8\",\"w9\"]},{\"workers\":7,\"contract\":{\"a\":{"
                                "\"class\":\"live\",\"type\":"
-                               "\"f64\"}},\"names\":[\"w0\",\"w1\",\"w2\"]}]}");
+                               "\"f64\"}},\"names\":[\"w0\",\"w1\",\"w2\"]}],"
+                               "\"capabilities\":[{\"workers\":10,\"has\":[],\"names\":[\"w0\",\"w1\",\"w2\"]}]}");
     cfg_buf_finish(&out);
 }
 
