@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum { JOIN_MS = 300000, BAR_EVERY_MS = 100 };
+enum { LOSS, GRAD_NORM, NONFINITE, TOKENS_PER_S, N_METRICS };
+static const char *const metric_names[N_METRICS] = {"loss", "grad_norm", "nonfinite", "tokens_per_s"};
 
 struct program {
     struct cfg_train_options o;
@@ -20,6 +22,7 @@ struct program {
     struct cfg_text text;
     struct cfg_worker *w;
     struct cfg_train_keys keys;
+    cfg_metric metrics[N_METRICS];
     struct cfg_trainer *trainer;
     struct cfg_allreduce *reduce;
     struct cfg_show show;
@@ -139,6 +142,9 @@ static int open_worker(struct program *p, struct cfg_error *err)
         return rc;
     }
     cfg_train_declare(&p->keys, p->w, p->identity.world, p->o.max_micro, p->o.backend, p->o.precision);
+    for (size_t i = 0; i < N_METRICS; i++) {
+        p->metrics[i] = cfg_metric_declare(p->w, metric_names[i]);
+    }
     rc = cfg_worker_on_change(p->w, "", &hooks, err);
     return rc == 0 ? cfg_worker_start(p->w, p->o.start_ms, err) : rc;
 }
@@ -296,24 +302,15 @@ static int checkpoint(struct program *p, struct cfg_error *err)
 
 /* --- steps --- */
 
+/* What guardrails look at, on every rank; what is not finite counts as a bad sample. */
 static void report(struct program *p, const struct cfg_trained *r, double seconds)
 {
-    struct cfg_buf metrics;
     double rate = (double)cfg_train_settings_of(&p->keys, p->view).global_batch / seconds;
-    cfg_buf_init(&metrics, 512);
-    cfg_buf_puts(&metrics, "{\"nonfinite\":");
-    cfg_json_put_number(&metrics, (double)r->nonfinite);
-    cfg_buf_puts(&metrics, ",\"tokens_per_s\":");
-    cfg_json_put_number(&metrics, rate);
-    if (isfinite(r->loss) && isfinite(r->grad_norm)) {
-        cfg_buf_puts(&metrics, ",\"loss\":");
-        cfg_json_put_number(&metrics, r->loss);
-        cfg_buf_puts(&metrics, ",\"grad_norm\":");
-        cfg_json_put_number(&metrics, r->grad_norm);
-    }
-    cfg_buf_putc(&metrics, '}');
-    cfg_step_end(p->w, cfg_buf_status(&metrics) == 0 ? metrics.data : NULL);
-    cfg_buf_finish(&metrics);
+    cfg_worker_metric(p->w, p->metrics[LOSS], r->loss);
+    cfg_worker_metric(p->w, p->metrics[GRAD_NORM], r->grad_norm);
+    cfg_worker_metric(p->w, p->metrics[NONFINITE], (double)r->nonfinite);
+    cfg_worker_metric(p->w, p->metrics[TOKENS_PER_S], rate);
+    cfg_step_end(p->w, NULL);
     if (!leads(p)) {
         return;
     }

@@ -115,6 +115,8 @@ struct cfg_model {
     uint32_t n_buckets, buckets[CFG_MODEL_BUCKETS_MAX]; /* rising */
     bool on_device;                                     /* the gradient lies in device memory */
     void *stream;                                       /* its cudaStream_t, where on_device */
+    char device[96];                                    /* its name, for people */
+    double device_bytes_per_s, device_flops;            /* greatest, float32; 0: not known */
     struct cfg_model_figures figures;
 };
 

@@ -4,6 +4,7 @@
  * chosen by the shape of the whole product: what a row gives must not depend on who shares its batch. */
 #include "worker/model/model_cpu.h"
 #include <cblas.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,6 +216,7 @@ int cfg_model_cpu_new(struct cfg_model **out, const struct cfg_model_options *o,
     }
     m->base =
         (struct cfg_model){.ops = &ops, .shape = o->shape, .precision = o->precision, .train_rows = o->train_rows};
+    (void)snprintf(m->base.device, sizeof m->base.device, "CPU (%s)", openblas_get_corename());
     int rc = allocate(m, err);
     if (rc != 0) {
         cpu_free(&m->base);

@@ -4,6 +4,7 @@
  * kernels by shape, so a product over the whole bucket would make a row's bits depend on its size. Everything of a step
  * is one graph but the copies in and out, which move only the rows that there are. */
 #include "worker/model/model_cuda.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -392,6 +393,27 @@ static int open_device(struct cfg_model_cuda *m, struct cfg_error *err)
     return rc;
 }
 
+static int attribute(enum cudaDeviceAttr a, int device)
+{
+    int v = 0;
+    return cudaDeviceGetAttribute(&v, a, device) == cudaSuccess ? v : 0; /* 0: the figure is not known */
+}
+
+/* What the device could do at best, for who compares. Clocks are in kHz, the bus in bits, at double data rate. */
+static int describe(struct cfg_model_cuda *m, struct cfg_error *err)
+{
+    struct cudaDeviceProp p;
+    int rc = cfg_cuda_check(cudaGetDeviceProperties(&p, m->device), "the device", err);
+    if (rc == 0) {
+        const double lanes = p.major == 8 && p.minor == 0 ? 64 : 128; /* float32 units of a multiprocessor */
+        (void)snprintf(m->base.device, sizeof m->base.device, "%.90s", p.name);
+        m->base.device_bytes_per_s = 2e3 * attribute(cudaDevAttrMemoryClockRate, m->device) *
+                                     (attribute(cudaDevAttrGlobalMemoryBusWidth, m->device) / 8.0);
+        m->base.device_flops = 2e3 * attribute(cudaDevAttrClockRate, m->device) * p.multiProcessorCount * lanes;
+    }
+    return rc;
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -459,6 +481,7 @@ int cfg_model_cuda_new(struct cfg_model **out, const struct cfg_model_options *o
         .ops = &ops, .shape = o->shape, .precision = o->precision, .train_rows = o->train_rows, .on_device = true};
     m->device = o->device;
     int rc = open_device(m, err);
+    rc = rc == 0 ? describe(m, err) : rc;
     rc = rc == 0 ? allocate(m, err) : rc;
     rc = rc == 0 ? cfg_cuda_check(cudaStreamSynchronize(m->stream), "the device", err) : rc;
     if (rc != 0) {

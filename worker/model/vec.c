@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 /* One build serves every x86-64: the loader picks the copy of a function that the CPU can run. A sanitizer's runtime is
  * not up when it picks, so those builds have the plain copy only. */
@@ -15,7 +18,6 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 8, TILE_ROWS = 4, TILE_COLS = 2 * LANES, SYMBOLS = 256 };
-typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
 /* --- eˣ --- */
 
@@ -46,33 +48,63 @@ INLINE float exponential(float x)
 
 /* --- one tile of an affine map --- */
 
-INLINE void load(lanes *out, const float *p)
-{
-    memcpy(out, p, sizeof *out);
-}
+typedef void tile_function(float *const out[TILE_ROWS], const float *const x[TILE_ROWS], const float *w,
+                           const float *bias, size_t in, size_t stride);
 
-CLONES static void tile(float *const out[TILE_ROWS], const float *const x[TILE_ROWS], const float *w, const float *bias,
-                        size_t in, size_t stride)
+static void tile_plain(float *const out[TILE_ROWS], const float *const x[TILE_ROWS], const float *w, const float *bias,
+                       size_t in, size_t stride)
 {
-    lanes sum[TILE_ROWS][2];
+    float sum[TILE_ROWS][TILE_COLS];
     for (unsigned r = 0; r < TILE_ROWS; r++) {
-        load(&sum[r][0], bias);
-        load(&sum[r][1], bias + LANES);
+        memcpy(sum[r], bias, sizeof sum[r]);
     }
     for (size_t k = 0; k < in; k++) {
-        lanes w0, w1;
-        load(&w0, w + k * stride);
-        load(&w1, w + k * stride + LANES);
         for (unsigned r = 0; r < TILE_ROWS; r++) {
-            sum[r][0] += w0 * x[r][k];
-            sum[r][1] += w1 * x[r][k];
+            for (unsigned j = 0; j < TILE_COLS; j++) {
+                sum[r][j] += w[k * stride + j] * x[r][k];
+            }
         }
     }
     for (unsigned r = 0; r < TILE_ROWS; r++) {
-        memcpy(out[r], &sum[r][0], sizeof sum[r][0]);
-        memcpy(out[r] + LANES, &sum[r][1], sizeof sum[r][1]);
+        memcpy(out[r], sum[r], sizeof sum[r]);
     }
 }
+
+#if defined(__x86_64__)
+/* Eight sums in registers, each k adding one product to all of them. */
+__attribute__((target("avx2,fma"))) static void tile_avx2(float *const out[TILE_ROWS], const float *const x[TILE_ROWS],
+                                                          const float *w, const float *bias, size_t in, size_t stride)
+{
+    __m256 sum[TILE_ROWS][2];
+    for (unsigned r = 0; r < TILE_ROWS; r++) {
+        sum[r][0] = _mm256_loadu_ps(bias);
+        sum[r][1] = _mm256_loadu_ps(bias + LANES);
+    }
+    for (size_t k = 0; k < in; k++) {
+        __m256 w0 = _mm256_loadu_ps(w + k * stride);
+        __m256 w1 = _mm256_loadu_ps(w + k * stride + LANES);
+        for (unsigned r = 0; r < TILE_ROWS; r++) {
+            __m256 v = _mm256_broadcast_ss(x[r] + k);
+            sum[r][0] = _mm256_fmadd_ps(w0, v, sum[r][0]);
+            sum[r][1] = _mm256_fmadd_ps(w1, v, sum[r][1]);
+        }
+    }
+    for (unsigned r = 0; r < TILE_ROWS; r++) {
+        _mm256_storeu_ps(out[r], sum[r][0]);
+        _mm256_storeu_ps(out[r] + LANES, sum[r][1]);
+    }
+}
+
+static tile_function *best_tile(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? tile_avx2 : tile_plain;
+}
+#else
+static tile_function *best_tile(void)
+{
+    return tile_plain;
+}
+#endif
 
 /* Columns beyond the last whole tile. */
 static void edge(float *out, const float *x, const float *w, const float *bias, size_t in, size_t stride, size_t cols)
@@ -93,6 +125,7 @@ static void tile_rows(float *out, const float *x, const float *w, const float *b
     const float *xs[TILE_ROWS];
     float *outs[TILE_ROWS];
     size_t whole = cols - cols % TILE_COLS;
+    tile_function *tile = best_tile(); /* of this CPU, so the same in every call */
     for (size_t j = 0; j < whole; j += TILE_COLS) {
         for (size_t r = 0; r < TILE_ROWS; r++) {
             size_t row = r < rows ? r : rows - 1;
