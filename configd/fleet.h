@@ -9,6 +9,8 @@
 
 #include "configd/contract_check.h"
 #include "configd/hub.h"
+#include "proto/histogram.h"
+#include "proto/moments.h"
 
 struct cfg_fleet;
 
@@ -57,6 +59,17 @@ void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const 
 cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment);
 cJSON *cfg_fleet_summary(struct cfg_fleet *f, const char *deployment);
 cJSON *cfg_fleet_exposures(struct cfg_fleet *f, const char *deployment, bool sketches);
+/* What workers that report here did under an arm in [since, until), times of cfg_fleet_clock_ms, in slots of five
+ * seconds that overlap it; a little over five minutes are kept. All zero: nobody told anything, which is no health.
+ * metric may be NULL. False for an unknown deployment or arm. */
+struct cfg_fleet_window {
+    uint64_t steps, ms;
+    struct cfg_histogram latency;
+    struct cfg_moments metric;
+};
+bool cfg_fleet_window(struct cfg_fleet_window *out, const struct cfg_fleet *f, const char *deployment, const char *arm,
+                      uint64_t since_ms, uint64_t until_ms, const char *metric);
+uint64_t cfg_fleet_clock_ms(const struct cfg_fleet *f); /* monotonic */
 /* Calls fn when all adoptions that reports have told of until now lie in etcd: at once where they do. err: they could
  * not be written in time; whoever told of them has to tell them again. */
 typedef void (*cfg_fleet_recorded_fn)(void *arg, const struct cfg_error *err);

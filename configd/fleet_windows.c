@@ -131,3 +131,30 @@ void fleet_windows_take(const struct cfg_fleet *f, struct fleet_worker *w, const
         take_window(f, w, window);
     }
 }
+
+/* --- asking --- */
+
+uint64_t cfg_fleet_clock_ms(const struct cfg_fleet *f)
+{
+    return fleet_now_ms(f);
+}
+
+bool cfg_fleet_window(struct cfg_fleet_window *out, const struct cfg_fleet *f, const char *deployment, const char *arm,
+                      uint64_t since_ms, uint64_t until_ms, const char *metric)
+{
+    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    const struct fleet_arm *a = d ? d->arms : NULL;
+    struct fleet_sum sum;
+    *out = (struct cfg_fleet_window){0};
+    while (a && strcmp(a->name, arm) != 0)
+        a = a->next;
+    if (a == NULL)
+        return false;
+    fleet_window_sum(&sum, &a->window, since_ms, until_ms);
+    out->steps = sum.steps;
+    out->ms = sum.ms;
+    out->latency = sum.latency;
+    if (metric)
+        fleet_window_moments(&out->metric, &a->window, since_ms, until_ms, metric);
+    return true;
+}

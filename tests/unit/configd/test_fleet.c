@@ -375,6 +375,42 @@ Test(fleet, reach_counts_connected_workers_here_and_elsewhere)
     cr_assert_eq(others, 9u);
 }
 
+static int tell_window(const char *worker, int seq, const char *arm)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "{\"incarnation\":\"" A "\",\"windows\":[{\"seq\":%d,\"revision\":\"1-1\",\"arm\":\"%s\","
+                   "\"from_step\":1,\"to_step\":4,\"steps\":4,\"ms\":8,\"latency\":{\"80\":4},\"metrics\":{\"loss\":"
+                   "{\"n\":1,\"mean\":3,\"m2\":0,\"min\":3,\"max\":3,\"last\":3,\"bad\":0}}}]}",
+                   seq, arm);
+    cJSON *body = json(text);
+    int rc = cfg_fleet_report(fleet, "blue", worker, body, NULL);
+    cJSON_Delete(body);
+    return rc;
+}
+
+Test(fleet, windows_are_added_up_per_arm_and_count_once)
+{
+    struct cfg_fleet_window w;
+    cr_assert_not(cfg_fleet_window(&w, fleet, "blue", "base", 0, UINT64_MAX, NULL));
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(enter("w1", A, NULL, NULL), 0);
+    uint64_t begin = cfg_fleet_clock_ms(fleet);
+    cr_assert_eq(tell_window("w0", 1, "base"), 0);
+    cr_assert_eq(tell_window("w0", 1, "base"), 0);
+    cr_assert_eq(tell_window("w1", 1, "canary"), 0);
+    cr_assert_eq(tell_window("w1", 2, "base"), 0);
+    cr_assert_eq(tell_window("w1", 3, "no arm"), CFG_E_INVALID);
+    cr_assert(cfg_fleet_window(&w, fleet, "blue", "base", begin, begin + 1, "loss"));
+    cr_assert_eq(w.steps, 8u);
+    cr_assert_eq(w.latency.n, 8u);
+    cr_assert_eq(w.metric.n, 2u);
+    cr_assert(cfg_fleet_window(&w, fleet, "blue", "canary", begin, begin + 1, NULL));
+    cr_assert_eq(w.steps, 4u);
+    cr_assert(cfg_fleet_window(&w, fleet, "blue", "base", begin + 10000, begin + 20000, "loss"));
+    cr_assert_eq(w.steps + w.metric.n, 0u, "nobody told anything");
+}
+
 Test(fleet, capabilities_are_kept_as_sets)
 {
     struct stream s[3] = {{0}};
