@@ -57,6 +57,16 @@ void cfg_api_add_used_by(const struct cfg_app *app, cJSON *out, const struct cfg
 /* Answers with a body that may be NULL for want of memory. */
 void cfg_api_reply(struct cfg_call *c, int status, cJSON *body);
 
+/* Has the caller the rights that the entry needs? CFG_E_FORBIDDEN. */
+CFG_MUST_CHECK int cfg_api_check_entry(struct cfg_app *app, const struct cfg_call *c, const struct cfg_change_entry *e,
+                                       struct cfg_error *err);
+/* One entry as a change, answered when it is done. Its body and bases are consumed. */
+void cfg_api_submit_entry(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry);
+/* Of a rollout's start: gives it a seed, and refuses what could never begin or never pass (api_rollouts.c); nothing of
+ * other entries. CFG_E_CONFLICT, CFG_E_VALUE, CFG_E_UNKNOWN_KEY, and what cfg_rollout_plan says. */
+CFG_MUST_CHECK int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struct cfg_change_entry *e,
+                                           struct cfg_error *err);
+
 /* --- handlers --- */
 void cfg_api_list_configs(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_get_config(struct cfg_app *app, struct cfg_call *c);
@@ -81,6 +91,12 @@ void cfg_api_write_extends(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_change(struct cfg_app *app, struct cfg_call *c); /* POST /v1/changes */
+
+void cfg_api_list_rollouts(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_start_rollout(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_rollout(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_rollout_history(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_move_rollout(struct cfg_app *app, struct cfg_call *c); /* pause, resume, approve, advance, abort */
 
 void cfg_api_register(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_report(struct cfg_app *app, struct cfg_call *c);

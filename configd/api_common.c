@@ -322,6 +322,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     static const char *const schema[] = {"schema"};
     static const char *const deployment[] = {"config", "flags", "track", "generation",     "pin_keys",
                                              "pin",    "arms",  "split", "adopted_stores", "pin_digest"};
+    static const char *const rollout[] = {"config", "run",         "state", "decision", "from", "to",       "steps",
+                                          "guards", "min_samples", "where", "by",       "seed", "start_at", "freeze"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
     if (tree == NULL || out == NULL) {
         cJSON_Delete(tree);
@@ -332,7 +334,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
          is_head = !o->deleted && cfg_store_get(app->store, &o->id) == o;
     if (o->deleted && !is_deployment && !brief) /* a tombstone has no content: that shows */
         (void)cJSON_AddNullToObject(out, content_of(o->id.kind));
-    (void)cJSON_AddStringToObject(out, is_deployment ? "name" : "namespace", o->id.ns);
+    const char *named = o->id.kind == CFG_KIND_ROLLOUT ? "deployment" : is_deployment ? "name" : "namespace";
+    (void)cJSON_AddStringToObject(out, named, o->id.ns);
     if (o->id.kind == CFG_KIND_FLAG)
         (void)cJSON_AddStringToObject(out, "name", o->id.name);
     (void)cJSON_AddNumberToObject(out, "version", (double)o->version);
@@ -351,6 +354,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
             cfg_api_add_used_by(app, out, o);
     } else if (o->id.kind == CFG_KIND_SCHEMA) {
         move_members(out, tree, schema, brief ? 0 : 1);
+    } else if (o->id.kind == CFG_KIND_ROLLOUT) {
+        move_members(out, tree, rollout, brief ? 4 : sizeof rollout / sizeof rollout[0]);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
         add_view(app, out, o);

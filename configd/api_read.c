@@ -161,6 +161,11 @@ void cfg_api_list_deployments(struct cfg_app *app, struct cfg_call *c)
     list_objects(app, c, CFG_KIND_DEPLOYMENT);
 }
 
+void cfg_api_list_rollouts(struct cfg_app *app, struct cfg_call *c)
+{
+    list_objects(app, c, CFG_KIND_ROLLOUT);
+}
+
 /* --- histories --- */
 
 static void on_versions(void *arg, struct cfg_object *const *objects, size_t n, bool more, const struct cfg_error *err)

@@ -95,6 +95,16 @@ static const struct cfg_route routes[] = {
     WORKER("POST", "/v1/deployments/{d}/workers", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_register),
     WORKER("POST", "/v1/deployments/{d}/workers/{id}/report", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_report),
 
+    READ("/v1/rollouts", cfg_api_list_rollouts),
+    WRITE("POST", "/v1/rollouts", CFG_BODY_JSON, cfg_api_start_rollout),
+    READ("/v1/rollouts/{d}", cfg_api_get_rollout),
+    READ("/v1/rollouts/{d}/history", cfg_api_rollout_history),
+    WRITE("POST", "/v1/rollouts/{d}/pause", CFG_BODY_JSON, cfg_api_move_rollout),
+    WRITE("POST", "/v1/rollouts/{d}/resume", CFG_BODY_JSON, cfg_api_move_rollout),
+    WRITE("POST", "/v1/rollouts/{d}/approve", CFG_BODY_JSON, cfg_api_move_rollout),
+    WRITE("POST", "/v1/rollouts/{d}/advance", CFG_BODY_JSON, cfg_api_move_rollout),
+    WRITE("POST", "/v1/rollouts/{d}/abort", CFG_BODY_JSON, cfg_api_move_rollout),
+
     READ("/v1/watch", cfg_api_watch),
     READ("/v1/status", cfg_api_status),
     READ("/v1/health", cfg_api_health_details),

@@ -114,8 +114,7 @@ static void submit(struct cfg_app *app, struct cfg_call *c, struct cfg_change *c
     cfg_service_change(app->service, ch, cfg_call_header(c, "Idempotency-Key"), on_changed, c);
 }
 
-/* entry's body is consumed. */
-static void submit_one(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry)
+void cfg_api_submit_entry(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry)
 {
     struct cfg_error err;
     struct cfg_change ch = {.entries = malloc(sizeof *ch.entries), .n = 1};
@@ -144,10 +143,11 @@ static int check_flag_namespaces(const struct cfg_principal *p, const cJSON *bod
     return 0;
 }
 
-static int check_entry(struct cfg_app *app, const struct cfg_principal *p, const struct cfg_change_entry *e,
-                       struct cfg_error *err)
+int cfg_api_check_entry(struct cfg_app *app, const struct cfg_call *c, const struct cfg_change_entry *e,
+                        struct cfg_error *err)
 {
     char config[CFG_LIMIT_NAME + 1];
+    const struct cfg_principal *p = cfg_call_principal(c);
     if (!cfg_kind_is_of_deployment(e->id.kind))
         return cfg_principal_check_namespace(p, e->id.ns, err);
     const cJSON *lock = cfg_json_get(e->body, "lock"), *source = lock ? lock : e->body;
@@ -242,7 +242,7 @@ static int read_entry(struct cfg_change_entry *e, struct cfg_app *app, const str
             : cfg_call_body_kind(c) == CFG_BODY_JSON_PATCH ? CFG_CHANGE_JSON_PATCH
                                                            : CFG_CHANGE_MERGE_PATCH;
     rc = cfg_call_json(c, &e->body, err);
-    return rc ? rc : check_entry(app, cfg_call_principal(c), e, err);
+    return rc ? rc : cfg_api_check_entry(app, c, e, err);
 }
 
 void cfg_api_write(struct cfg_app *app, struct cfg_call *c)
@@ -256,7 +256,7 @@ void cfg_api_write(struct cfg_app *app, struct cfg_call *c)
         cfg_call_fail(c, &err, NULL);
         return;
     }
-    submit_one(app, c, &e);
+    cfg_api_submit_entry(app, c, &e);
 }
 
 /* PUT of the bases alone; the document stays. */
@@ -271,13 +271,13 @@ void cfg_api_write_extends(struct cfg_app *app, struct cfg_call *c)
     if (rc == 0 && !e.has_if_version)
         rc = precondition_required(&e, app, &err);
     rc = rc ? rc : cfg_call_json(c, &e.extends, &err);
-    rc = rc ? rc : check_entry(app, cfg_call_principal(c), &e, &err);
+    rc = rc ? rc : cfg_api_check_entry(app, c, &e, &err);
     if (rc != 0) {
         cJSON_Delete(e.extends);
         cfg_call_fail(c, &err, NULL);
         return;
     }
-    submit_one(app, c, &e);
+    cfg_api_submit_entry(app, c, &e);
 }
 
 void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c)
@@ -295,7 +295,7 @@ void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c)
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
     else
-        submit_one(app, c, &e);
+        cfg_api_submit_entry(app, c, &e);
 }
 
 void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c)
@@ -309,13 +309,13 @@ void cfg_api_create_deployment(struct cfg_app *app, struct cfg_call *c)
     rc = rc ? rc : cfg_check_name("deployment", cfg_slice_str(name), &err);
     if (rc == 0)
         (void)snprintf(e.id.ns, sizeof e.id.ns, "%s", name);
-    rc = rc ? rc : check_entry(app, cfg_call_principal(c), &e, &err);
+    rc = rc ? rc : cfg_api_check_entry(app, c, &e, &err);
     if (rc != 0) {
         cJSON_Delete(e.body);
         cfg_call_fail(c, &err, NULL);
         return;
     }
-    submit_one(app, c, &e);
+    cfg_api_submit_entry(app, c, &e);
 }
 
 /* --- several objects --- */
@@ -331,7 +331,8 @@ void cfg_api_change(struct cfg_app *app, struct cfg_call *c)
     rc = rc ? rc : cfg_change_parse(&ch, body, &err);
     cJSON_Delete(body);
     for (size_t i = 0; rc == 0 && i < ch.n; i++) {
-        rc = check_entry(app, cfg_call_principal(c), &ch.entries[i], &err);
+        rc = cfg_api_check_entry(app, c, &ch.entries[i], &err);
+        rc = rc ? rc : cfg_api_prepare_rollout(app, c, &ch.entries[i], &err);
         if (rc == 0 && ch.entries[i].op == CFG_CHANGE_DELETE && ch.entries[i].id.kind == CFG_KIND_DEPLOYMENT)
             rc = check_unused(app, c, &ch.entries[i].id, &err);
     }

@@ -8,6 +8,7 @@
 #include "configd/health.h"
 #include "configd/http_server.h"
 #include "configd/log.h"
+#include "configd/rollouts.h"
 #include "configd/settings.h"
 
 #include <ctype.h>
@@ -147,6 +148,15 @@ static int make_fleet(struct cfg_app *app, struct cfg_error *err)
     const struct cfg_peers_options peers = {.loop = app->loop, .fleet = app->fleet, .ca_file = s->peer_ca};
     rc = rc ? rc : cfg_peers_new(&app->peers, &peers, err);
     rc = rc ? rc : cfg_flips_new(&app->flips, &flips, err);
+    const struct cfg_rollouts_options rollouts = {.loop = app->loop,
+                                                  .etcd = app->etcd,
+                                                  .store = app->store,
+                                                  .service = app->service,
+                                                  .fleet = app->fleet,
+                                                  .clock = app->clock,
+                                                  .prefix = s->prefix,
+                                                  .replica_id = app->replica_id};
+    rc = rc ? rc : cfg_rollouts_new(&app->rollouts, &rollouts, err);
     struct cfg_streams_options o = {.loop = app->loop,
                                     .store = app->store,
                                     .replica = app->replica,
@@ -292,6 +302,7 @@ void cfg_app_free(struct cfg_app *app)
     if (app->service)
         cfg_service_set_crew(app->service, NULL);
     cfg_peers_free(app->peers); /* calls that wait for it are dropped by the HTTP edge */
+    cfg_rollouts_free(app->rollouts);
     cfg_fleet_free(app->fleet);
     cfg_flips_free(app->flips);
     cfg_hub_free(app->hub);

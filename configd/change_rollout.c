@@ -164,6 +164,17 @@ static int apply_effect(struct cfg_bench *b, size_t entry, const cJSON *record, 
     return settle(deployment, b, record, effect == CFG_ROLLOUT_FINISH ? "to" : "from", err);
 }
 
+/* Who goes on past the guards says why. */
+static int check_why(const struct cfg_bench *b, const cJSON *body, struct cfg_error *err)
+{
+    const char *why = cfg_json_get_str(body, "why", b->change->message);
+    if (why && why[0])
+        return 0;
+    (void)cfg_fail(err, CFG_E_INVALID, "going on whatever the guards know needs a reason");
+    cfg_error_set_path(err, "why");
+    return CFG_E_INVALID;
+}
+
 static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct cfg_error *err)
 {
     static const char *const members[] = {"input", "why", "baked_ms", "guards", "arms", "at", NULL};
@@ -176,6 +187,8 @@ static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, st
     rc = rc ? rc : cfg_rollout_input_parse(&input, cfg_json_get_str(body, "input", ""), err);
     if (rc == 0 && !cfg_rollout_input_is_persons(input))
         rc = check_lock(b, err);
+    if (rc == 0 && input == CFG_ROLLOUT_ADVANCE)
+        rc = check_why(b, body, err);
     rc = rc ? rc : cfg_rollout_read(&r, d->before, err);
     if (rc != 0)
         return rc;

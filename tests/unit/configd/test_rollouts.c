@@ -158,8 +158,8 @@ Test(rollouts, flags_are_stepped_by_version)
     is("deployment/red", "arms.base.follows", "\"head\"");
     world_ok(&w, ONE("rollout/red", "\"patch\":{\"input\":\"settled\"}"));
     world_ok(&w, ONE("rollout/red", "\"put\":{\"seed\":\"1\",\"steps\":[1],\"flags\":{\"exp/ab\":2}}"));
-    world_ok(&w, ONE("rollout/red", "\"patch\":{\"input\":\"advance\"}"));
-    world_ok(&w, ONE("rollout/red", "\"patch\":{\"input\":\"advance\"}"));
+    world_ok(&w, ONE("rollout/red", "\"patch\":{\"input\":\"advance\",\"why\":\"x\"}"));
+    world_ok(&w, ONE("rollout/red", "\"patch\":{\"input\":\"advance\",\"why\":\"x\"}"));
     is("deployment/red", "arms", "{\"base\":{\"follows\":\"head\"}}");
 }
 
@@ -241,6 +241,8 @@ Test(rollouts, while_one_runs_the_deployment_is_left_alone)
 {
     world_ok(&w, START(""));
     world_fails(&w, START(""), CFG_E_CONFLICT, "has a rollout already, which is scheduled");
+    world_fails(&w, INPUT("advance"), CFG_E_INVALID, "needs a reason");
+    world_fails(&w, INPUT("approve"), CFG_E_CONFLICT, "takes no \"approve\"");
     world_fails(&w, ONE("deployment/blue", "\"patch\":{\"track\":\"head\"}"), CFG_E_CONFLICT, "rollout abort blue");
     world_fails(&w, ONE("deployment/blue", "\"patch\":{\"release\":{\"chat\":2}}"), CFG_E_CONFLICT, "under way");
     world_fails(&w, ONE("deployment/blue", "\"delete\":true"), CFG_E_CONFLICT, "under way");

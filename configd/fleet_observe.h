@@ -1,0 +1,27 @@
+/* The fleet's part of an observation: who of a deployment's workers here runs which arm, and what the arms reported. */
+#ifndef CFG_CONFIGD_FLEET_OBSERVE_H
+#define CFG_CONFIGD_FLEET_OBSERVE_H
+
+#include "configd/fleet.h"
+#include "configd/rollout_observe.h"
+
+/* What is looked at: reports that came in [since, until) of the fleet's clock, and the metrics' names, borrowed. */
+struct cfg_fleet_lately {
+    uint64_t since_ms, until_ms;
+    const char *const *metrics;
+    size_t n_metrics;
+};
+uint64_t cfg_fleet_now_ms(const struct cfg_fleet *f); /* monotonic */
+/* Fills a zeroed *out but for its seq and versions. False: no worker of the deployment is connected here. */
+bool cfg_fleet_observe(struct cfg_observation *out, struct cfg_fleet *f, const struct cfg_deployment *record,
+                       const struct cfg_fleet_lately *lately);
+/* What the arm has reported until now does not count: another release runs under its name. */
+void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm);
+/* Has a worker of the deployment reported the metric here, in the last minutes? */
+bool cfg_fleet_knows_metric(const struct cfg_fleet *f, const char *deployment, const char *metric);
+
+/* The names of all that were, each once, at most max; borrowed until the next turn. */
+size_t cfg_fleet_metrics(const struct cfg_fleet *f, const char *deployment, const char *names[], size_t max);
+size_t cfg_fleet_connected_here(const struct cfg_fleet *f, const char *deployment); /* to this replica */
+
+#endif

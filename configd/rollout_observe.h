@@ -1,0 +1,61 @@
+/* What replicas see of a deployment whose rollout runs, as it travels through etcd (live/observed/DEPLOYMENT/REPLICA):
+ *
+ *     {"seq": n, "seen": {"rollout": version, "deployment": version},
+ *      "arms": {"base": {"groups","workers","converged","rejecting","metrics": {NAME: moments},"latency": {…}},
+ * "canary": …}, "groups": n that may run the canary, "lowest": the smallest point among them}
+ *
+ * and the verdict over all of them: a replica that has workers but no record that counts makes the whole unknown. Pure.
+ */
+#ifndef CFG_CONFIGD_ROLLOUT_OBSERVE_H
+#define CFG_CONFIGD_ROLLOUT_OBSERVE_H
+
+#include "configd/rollout.h"
+
+struct cfg_observation {
+    uint64_t seq;                 /* rises with every record of one replica */
+    uint64_t rollout, deployment; /* versions that it was made under */
+    struct cfg_arm_report base, canary;
+    uint64_t eligible; /* groups with a point */
+    double lowest;     /* of their points; 1: none */
+};
+void cfg_observation_print(struct cfg_buf *out, const struct cfg_observation *o); /* check cfg_buf_status */
+/* CFG_E_VALUE for a record that is none of ours. */
+CFG_MUST_CHECK int cfg_observation_read(struct cfg_observation *out, const cJSON *record, struct cfg_error *err);
+
+/* All replicas' together. */
+enum { CFG_WHOLE_REPLICAS = 64, CFG_WHOLE_NAME = 128 };
+struct cfg_whole {
+    struct cfg_observation sum;
+    struct {
+        char name[CFG_WHOLE_NAME];
+        uint64_t workers;
+    } replicas[CFG_WHOLE_REPLICAS]; /* that are known */
+    unsigned n, unknown;            /* unknown: have workers, and nothing fresh is known of them */
+    char why[240];                  /* of the first unknown one */
+};
+void cfg_whole_add(struct cfg_whole *w, const char *replica, const struct cfg_observation *o);
+CFG_PRINTF(2, 3) void cfg_whole_add_unknown(struct cfg_whole *w, const char *format, ...);
+/* `before` is what cfg_whole_json said at the last decision, or NULL. A replica that had workers then and is not heard
+ * of now, while there are fewer workers than then, may be cut off with them: it is unknown. */
+void cfg_whole_compare(struct cfg_whole *w, const cJSON *before);
+
+/* What follows for the rollout as it is. */
+struct cfg_rollout_verdict {
+    bool any; /* there is an input for the machine */
+    enum cfg_rollout_input input;
+    char why[CFG_GUARD_TEXT + 400]; /* of the input; or what it waits for */
+    struct cfg_guard_reading readings[CFG_GUARDS_OF_ROLLOUT_MAX];
+};
+struct cfg_rollout_clock {
+    int64_t now_s;     /* wall clock, for the start time and freeze windows */
+    uint64_t baked_ms; /* of this step, monotonic */
+};
+void cfg_rollout_judge(struct cfg_rollout_verdict *out, const struct cfg_rollout *r, const struct cfg_whole *w,
+                       const struct cfg_rollout_clock *clock);
+/* [{"guard","verdict","canary","base","n","n_base","why"}] of the verdict, returned-owned; NULL without memory. */
+cJSON *cfg_rollout_readings_json(const struct cfg_rollout *r, const struct cfg_rollout_verdict *v);
+/* {"base": {"groups","workers","converged","rejecting"}, "canary": …, "unknown", "replicas": {NAME: workers}}:
+ * returned-owned; NULL without memory. */
+cJSON *cfg_whole_json(const struct cfg_whole *w);
+
+#endif
