@@ -170,7 +170,7 @@ enum cfg_verdict cfg_held_view(struct cfg_held *h, cJSON *event, struct cfg_erro
 /* What the patch event says about versions goes on in meta. */
 static void merge_meta(struct cfg_held *h, cJSON *event)
 {
-    static const char *const kept[] = {"revision", "digest", "versions", "generation", "pin_digest"};
+    static const char *const kept[] = {"revision", "digest", "versions", "generation", "pin_digest", "arm"};
     if (h->meta == NULL)
         h->meta = cJSON_CreateObject();
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {

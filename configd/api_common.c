@@ -322,8 +322,9 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     static const char *const schema[] = {"schema"};
     static const char *const deployment[] = {"config", "flags", "track", "generation",     "pin_keys",
                                              "pin",    "arms",  "split", "adopted_stores", "pin_digest"};
-    static const char *const rollout[] = {"config", "run",         "state", "decision", "from", "to",       "steps",
-                                          "guards", "min_samples", "where", "by",       "seed", "start_at", "freeze"};
+    static const char *const rollout[] = {"config",      "run", "state", "decision", "reason",
+                                          "from",        "to",  "steps", "guards",   "where",
+                                          "min_samples", "by",  "seed",  "start_at", "freeze"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
     if (tree == NULL || out == NULL) {
         cJSON_Delete(tree);
@@ -355,7 +356,7 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     } else if (o->id.kind == CFG_KIND_SCHEMA) {
         move_members(out, tree, schema, brief ? 0 : 1);
     } else if (o->id.kind == CFG_KIND_ROLLOUT) {
-        move_members(out, tree, rollout, brief ? 4 : sizeof rollout / sizeof rollout[0]);
+        move_members(out, tree, rollout, brief ? 5 : sizeof rollout / sizeof rollout[0]);
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
         add_view(app, out, o);

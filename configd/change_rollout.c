@@ -44,13 +44,19 @@ static void touch(struct cfg_draft *d, size_t entry)
 
 /* --- what a version was decided on --- */
 
+/* NULL: nobody says. */
+static const char *why_of(const struct cfg_bench *b, const cJSON *body)
+{
+    return cfg_json_get_str(body, "why", b->change->message);
+}
+
 static const char *const decision_members[] = {"baked_ms", "guards", "arms", "at", NULL};
 
-/* Consumes nothing; replaces the record's decision. */
-static int set_decision(cJSON *record, const struct cfg_bench *b, const char *input, const cJSON *body,
+/* body: what was seen; NULL: nothing. */
+static int set_decision(cJSON *record, const struct cfg_bench *b, const char *input, const char *why, const cJSON *body,
                         struct cfg_error *err)
 {
-    const char *author = b->change->author, *why = cfg_json_get_str(body, "why", b->change->message);
+    const char *author = b->change->author;
     cJSON *decision = cJSON_CreateObject();
     bool ok = cJSON_AddStringToObject(decision, "input", input) &&
               (why == NULL || why[0] == '\0' || cJSON_AddStringToObject(decision, "why", why));
@@ -167,12 +173,19 @@ static int apply_effect(struct cfg_bench *b, size_t entry, const cJSON *record, 
 /* Who goes on past the guards says why. */
 static int check_why(const struct cfg_bench *b, const cJSON *body, struct cfg_error *err)
 {
-    const char *why = cfg_json_get_str(body, "why", b->change->message);
+    const char *why = why_of(b, body);
     if (why && why[0])
         return 0;
     (void)cfg_fail(err, CFG_E_INVALID, "going on whatever the guards know needs a reason");
     cfg_error_set_path(err, "why");
     return CFG_E_INVALID;
+}
+
+/* Why it goes back stays to be seen when it has gone back. */
+static int set_reason(cJSON *record, const struct cfg_bench *b, const cJSON *body, struct cfg_error *err)
+{
+    const char *why = why_of(b, body);
+    return cfg_json_set(record, "reason", cJSON_CreateString(why ? why : "")) == 0 ? 0 : no_memory(err);
 }
 
 static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct cfg_error *err)
@@ -195,7 +208,9 @@ static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, st
     rc = cfg_rollout_next(&next, &effect, &r.state, input, r.n_steps, r.steps[r.state.step].gate, err);
     cfg_rollout_finish(&r);
     rc = rc ? rc : set_state(d->after, &next, err);
-    rc = rc ? rc : set_decision(d->after, b, cfg_rollout_input_name(input), body, err);
+    rc = rc ? rc : set_decision(d->after, b, cfg_rollout_input_name(input), why_of(b, body), body, err);
+    if (rc == 0 && effect == CFG_ROLLOUT_REVERT)
+        rc = set_reason(d->after, b, body, err);
     return rc ? rc : apply_effect(b, entry, d->after, effect, err);
 }
 
@@ -231,7 +246,7 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct 
     d->after = record;
     const struct cfg_rollout_state scheduled = {.phase = CFG_ROLLOUT_SCHEDULED};
     rc = set_state(record, &scheduled, err);
-    rc = rc ? rc : set_decision(record, b, "start", e->body, err);
+    rc = rc ? rc : set_decision(record, b, "start", why_of(b, e->body), NULL, err);
     if (rc != 0)
         return rc;
     touch(deployment, entry);

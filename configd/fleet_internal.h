@@ -34,6 +34,7 @@ struct fleet_skills {
 struct fleet_arm {
     char name[CFG_LIMIT_NAME + 1];
     struct fleet_window window;
+    struct cfg_rev since; /* windows of an older revision are of another release under the same name: left out */
     struct fleet_arm *next;
 };
 

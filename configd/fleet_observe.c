@@ -111,16 +111,14 @@ uint64_t cfg_fleet_now_ms(const struct cfg_fleet *f)
     return fleet_now_ms(f);
 }
 
-void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm)
+void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm, struct cfg_rev since)
 {
     struct fleet_deployment *d = fleet_find_deployment(f, deployment);
-    struct fleet_arm *a = d ? d->arms : NULL;
-    while (a && strcmp(a->name, arm) != 0)
-        a = a->next;
+    struct fleet_arm *a = d ? fleet_arm_at(d, arm) : NULL;
     if (a == NULL)
         return;
     fleet_window_finish(&a->window);
-    a->window = (struct fleet_window){.n_names = 0};
+    a->since = since;
 }
 
 static bool has(const char *const names[], size_t n, const char *name)

@@ -15,8 +15,8 @@ uint64_t cfg_fleet_now_ms(const struct cfg_fleet *f); /* monotonic */
 /* Fills a zeroed *out but for its seq and versions. False: no worker of the deployment is connected here. */
 bool cfg_fleet_observe(struct cfg_observation *out, struct cfg_fleet *f, const struct cfg_deployment *record,
                        const struct cfg_fleet_lately *lately);
-/* What the arm has reported until now does not count: another release runs under its name. */
-void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm);
+/* Another release runs under the arm's name from this revision on: what was reported of older ones does not count. */
+void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm, struct cfg_rev since);
 /* Has a worker of the deployment reported the metric here, in the last minutes? */
 bool cfg_fleet_knows_metric(const struct cfg_fleet *f, const char *deployment, const char *metric);
 

@@ -108,7 +108,9 @@ static void take_window(const struct cfg_fleet *f, struct fleet_worker *w, const
     if (durations && cfg_histogram_parse(&latency, durations, NULL) != 0)
         return; /* it was checked */
     note_pace(w, steps, ms, &latency);
-    if (arm == NULL)
+    struct cfg_rev rev = {0, 0};
+    if (arm == NULL || cfg_rev_parse(&rev, cfg_slice_str(cfg_json_get_str(window, "revision", "")), NULL) != 0 ||
+        cfg_rev_cmp(rev, arm->since) < 0)
         return;
     uint64_t now = fleet_now_ms(f);
     fleet_window_steps(&arm->window, now, steps, ms, &latency);

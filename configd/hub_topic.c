@@ -117,7 +117,7 @@ static struct cfg_bytes *patch_frame(const struct cfg_topic *t, const char *from
     cfg_buf_init(&data, FRAME_MAX);
     cfg_buf_putc(&data, '{');
     put_rev(&data, "revision", t->label);
-    cfg_buf_printf(&data, ",\"from\":\"%s\",\"digest\":\"%s\",", from, t->view.digest);
+    cfg_buf_printf(&data, ",\"arm\":\"%s\",\"from\":\"%s\",\"digest\":\"%s\",", t->arm, from, t->view.digest);
     put_versions(&data, &t->view.versions);
     cfg_buf_puts(&data, ",\"patch\":");
     if (patch)

@@ -63,6 +63,13 @@ static struct rollout_drive *add(struct cfg_rollouts *r)
     return d;
 }
 
+/* Only this rollout's canary counts; of a rollout that was under way before this replica came, all that it hears. */
+static struct cfg_rev since_of(const struct cfg_rollouts *r, const struct cfg_rollout *now, const struct cfg_object *o)
+{
+    const struct cfg_rev all = {0, 0}, started = {cfg_store_identity(r->o.store)->epoch, o->mod_revision};
+    return now->run == o->version ? started : all;
+}
+
 /* Takes the record as it is now. Another step begins to count its reports; another rollout also forgets the canary's.
  */
 static void take(struct cfg_rollouts *r, const struct cfg_object *o, struct cfg_rollout *now)
@@ -74,7 +81,7 @@ static void take(struct cfg_rollouts *r, const struct cfg_object *o, struct cfg_
         return;
     }
     if (!same_run)
-        cfg_fleet_forget_arm(r->o.fleet, now->deployment, CFG_ARM_CANARY);
+        cfg_fleet_forget_arm(r->o.fleet, now->deployment, CFG_ARM_CANARY, since_of(r, now, o));
     if (!same_step) {
         d->step_ms = cfg_fleet_now_ms(r->o.fleet);
         d->baking = false;

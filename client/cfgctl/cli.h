@@ -100,6 +100,19 @@
     X(SINCE, "since", 0, "TIME", NULL, "from then on: 2h, 02:40, 'yesterday 22:00', 2026-12-01T02:40:00Z (24h)")      \
     X(UNTIL, "until", 0, "TIME", NULL, "up to then (now)")                                                            \
     X(AUTHOR, "author", 0, "TEXT", NULL, "only by authors whose name has this in it")                                 \
+    X(STEPS, "steps", 0, "1%,10%:5m,50%!,100%", NULL,                                                                 \
+      "shares, one after the other; :5m bakes so long, ! waits for an approval (1%,10%,50%,100%)")                    \
+    X(STAGES, "plan", 0, "PLAN", NULL, "instead of --steps: linear:4 or exponential:1%:10")                           \
+    X(BAKE, "bake", 0, "DURATION", NULL, "how long each step is watched before the next (60s)")                       \
+    X(GUARD, "guard", 0, "CONDITION", NULL, "such as 'error_rate<1%' or 'p99_ms<1.1*base' (repeatable)")              \
+    X(MIN_SAMPLES, "min-samples", 0, "N", NULL, "of a metric in each arm before a guard is judged (30)")              \
+    X(WHERE, "where", 0, "LABEL=VALUE[,…]", NULL, "only rank groups with these labels (repeatable)")                  \
+    X(TOGETHER, "by", 0, "LABEL", NULL, "groups that share this label's value move together, such as rack")           \
+    X(GATE, "gate", 0, NULL, NULL, "every step waits for an approval")                                                \
+    X(START_AT, "start-at", 0, "TIME", NULL, "not before then: 02:40, 2026-12-01T02:40:00Z, @1764556800")             \
+    X(FREEZE, "freeze", 0, "WINDOW", NULL, "no step within: sat,sun or 22:00-06:00 or 'fri 18:00-24:00' (UTC)")       \
+    X(NOW, "now", 0, NULL, NULL, "everybody at once, without guards; -m says why")                                    \
+    X(ROLLOUT, "rollout", 0, "1%,10%,100%", NULL, "and roll it out in these steps, in the same transaction")          \
     X(OBJECT, "object", 0, "OBJECT", NULL, "only this: chat, experiment/ab.flag, schema/chat, deployment/chat-blue")
 
 enum cli_option_id {

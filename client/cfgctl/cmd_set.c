@@ -208,7 +208,11 @@ int cmd_set(struct cli *c, struct cfg_error *err)
 {
     cJSON *changes = NULL;
     int rc = set_changes(&changes, c, err);
-    return rc == 0 ? send(c, changes, err) : rc;
+    if (rc != 0 || !cli_has(c, OPT_ROLLOUT))
+        return rc == 0 ? send(c, changes, err) : rc;
+    rc = rollout_set(c, changes, err);
+    cJSON_Delete(changes);
+    return rc;
 }
 
 static int add_removal(const struct cli *c, cJSON *changes, const char *text, struct cfg_error *err)

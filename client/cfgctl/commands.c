@@ -2,6 +2,10 @@
 #include "client/cfgctl/commands.h"
 
 enum { ANY = 10000 };
+/* How a rollout goes. */
+#define PLANS                                                                                                       \
+    (CLI_BIT(STAGES) | CLI_BIT(BAKE) | CLI_BIT(GUARD) | CLI_BIT(MIN_SAMPLES) | CLI_BIT(WHERE) | CLI_BIT(TOGETHER) | \
+     CLI_BIT(GATE) | CLI_BIT(START_AT) | CLI_BIT(FREEZE))
 
 const struct cli_command cli_commands[] = {
     {"set", NULL, "NS/KEY=VALUE… | NS KEY=VALUE… | NS --file FILE", "set parameters and flags, in one transaction",
@@ -11,9 +15,11 @@ const struct cli_command cli_commands[] = {
      "cfgctl set --string chat/model.revision=1e4   # text, whatever it looks like\n"
      "cfgctl set +chat/new.key=1                    # only if it does not exist yet\n"
      "cfgctl set train optimizer.lr=1e-4 +trainer.epochs=5 ~model.dropout   # Hydra's words, the namespace first\n"
-     "cfgctl set chat --file chat.yaml --if-version 42",
-     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE) | CLI_BIT(FORCE), 0, ANY,
-     cmd_set},
+     "cfgctl set chat --file chat.yaml --if-version 42\n"
+     "cfgctl set chat/sampling.temperature=0.9 --rollout 1%,10%,100% --guard 'error_rate<1%'   # in steps",
+     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(CHANGE_TYPE) | CLI_BIT(STRING) | CLI_BIT(FILE) | CLI_BIT(FORCE) |
+         CLI_BIT(ROLLOUT) | CLI_BIT(DEPLOYMENT) | PLANS,
+     0, ANY, cmd_set},
     {"unset", NULL, "NS/KEY… | NS --force", "remove parameters or flags, or a whole namespace",
      "cfgctl unset chat/sampling.top_k\n"
      "cfgctl unset chat --force",
@@ -305,6 +311,33 @@ const struct cli_command cli_commands[] = {
      "cfgctl validate --schema chat.schema.json     # the schema itself\n"
      "cfgctl validate --batch < pairs.ndjson        # {\"schema\",\"document\",\"format\",\"lenient\"} per line",
      CLI_BIT(SCHEMA) | CLI_BIT(FORMATS) | CLI_BIT(LENIENT) | CLI_BIT(BATCH), 0, ANY, cmd_validate},
+    {"rollout start", NULL, "DEPLOYMENT [--to N] [--steps …] [--guard …]…",
+     "take a deployment to another release in steps; back by itself when a guard fails",
+     "cfgctl rollout start chat-blue --to 43 --steps 1%,10%,50%,100% --bake 60s \\\n"
+     "    --guard 'error_rate<1%' --guard 'p99_ms<1.1*base' --guard 'loss finite'\n"
+     "cfgctl rollout start chat-blue --plan exponential:1%:10 --where region=eu,gpu=H200\n"
+     "cfgctl rollout start chat-blue --to experiment/ab.flag=7 --steps 10%:5m,50%!,100%   # a flag's version\n"
+     "cfgctl rollout start chat-blue --by rack --freeze sat,sun --start-at 02:40 --wait\n"
+     "cfgctl rollout start chat-blue --to 43 --now -m 'the old one leaks memory'",
+     CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(WAIT) | CLI_BIT(TIMEOUT) | CLI_BIT(FORCE) | CLI_BIT(TO) |
+         CLI_BIT(STEPS) | CLI_BIT(NOW) | PLANS,
+     1, 1, cmd_rollout_start},
+    {"rollout status", NULL, "DEPLOYMENT", "where a rollout is: arms, guards, what it waits for",
+     "cfgctl rollout status chat-blue -w", CLI_BIT(FOLLOW), 1, 1, cmd_rollout_status},
+    {"rollout list", NULL, "", "the newest rollout of every deployment", "cfgctl rollout list", 0, 0, 0,
+     cmd_rollout_list},
+    {"rollout history", NULL, "DEPLOYMENT", "every decision, who took it, and the guards' values then",
+     "cfgctl rollout history chat-blue", CLI_BIT(LIMIT), 1, 1, cmd_rollout_history},
+    {"rollout pause", NULL, "DEPLOYMENT", "stay at this step; guards still watch",
+     "cfgctl rollout pause chat-blue -m 'looking at eu-west'", CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
+    {"rollout resume", NULL, "DEPLOYMENT", "go on where it was paused", "cfgctl rollout resume chat-blue",
+     CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
+    {"rollout approve", NULL, "DEPLOYMENT", "let it past its gate", "cfgctl rollout approve chat-blue",
+     CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
+    {"rollout advance", NULL, "DEPLOYMENT", "the next step now, whatever the guards know",
+     "cfgctl rollout advance chat-blue -m 'the old one leaks memory'", CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
+    {"rollout abort", NULL, "DEPLOYMENT", "everybody back to the release before",
+     "cfgctl rollout abort chat-blue -m 'wrong version'", CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
     {"backup", NULL, "FILE", "write everything to a file (- is standard output)",
      "cfgctl backup configd.backup\n"
      "cfgctl backup - | zstd > configd.zst",

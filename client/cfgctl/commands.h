@@ -51,6 +51,13 @@ int cmd_flag_segment(struct cli *c, struct cfg_error *err);
 int cmd_flag_history(struct cli *c, struct cfg_error *err);
 int cmd_flag_rollback(struct cli *c, struct cfg_error *err);
 int cmd_flag_delete(struct cli *c, struct cfg_error *err);
+int cmd_rollout_start(struct cli *c, struct cfg_error *err);
+int cmd_rollout_status(struct cli *c, struct cfg_error *err);
+int cmd_rollout_list(struct cli *c, struct cfg_error *err);
+int cmd_rollout_history(struct cli *c, struct cfg_error *err);
+int cmd_rollout_word(struct cli *c, struct cfg_error *err); /* pause, resume, approve, advance, abort */
+/* `set --rollout`: sends the changes (borrowed, one entry is added) with the start of a rollout. */
+int rollout_set(struct cli *c, cJSON *changes, struct cfg_error *err);
 int cmd_backup(struct cli *c, struct cfg_error *err);
 int cmd_restore(struct cli *c, struct cfg_error *err);
 int cmd_validate(struct cli *c, struct cfg_error *err);

@@ -103,6 +103,7 @@ Test(rollouts, a_failure_goes_back_with_its_reason)
     world_ok(&w, ONE("rollout/blue", "\"patch\":{\"input\":\"failed\",\"why\":\"p99_ms<1.1*base fails\"}"));
     is_phase("rolling-back", 0);
     is("rollout/blue", "state.then", "\"rolled-back\"");
+    is("rollout/blue", "reason", "\"p99_ms<1.1*base fails\"");
     is("deployment/blue", "arms", "{\"base\":{\"follows\":\"fixed\",\"release\":{\"chat\":1}}}");
     is("deployment/blue", "split", "");
     cJSON *tree = cfg_object_tree(world_object(&w, "deployment/blue"));

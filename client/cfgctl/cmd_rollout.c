@@ -1,0 +1,476 @@
+/* rollout start, status, list, history, and the words that move one on; and `set --rollout`. */
+#include "client/cfgctl/commands.h"
+#include "client/cfgctl/rollout_text.h"
+#include "client/cfgctl/rollout_words.h"
+#include "client/cfgctl/table.h"
+#include "client/cfgctl/when.h"
+#include "client/url.h"
+#include "proto/path.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATH_ROOM = 256, OUT_ROOM = 1 << 24, PAGE = 200 };
+
+/* --- the plan --- */
+
+/* Consumes value; NULL counts as failed memory. */
+static int set(cJSON *object, const char *key, cJSON *value, struct cfg_error *err)
+{
+    return cfg_json_set(object, key, value) == 0 ? 0 : cli_no_memory(err);
+}
+
+/* Every use of a repeatable option, whole. */
+static int each_given(const struct cli *c, enum cli_option_id id,
+                      int (*fn)(cJSON *to, const char *value, struct cfg_error *err), cJSON *to, struct cfg_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < c->n_given && rc == 0; i++)
+        if (c->given[i].id == id)
+            rc = fn(to, c->given[i].value, err);
+    return rc;
+}
+
+static int add_guard(cJSON *guards, const char *text, struct cfg_error *err)
+{
+    return cJSON_AddItemToArray(guards, cJSON_CreateString(text)) ? 0 : cli_no_memory(err);
+}
+
+static int add_freeze(cJSON *list, const char *text, struct cfg_error *err)
+{
+    cJSON *window = NULL;
+    int rc = rollout_parse_freeze(&window, text, err);
+    if (rc == 0)
+        (void)cJSON_AddItemToArray(list, window); /* both are there: cannot fail */
+    return rc;
+}
+
+static int add_list(cJSON *plan, const struct cli *c, enum cli_option_id id, const char *key,
+                    int (*fn)(cJSON *to, const char *value, struct cfg_error *err), bool object, struct cfg_error *err)
+{
+    if (!cli_has(c, id))
+        return 0;
+    cJSON *list = object ? cJSON_CreateObject() : cJSON_CreateArray();
+    int rc = list ? each_given(c, id, fn, list, err) : cli_no_memory(err);
+    if (rc == 0)
+        return set(plan, key, list, err);
+    cJSON_Delete(list);
+    return rc;
+}
+
+/* Steps, and how long each bakes. steps: what --rollout said; NULL: --steps or --plan. */
+static int add_steps(cJSON *plan, const struct cli *c, const char *steps, struct cfg_error *err)
+{
+    cJSON *value = NULL;
+    uint64_t bake_ms = 0;
+    int rc = 0;
+    steps = steps ? steps : cli_value(c, OPT_STEPS);
+    if (cli_has(c, OPT_NOW))
+        return cJSON_AddItemToArray(cJSON_AddArrayToObject(plan, "steps"), cJSON_CreateNumber(1)) &&
+                       cJSON_AddNumberToObject(plan, "bake_ms", 0)
+                   ? 0
+                   : cli_no_memory(err);
+    if (cli_has(c, OPT_BAKE))
+        rc = rollout_parse_duration(&bake_ms, cli_value(c, OPT_BAKE), err);
+    if (rc == 0 && cli_has(c, OPT_BAKE))
+        rc = set(plan, "bake_ms", cJSON_CreateNumber((double)bake_ms), err);
+    if (rc == 0 && cli_has(c, OPT_STAGES)) {
+        rc = rollout_parse_plan(&value, cli_value(c, OPT_STAGES), err);
+        return rc ? rc : set(plan, "plan", value, err);
+    }
+    rc = rc ? rc : rollout_parse_steps(&value, steps ? steps : "1%,10%,50%,100%", err);
+    return rc ? rc : set(plan, "steps", value, err);
+}
+
+static int add_start(cJSON *plan, const struct cli *c, struct cfg_error *err)
+{
+    int64_t at_us = 0;
+    if (!cli_has(c, OPT_START_AT))
+        return 0;
+    int rc = when_parse(&at_us, cli_value(c, OPT_START_AT), when_now_us(), err);
+    return rc ? rc : set(plan, "start_at", cJSON_CreateNumber((double)(at_us / 1000000)), err);
+}
+
+static int fill_plan(cJSON *plan, const struct cli *c, const char *steps, struct cfg_error *err)
+{
+    uint64_t samples = 0;
+    int rc = add_steps(plan, c, steps, err);
+    rc = rc ? rc : add_list(plan, c, OPT_GUARD, "guards", add_guard, false, err);
+    rc = rc ? rc : add_list(plan, c, OPT_WHERE, "where", rollout_parse_where, true, err);
+    rc = rc ? rc : add_list(plan, c, OPT_FREEZE, "freeze", add_freeze, false, err);
+    rc = rc ? rc : add_start(plan, c, err);
+    rc = rc ? rc : cli_number(c, OPT_MIN_SAMPLES, &samples, err);
+    if (rc == 0 && cli_has(c, OPT_MIN_SAMPLES))
+        rc = set(plan, "min_samples", cJSON_CreateNumber((double)samples), err);
+    if (rc == 0 && cli_has(c, OPT_GATE))
+        rc = set(plan, "gate", cJSON_CreateTrue(), err);
+    if (rc == 0 && cli_has(c, OPT_TOGETHER))
+        rc = set(plan, "by", cJSON_CreateString(cli_value(c, OPT_TOGETHER)), err);
+    if (rc == 0 && cli_value(c, OPT_MESSAGE))
+        rc = set(plan, "why", cJSON_CreateString(cli_value(c, OPT_MESSAGE)), err);
+    if (rc == 0 && cli_has(c, OPT_NOW) && cli_value(c, OPT_MESSAGE) == NULL) {
+        rc = cfg_fail(err, CFG_E_INVALID, "--now goes past steps and guards: say why");
+        cfg_error_set_hint(err, "-m 'the old one leaks memory'");
+    }
+    return rc;
+}
+
+/* --- start --- */
+
+/* --to 43, --to base=8, --flag-version NS/NAME=7; a bare number is of the deployment's own namespace. */
+static int add_target(cJSON *body, struct cli *c, const char *deployment, struct cfg_error *err)
+{
+    cJSON *release = NULL, *flags = NULL, *d = NULL;
+    char path[PATH_ROOM];
+    int rc = 0;
+    for (size_t i = 0; i < c->n_given && rc == 0; i++) {
+        const char *value = c->given[i].value, *eq = strchr(value, '=');
+        char *end, name[PATH_ROOM];
+        if (c->given[i].id != OPT_TO)
+            continue;
+        double version = strtod(eq ? eq + 1 : value, &end);
+        if (*end != '\0' || !(version >= 1) || (eq && (eq == value || eq - value >= (int)sizeof name)))
+            return cfg_fail(err, CFG_E_INVALID, "--to %.60s: a version, NAMESPACE=VERSION or NS/FLAG=VERSION", value);
+        if (eq == NULL && d == NULL) {
+            (void)snprintf(path, sizeof path, "/v1/deployments/%s", deployment);
+            rc = cli_get(c, path, &d, err);
+        }
+        (void)snprintf(name, sizeof name, "%.*s", eq ? (int)(eq - value) : PATH_ROOM - 1,
+                       eq ? value : cfg_json_get_str(d, "config", ""));
+        cJSON **map = strchr(name, '/') ? &flags : &release;
+        if (rc == 0 && *map == NULL)
+            *map = cJSON_AddObjectToObject(body, map == &flags ? "flags" : "release");
+        if (rc == 0 && !cJSON_AddNumberToObject(*map, name, version))
+            rc = cli_no_memory(err);
+    }
+    cJSON_Delete(d);
+    return rc;
+}
+
+static int fetch(struct cli *c, const char *deployment, const char *rest, cJSON **out, struct cfg_error *err)
+{
+    char path[PATH_ROOM];
+    int rc = cfg_check_name("deployment", cfg_slice_str(deployment), err);
+    if (rc != 0)
+        return rc;
+    (void)snprintf(path, sizeof path, "/v1/rollouts/%s%s", deployment, rest);
+    return cli_get(c, path, out, err);
+}
+
+static void pause_for(long ms)
+{
+    const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    (void)nanosleep(&ts, NULL); /* waking early is fine */
+}
+
+static int ended(const cJSON *rollout, struct cfg_error *err)
+{
+    const char *phase = cfg_json_get_str(cfg_json_get(rollout, "state"), "phase", "?");
+    if (strcmp(phase, "finished") == 0)
+        return 0;
+    const char *reason = cfg_json_get_str(rollout, "reason", "");
+    return cfg_fail(err, CFG_E_CONFLICT, "the rollout was %s%s%.200s",
+                    strcmp(phase, "aborted") == 0 ? "aborted" : "rolled back", reason[0] ? ": " : "", reason);
+}
+
+/* Tells every version above `seen`, oldest first. */
+static int tell_news(struct cli *c, const char *deployment, double *seen, struct cfg_error *err)
+{
+    cJSON *history = NULL;
+    char rest[64];
+    struct cfg_buf out;
+    (void)snprintf(rest, sizeof rest, "/history?limit=%d", PAGE);
+    int rc = fetch(c, deployment, rest, &history, err);
+    const cJSON *items = cfg_json_get(history, "items");
+    cfg_buf_init(&out, OUT_ROOM);
+    for (int i = cJSON_GetArraySize(items); rc == 0 && i-- > 0;) {
+        const cJSON *v = cJSON_GetArrayItem(items, i);
+        double version = cfg_json_get_num(v, "version", 0);
+        if (version <= *seen)
+            continue;
+        rollout_tell(&out, v);
+        *seen = version;
+    }
+    cJSON_Delete(history);
+    if (out.len > 0)
+        cli_print(&out);
+    else
+        cfg_buf_finish(&out);
+    (void)fflush(stdout); /* main looks at the outcome */
+    return rc;
+}
+
+/* Until it has ended; how it ended is the command's outcome. */
+static int wait_for_end(struct cli *c, const char *deployment, struct cfg_error *err)
+{
+    uint64_t timeout_s = 0;
+    cJSON *rollout = NULL;
+    time_t began = time(NULL);
+    int rc = cli_number(c, OPT_TIMEOUT, &timeout_s, err);
+    rc = rc ? rc : fetch(c, deployment, "", &rollout, err);
+    double seen = cfg_json_get_num(rollout, "run", 1) - 1;
+    while (rc == 0) {
+        cJSON_Delete(rollout);
+        rollout = NULL;
+        rc = fetch(c, deployment, "", &rollout, err);
+        rc = rc ? rc : tell_news(c, deployment, &seen, err);
+        if (rc == 0 && rollout_is_final(rollout)) {
+            rc = ended(rollout, err);
+            break;
+        }
+        if (rc == 0 && timeout_s > 0 && time(NULL) - began > (time_t)timeout_s)
+            rc = cfg_fail(err, CFG_E_TIMEOUT, "the rollout is still under way after %llu s",
+                          (unsigned long long)timeout_s);
+        if (rc == 0)
+            pause_for(500);
+    }
+    cJSON_Delete(rollout);
+    return rc;
+}
+
+/* A write whose --wait is about the rollout, not about workers taking over a view. */
+static int write_and_wait(struct cli *c, const char *path, const cJSON *body, const char *deployment,
+                          struct cfg_error *err)
+{
+    struct cfg_buf full;
+    cJSON *reply = NULL;
+    const char *message = cli_value(c, OPT_MESSAGE);
+    cfg_buf_init(&full, 16384);
+    cfg_buf_puts(&full, path);
+    if (message)
+        cfg_url_query(&full, "message", message);
+    if (cli_has(c, OPT_DRY_RUN))
+        cfg_url_query(&full, "dry_run", "true");
+    if (cli_has(c, OPT_FORCE))
+        cfg_url_query(&full, "force", "true");
+    int rc = cfg_buf_status(&full) ? cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB")
+                                   : cli_call(c, "POST", full.data, body, NULL, &reply, err);
+    cfg_buf_finish(&full);
+    if (rc == 0 && !cli_show_tree(c, reply) && !cli_has(c, OPT_WAIT))
+        (void)printf("%s%s; follow it: cfgctl rollout status %s -w\n", deployment,
+                     cli_has(c, OPT_DRY_RUN) ? ": this could be rolled out" : ": the rollout is under way", deployment);
+    cJSON_Delete(reply);
+    if (rc == 0 && cli_has(c, OPT_WAIT) && !cli_has(c, OPT_DRY_RUN))
+        rc = wait_for_end(c, deployment, err);
+    return rc;
+}
+
+int cmd_rollout_start(struct cli *c, struct cfg_error *err)
+{
+    const char *deployment = c->args[0];
+    cJSON *body = cJSON_CreateObject();
+    int rc = cfg_check_name("deployment", cfg_slice_str(deployment), err);
+    if (rc == 0 && !cJSON_AddStringToObject(body, "deployment", deployment))
+        rc = cli_no_memory(err);
+    rc = rc ? rc : add_target(body, c, deployment, err);
+    rc = rc ? rc : fill_plan(body, c, NULL, err);
+    rc = rc ? rc : write_and_wait(c, "/v1/rollouts", body, deployment, err);
+    cJSON_Delete(body);
+    return rc;
+}
+
+/* --- set --rollout --- */
+
+/* The one deployment that runs the namespace, where none is named. out is the caller's. */
+static int find_deployment(char out[64], struct cli *c, const cJSON *changes, struct cfg_error *err)
+{
+    const char *named = cli_value(c, OPT_DEPLOYMENT), *ns = cfg_json_get_str(changes->child, "namespace", "");
+    cJSON *list = NULL;
+    const cJSON *d, *flag;
+    size_t n = 0;
+    if (named) {
+        (void)snprintf(out, 64, "%.63s", named);
+        return cfg_check_name("deployment", cfg_slice_str(named), err);
+    }
+    int rc = cli_get(c, "/v1/deployments", &list, err);
+    cJSON_ArrayForEach(d, cfg_json_get(list, "items"))
+    {
+        bool runs = strcmp(cfg_json_get_str(d, "config", ""), ns) == 0;
+        cJSON_ArrayForEach(flag, cfg_json_get(d, "flags"))
+        {
+            runs = runs || (cJSON_IsString(flag) && strcmp(flag->valuestring, ns) == 0);
+        }
+        if (runs && n++ == 0)
+            (void)snprintf(out, 64, "%.63s", cfg_json_get_str(d, "name", ""));
+    }
+    cJSON_Delete(list);
+    if (rc == 0 && n != 1) {
+        rc = cfg_fail(err, CFG_E_INVALID, n == 0 ? "no deployment runs %s" : "several deployments run %s", ns);
+        cfg_error_set_hint(err, n == 0 ? "without --rollout it is only stored" : "name one: --deployment NAME");
+    }
+    return rc;
+}
+
+/* Flags are stepped by version: those that the line switches are named. */
+static int name_flags(cJSON *plan, struct cli *c, const cJSON *changes, struct cfg_error *err)
+{
+    const cJSON *entry, *item;
+    cJSON *flags = NULL;
+    int rc = 0;
+    cJSON_ArrayForEach(entry, changes)
+    {
+        cJSON_ArrayForEach(item, cfg_json_get(entry, "set"))
+        {
+            char path[1024], name[512];
+            cJSON *flag = NULL;
+            if (rc != 0 || cfg_json_get(item, "on_off") == NULL)
+                continue;
+            (void)snprintf(name, sizeof name, "%s/%s", cfg_json_get_str(entry, "namespace", ""),
+                           cfg_json_get_str(item, "name", ""));
+            (void)snprintf(path, sizeof path, "/v1/flags/%s", name);
+            if (cli_get(c, path, &flag, NULL) == 0) { /* else it is a parameter */
+                flags = flags ? flags : cJSON_AddArrayToObject(plan, "flags");
+                rc = cJSON_AddItemToArray(flags, cJSON_CreateString(name)) ? 0 : cli_no_memory(err);
+            }
+            cJSON_Delete(flag);
+        }
+    }
+    return rc;
+}
+
+int rollout_set(struct cli *c, cJSON *changes, struct cfg_error *err)
+{
+    char deployment[64], object[96];
+    cJSON *plan = cJSON_CreateObject(), *entry = cJSON_CreateObject();
+    int rc = plan && entry ? find_deployment(deployment, c, changes, err) : cli_no_memory(err);
+    rc = rc ? rc : fill_plan(plan, c, cli_value(c, OPT_ROLLOUT), err);
+    rc = rc ? rc : name_flags(plan, c, changes, err);
+    if (rc == 0) {
+        (void)snprintf(object, sizeof object, "rollout/%s", deployment);
+        rc = set(entry, "object", cJSON_CreateString(object), err);
+    }
+    if (rc == 0) {
+        cJSON *owned = plan;
+        plan = NULL;
+        rc = set(entry, "put", owned, err);
+    }
+    if (rc == 0) {
+        (void)cJSON_AddItemToArray(changes, entry); /* both are there: cannot fail */
+        entry = NULL;
+        rc = write_and_wait(c, "/v1/changes", changes, deployment, err);
+    }
+    cJSON_Delete(plan);
+    cJSON_Delete(entry);
+    return rc;
+}
+
+/* --- words --- */
+
+static int say(struct cli *c, const char *word, struct cfg_error *err)
+{
+    char path[PATH_ROOM];
+    const char *why = cli_value(c, OPT_MESSAGE);
+    cJSON *body = cJSON_CreateObject(), *reply = NULL, *rollout = NULL;
+    int rc = cfg_check_name("deployment", cfg_slice_str(c->args[0]), err);
+    if (rc == 0 && why && !cJSON_AddStringToObject(body, "why", why))
+        rc = cli_no_memory(err);
+    (void)snprintf(path, sizeof path, "/v1/rollouts/%s/%s", c->args[0], word);
+    rc = rc ? rc : cli_call(c, "POST", path, body, NULL, &reply, err);
+    if (rc == 0 && !cli_show_tree(c, reply))
+        rc = fetch(c, c->args[0], "", &rollout, err);
+    if (rollout)
+        (void)printf("%s: %s\n", c->args[0], cfg_json_get_str(cfg_json_get(rollout, "state"), "phase", "?"));
+    cJSON_Delete(body);
+    cJSON_Delete(reply);
+    cJSON_Delete(rollout);
+    return rc;
+}
+
+int cmd_rollout_word(struct cli *c, struct cfg_error *err)
+{
+    const char *word = strchr(c->command->name, ' ') + 1;
+    if (strcmp(word, "advance") == 0 && cli_value(c, OPT_MESSAGE) == NULL) {
+        (void)cfg_fail(err, CFG_E_INVALID, "going on whatever the guards know needs a reason");
+        cfg_error_set_hint(err, "cfgctl rollout advance %s -m 'the old one leaks memory'", c->args[0]);
+        return CFG_E_INVALID;
+    }
+    return say(c, word, err);
+}
+
+/* --- reading --- */
+
+static int show_once(struct cli *c, bool redraw, bool *over, struct cfg_error *err)
+{
+    cJSON *rollout = NULL;
+    struct cfg_buf out;
+    int rc = fetch(c, c->args[0], "", &rollout, err);
+    if (rc != 0)
+        return rc;
+    *over = rollout_is_final(rollout);
+    cfg_buf_init(&out, OUT_ROOM);
+    cfg_buf_puts(&out, redraw ? "\033[H\033[J" : "");
+    if (!cli_show_tree(c, rollout)) {
+        rollout_describe(&out, rollout, c->color);
+        cli_print(&out);
+    } else {
+        cfg_buf_finish(&out);
+    }
+    cJSON_Delete(rollout);
+    return fflush(stdout) != 0 ? cfg_fail(err, CFG_E_IO, "cannot write the result") : 0;
+}
+
+int cmd_rollout_status(struct cli *c, struct cfg_error *err)
+{
+    bool again = cli_has(c, OPT_FOLLOW), redraw = again && isatty(STDOUT_FILENO), over = false;
+    int rc = show_once(c, redraw, &over, err);
+    while (rc == 0 && again && !over) {
+        pause_for(1000);
+        rc = show_once(c, redraw, &over, err);
+    }
+    return rc;
+}
+
+int cmd_rollout_history(struct cli *c, struct cfg_error *err)
+{
+    uint64_t limit = 50;
+    char rest[64];
+    cJSON *history = NULL;
+    struct cfg_buf out;
+    int rc = cli_number(c, OPT_LIMIT, &limit, err);
+    (void)snprintf(rest, sizeof rest, "/history?limit=%llu", (unsigned long long)limit);
+    rc = rc ? rc : fetch(c, c->args[0], rest, &history, err);
+    if (rc == 0 && !cli_show_tree(c, history)) {
+        const cJSON *items = cfg_json_get(history, "items");
+        cfg_buf_init(&out, OUT_ROOM);
+        for (int i = cJSON_GetArraySize(items); i-- > 0;)
+            rollout_tell(&out, cJSON_GetArrayItem(items, i));
+        cli_print(&out);
+    }
+    cJSON_Delete(history);
+    return rc;
+}
+
+int cmd_rollout_list(struct cli *c, struct cfg_error *err)
+{
+    cJSON *list = NULL;
+    const cJSON *item;
+    struct cfg_buf out;
+    struct table t;
+    int rc = cli_get(c, "/v1/rollouts", &list, err);
+    if (rc != 0 || cli_show_tree(c, list)) {
+        cJSON_Delete(list);
+        return rc;
+    }
+    table_init(&t, "DEPLOYMENT|CONFIG|PHASE|STEP|SINCE|BY|LAST");
+    cJSON_ArrayForEach(item, cfg_json_get(list, "items"))
+    {
+        char age[32];
+        table_add(&t, cfg_json_get_str(item, "deployment", "?"));
+        table_add(&t, cfg_json_get_str(item, "config", "?"));
+        table_add(&t, cfg_json_get_str(cfg_json_get(item, "state"), "phase", "?"));
+        table_add_number(&t, cfg_json_get_num(cfg_json_get(item, "state"), "step", 0) + 1);
+        table_add(&t, cli_age(age, cfg_json_get_str(item, "time", "")));
+        table_add(&t, cfg_json_get_str(item, "author", ""));
+        const char *reason = cfg_json_get_str(item, "reason", "");
+        table_add(&t, reason[0] ? reason : cfg_json_get_str(item, "message", ""));
+    }
+    cfg_buf_init(&out, OUT_ROOM);
+    table_print(&out, &t, table_terminal_width(), c->color);
+    cli_print(&out);
+    table_finish(&t);
+    cJSON_Delete(list);
+    return 0;
+}

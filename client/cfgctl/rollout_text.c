@@ -1,0 +1,207 @@
+#include "client/cfgctl/rollout_text.h"
+#include "client/cfgctl/table.h"
+#include "client/cfgctl/when.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *phase_of(const cJSON *rollout)
+{
+    return cfg_json_get_str(cfg_json_get(rollout, "state"), "phase", "?");
+}
+
+bool rollout_is_final(const cJSON *rollout)
+{
+    const char *phase = phase_of(rollout);
+    return strcmp(phase, "finished") == 0 || strcmp(phase, "rolled-back") == 0 || strcmp(phase, "aborted") == 0;
+}
+
+/* What differs between the sides: namespaces, then flags. */
+static void put_versions(struct cfg_buf *out, const cJSON *from, const cJSON *to, bool *any)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, to)
+    {
+        double was = cfg_json_get_num(from, item->string, 0);
+        if (was == item->valuedouble)
+            continue;
+        cfg_buf_puts(out, *any ? ", " : "");
+        cli_put_text(out, item->string);
+        if (was > 0)
+            cfg_buf_printf(out, " v%.0f → v%.0f", was, item->valuedouble);
+        else
+            cfg_buf_printf(out, " v%.0f", item->valuedouble);
+        *any = true;
+    }
+}
+
+void rollout_put_sides(struct cfg_buf *out, const cJSON *rollout)
+{
+    const cJSON *from = cfg_json_get(rollout, "from"), *to = cfg_json_get(rollout, "to");
+    bool any = false;
+    put_versions(out, cfg_json_get(from, "release"), cfg_json_get(to, "release"), &any);
+    put_versions(out, cfg_json_get(from, "flags"), cfg_json_get(to, "flags"), &any);
+}
+
+static void put_labels(struct cfg_buf *out, const cJSON *rollout)
+{
+    const cJSON *label, *value;
+    cJSON_ArrayForEach(label, cfg_json_get(rollout, "where"))
+    {
+        cfg_buf_puts(out, " · ");
+        cli_put_text(out, label->string);
+        cJSON_ArrayForEach(value, label)
+        {
+            cfg_buf_puts(out, value == label->child ? "=" : "|");
+            cli_put_value(out, value);
+        }
+    }
+    const char *by = cfg_json_get_str(rollout, "by", "");
+    if (by[0]) {
+        cfg_buf_puts(out, " · by ");
+        cli_put_text(out, by);
+    }
+}
+
+/* "1% ▸ [10%] ▸ 100%" */
+static void put_steps(struct cfg_buf *out, const cJSON *rollout)
+{
+    const cJSON *steps = cfg_json_get(rollout, "steps"), *step;
+    int at = (int)cfg_json_get_num(cfg_json_get(rollout, "state"), "step", 0), i = 0;
+    bool begun = strcmp(phase_of(rollout), "scheduled") != 0;
+    cJSON_ArrayForEach(step, steps)
+    {
+        bool here = begun && i == at;
+        cfg_buf_printf(out, "%s%s%.6g%%%s%s", i > 0 ? " ▸ " : "", here ? "[" : "",
+                       cfg_json_get_num(step, "share", 0) * 100, cfg_json_get_bool(step, "gate", false) ? "!" : "",
+                       here ? "]" : "");
+        i++;
+    }
+}
+
+static const char *number(char out[32], const cJSON *object, const char *key)
+{
+    const cJSON *v = cfg_json_get(object, key);
+    if (cJSON_IsNumber(v))
+        (void)snprintf(out, 32, "%.5g", v->valuedouble);
+    else
+        (void)snprintf(out, 32, "-");
+    return out;
+}
+
+static void put_arms(struct cfg_buf *out, const cJSON *arms, bool bold)
+{
+    static const char *const names[] = {"base", "canary"};
+    static const char *const counts[] = {"groups", "workers", "converged", "rejecting"};
+    struct table t;
+    table_init(&t, "ARM|GROUPS|WORKERS|RUN IT|REJECT");
+    for (size_t i = 0; i < 2; i++) {
+        table_add(&t, names[i]);
+        for (size_t k = 0; k < 4; k++)
+            table_add_number(&t, cfg_json_get_num(cfg_json_get(arms, names[i]), counts[k], 0));
+    }
+    table_print(out, &t, 0, bold);
+    table_finish(&t);
+}
+
+static void put_guards(struct cfg_buf *out, const cJSON *guards, bool bold)
+{
+    const cJSON *g;
+    char text[32];
+    struct table t;
+    if (guards == NULL || guards->child == NULL)
+        return;
+    table_init(&t, "GUARD|VERDICT|CANARY|BASE|SAMPLES|WHY");
+    cJSON_ArrayForEach(g, guards)
+    {
+        table_add(&t, cfg_json_get_str(g, "guard", "?"));
+        table_add(&t, cfg_json_get_str(g, "verdict", "?"));
+        table_add(&t, number(text, g, "canary"));
+        table_add(&t, number(text, g, "base"));
+        table_add_number(&t, cfg_json_get_num(g, "n", 0));
+        table_add(&t, cfg_json_get_str(g, "why", ""));
+    }
+    table_print(out, &t, 0, bold);
+    table_finish(&t);
+}
+
+void rollout_describe(struct cfg_buf *out, const cJSON *rollout, bool bold)
+{
+    const cJSON *live = cfg_json_get(rollout, "live"), *decision = cfg_json_get(rollout, "decision");
+    const cJSON *step = cJSON_GetArrayItem(cfg_json_get(rollout, "steps"),
+                                           (int)cfg_json_get_num(cfg_json_get(rollout, "state"), "step", 0));
+    cli_put_text(out, cfg_json_get_str(rollout, "deployment", "?"));
+    cfg_buf_puts(out, ": ");
+    rollout_put_sides(out, rollout);
+    cfg_buf_printf(out, " · %s · ", phase_of(rollout));
+    put_steps(out, rollout);
+    put_labels(out, rollout);
+    if (strcmp(phase_of(rollout), "baking") == 0)
+        cfg_buf_printf(out, " · baked %.0f of %.0f s", cfg_json_get_num(live, "baked_ms", 0) / 1000,
+                       cfg_json_get_num(step, "bake_ms", 0) / 1000);
+    cfg_buf_putc(out, '\n');
+    if (live) {
+        cfg_buf_puts(out, "next: ");
+        cli_put_text(out, cfg_json_get_str(live, "waits", ""));
+        const char *driver = cfg_json_get_str(live, "driver", "");
+        cfg_buf_puts(out, driver[0] ? " · driven by " : " · nobody drives it");
+        cli_put_text(out, driver);
+        cfg_buf_puts(out, "\n\n");
+        put_arms(out, cfg_json_get(live, "arms"), bold);
+        put_guards(out, cfg_json_get(live, "guards"), bold);
+        return;
+    }
+    const char *reason = cfg_json_get_str(rollout, "reason", "");
+    cli_put_text(out, reason[0] ? reason : cfg_json_get_str(rollout, "message", ""));
+    cfg_buf_putc(out, '\n');
+    put_guards(out, cfg_json_get(decision, "guards"), bold);
+}
+
+static void tell_guard(struct cfg_buf *out, const cJSON *g)
+{
+    char canary[32], base[32];
+    cfg_buf_puts(out, "    ");
+    cli_put_text(out, cfg_json_get_str(g, "guard", "?"));
+    cfg_buf_printf(out, " %s: canary %s", cfg_json_get_str(g, "verdict", "?"), number(canary, g, "canary"));
+    if (cfg_json_get(g, "base"))
+        cfg_buf_printf(out, ", base %s", number(base, g, "base"));
+    cfg_buf_printf(out, " (%.0f samples)\n", cfg_json_get_num(g, "n", 0));
+}
+
+/* Not every step on the way looked at guards. */
+static bool shows_guards(const char *input)
+{
+    return strcmp(input, "passed") == 0 || strcmp(input, "failed") == 0;
+}
+
+void rollout_tell(struct cfg_buf *out, const cJSON *version)
+{
+    const cJSON *decision = cfg_json_get(version, "decision"), *guards = NULL, *guard;
+    const char *input = cfg_json_get_str(decision, "input", "?"), *message = cfg_json_get_str(version, "message", "");
+    const char *why = cfg_json_get_str(decision, "why", "");
+    char when[32];
+    cfg_buf_printf(out, "%s  %-12s ", when_local(when, cfg_json_get_str(version, "time", "")), phase_of(version));
+    cli_put_text(out, cfg_json_get_str(decision, "actor", cfg_json_get_str(version, "author", "?")));
+    cfg_buf_puts(out, ": ");
+    if (strcmp(input, "start") == 0) {
+        rollout_put_sides(out, version);
+        cfg_buf_puts(out, " in steps ");
+        put_steps(out, version);
+        put_labels(out, version);
+        cfg_buf_puts(out, message[0] || why[0] ? " · " : "");
+        cli_put_text(out, message[0] ? message : why);
+    } else {
+        cli_put_text(out, message[0] ? message : input);
+        if (message[0] == '\0' && why[0]) {
+            cfg_buf_puts(out, ": ");
+            cli_put_text(out, why);
+        }
+    }
+    cfg_buf_putc(out, '\n');
+    if (shows_guards(input))
+        guards = cfg_json_get(decision, "guards");
+    cJSON_ArrayForEach(guard, guards)
+    {
+        tell_guard(out, guard);
+    }
+}
