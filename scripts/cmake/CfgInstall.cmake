@@ -2,7 +2,7 @@
 # pkg-config files, the API's description, the Python module.
 include(CMakePackageConfigHelpers)
 
-set_target_properties(cfgctl cfg-infer PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+set_target_properties(cfgctl cfg-infer cfg-train PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 set_target_properties(cfgworker PROPERTIES INSTALL_RPATH "$ORIGIN")
 set_target_properties(cfgclient PROPERTIES EXPORT_NAME client)
 set_target_properties(cfgworker PROPERTIES EXPORT_NAME worker)

@@ -34,7 +34,19 @@ int cfg_cuda_blas(cublasStatus_t rc, const char *what, struct cfg_error *err)
 int cfg_cuda_alloc(void **out, size_t bytes, struct cfg_error *err)
 {
     int rc = cfg_cuda_check(cudaMalloc(out, bytes > 0 ? bytes : 1), "device memory", err);
-    return rc == 0 ? cfg_cuda_check(cudaMemset(*out, 0, bytes), "device memory", err) : rc;
+    rc = rc == 0 ? cfg_cuda_check(cudaMemset(*out, 0, bytes), "device memory", err) : rc;
+    /* The memset went to the default stream, which the model's own does not wait for. */
+    return rc == 0 ? cfg_cuda_check(cudaStreamSynchronize(NULL), "device memory", err) : rc;
+}
+
+int cfg_cuda_use(const struct cfg_model_cuda *m, struct cfg_error *err)
+{
+    return cfg_cuda_check(cudaSetDevice(m->device), "the device", err);
+}
+
+int cfg_cuda_launched(struct cfg_error *err)
+{
+    return cfg_cuda_check(cudaGetLastError(), "a kernel", err);
 }
 
 bool cfg_model_cuda_there(const char **why)
@@ -127,7 +139,7 @@ static int forward(struct cfg_model_cuda *m, uint32_t bucket, struct cfg_error *
         rc = forward_tile(m, row, err);
     }
     cfg_kernel_sample(m->bytes, m->version, m->logits, m->how, m->live, bucket, m->stream);
-    return rc;
+    return rc == 0 ? cfg_cuda_launched(err) : rc;
 }
 
 /* --- capture --- */
@@ -191,8 +203,12 @@ static int capture_one(struct cfg_model_cuda *m, size_t i, struct cfg_error *err
 static int cuda_capture(struct cfg_model *base, struct cfg_error *err)
 {
     struct cfg_model_cuda *m = self(base);
+    int rc = cfg_cuda_use(m, err);
+    if (rc != 0) {
+        return rc;
+    }
     drop_buckets(m);
-    int rc = make_room(m, err);
+    rc = make_room(m, err);
     /* Once without capturing: libraries load their kernels at first use, which a capture does not allow. */
     rc = rc == 0 ? forward(m, base->buckets[0], err) : rc;
     rc = rc == 0 ? cfg_cuda_check(cudaStreamSynchronize(m->stream), "a first step", err) : rc;
@@ -211,13 +227,15 @@ static int cuda_live(struct cfg_model *base, const struct cfg_live_params *p, st
 {
     struct cfg_model_cuda *m = self(base);
     unsigned slot = m->slot;
-    int rc = cfg_cuda_check(cudaEventSynchronize(m->copied[slot]), "live parameters", err);
+    int rc = cfg_cuda_use(m, err);
+    rc = rc == 0 ? cfg_cuda_check(cudaEventSynchronize(m->copied[slot]), "live parameters", err) : rc;
     if (rc != 0) {
         return rc;
     }
-    m->host.live[slot] = *p;
-    rc = cfg_cuda_check(cudaMemcpyAsync(m->live, &m->host.live[slot], sizeof *p, cudaMemcpyHostToDevice, m->stream),
-                        "live parameters", err);
+    m->host.words->live[slot] = *p;
+    rc = cfg_cuda_check(
+        cudaMemcpyAsync(m->live, &m->host.words->live[slot], sizeof *p, cudaMemcpyHostToDevice, m->stream),
+        "live parameters", err);
     rc = rc == 0 ? cfg_cuda_check(cudaEventRecord(m->copied[slot], m->stream), "live parameters", err) : rc;
     m->slot = (slot + 1) % CFG_CUDA_SLOTS;
     return rc;
@@ -244,7 +262,7 @@ static int copy_in(struct cfg_model_cuda *m, const struct cfg_model_batch *b, st
 static int copy_out(struct cfg_model_cuda *m, struct cfg_model_batch *b, struct cfg_error *err)
 {
     size_t floats = (size_t)b->n * CFG_MODEL_SYMBOLS;
-    int rc = copy(&m->host.version, m->version, sizeof m->host.version, cudaMemcpyDeviceToHost, m, err);
+    int rc = copy(&m->host.words->version, m->version, sizeof m->host.words->version, cudaMemcpyDeviceToHost, m, err);
     rc = rc == 0 && b->rows != NULL ? copy(m->host.bytes, m->bytes, b->n, cudaMemcpyDeviceToHost, m, err) : rc;
     rc = rc == 0 && b->logits != NULL
              ? copy(m->host.logits, m->logits, floats * sizeof(float), cudaMemcpyDeviceToHost, m, err)
@@ -259,7 +277,7 @@ static int copy_out(struct cfg_model_cuda *m, struct cfg_model_batch *b, struct 
     if (b->logits != NULL) {
         memcpy(b->logits, m->host.logits, floats * sizeof(float));
     }
-    b->version = m->host.version;
+    b->version = m->host.words->version;
     return 0;
 }
 
@@ -270,7 +288,8 @@ static int cuda_infer(struct cfg_model *base, struct cfg_model_batch *b, struct 
     while (base->buckets[i] != b->bucket) {
         i++;
     }
-    int rc = copy_in(m, b, err);
+    int rc = cfg_cuda_use(m, err);
+    rc = rc == 0 ? copy_in(m, b, err) : rc;
     rc = rc == 0 ? cfg_cuda_check(cudaGraphLaunch(m->graphs[i], m->stream), "a graph", err) : rc;
     return rc == 0 ? copy_out(m, b, err) : rc;
 }
@@ -280,7 +299,8 @@ static int cuda_infer(struct cfg_model *base, struct cfg_model_batch *b, struct 
 static int move(void *to, const void *from, size_t floats, enum cudaMemcpyKind kind, struct cfg_model_cuda *m,
                 struct cfg_error *err)
 {
-    int rc = copy(to, from, floats * sizeof(float), kind, m, err);
+    int rc = cfg_cuda_use(m, err);
+    rc = rc == 0 ? copy(to, from, floats * sizeof(float), kind, m, err) : rc;
     return rc == 0 ? cfg_cuda_check(cudaStreamSynchronize(m->stream), "a copy", err) : rc;
 }
 
@@ -370,18 +390,16 @@ static void cuda_free(struct cfg_model *base)
     if (m->stream != NULL) {
         (void)cudaStreamDestroy(m->stream);
     }
-    (void)cudaHostUnregister(&m->host);
+    (void)cudaFreeHost(m->host.words);
     free(m);
 }
 
 static int open_device(struct cfg_model_cuda *m, struct cfg_error *err)
 {
-    int rc = cfg_cuda_check(cudaSetDevice(m->device), "the device", err);
+    int rc = cfg_cuda_use(m, err);
     rc = rc == 0 ? cfg_cuda_check(cudaStreamCreateWithFlags(&m->stream, cudaStreamNonBlocking), "a stream", err) : rc;
-    /* The staging of live parameters and the version lie in this struct; the rest of pinned memory is per bucket. */
-    rc = rc == 0
-             ? cfg_cuda_check(cudaHostRegister(&m->host, sizeof m->host, cudaHostRegisterDefault), "pinned memory", err)
-             : rc;
+    rc = rc == 0 ? cfg_cuda_check(cudaMallocHost((void **)&m->host.words, sizeof *m->host.words), "pinned memory", err)
+                 : rc;
     for (size_t i = 0; rc == 0 && i < CFG_CUDA_SLOTS; i++) {
         rc = cfg_cuda_check(cudaEventCreateWithFlags(&m->copied[i], cudaEventDisableTiming), "an event", err);
     }

@@ -9,10 +9,13 @@
 
 enum { CFG_CUDA_SLOTS = 2, CFG_CUDA_TILE = 32 };
 
-/* What lies in pinned host memory: device copies run beside the CPU only from there. */
-struct cfg_cuda_host {
+/* Pinned host memory: device copies run beside the CPU only from there. */
+struct cfg_cuda_words {
     struct cfg_live_params live[CFG_CUDA_SLOTS]; /* a slot is written again only after its copy has left */
     uint64_t version;
+};
+struct cfg_cuda_host {
+    struct cfg_cuda_words *words;
     unsigned char *contexts, *bytes;
     struct cfg_model_row *rows;
     float *logits;
@@ -51,6 +54,10 @@ struct cfg_model_cuda {
 /* CFG_E_NOMEM or CFG_E_IO with CUDA's reason; 0 for success. */
 CFG_MUST_CHECK int cfg_cuda_check(cudaError_t rc, const char *what, struct cfg_error *err);
 CFG_MUST_CHECK int cfg_cuda_blas(cublasStatus_t rc, const char *what, struct cfg_error *err);
+/* Makes the model's device this thread's, as CUDA's calls go by the thread. */
+CFG_MUST_CHECK int cfg_cuda_use(const struct cfg_model_cuda *m, struct cfg_error *err);
+/* What came of the kernels queued since the last check, as far as their launch goes. */
+CFG_MUST_CHECK int cfg_cuda_launched(struct cfg_error *err);
 /* Zeroed device memory in *out. */
 CFG_MUST_CHECK int cfg_cuda_alloc(void **out, size_t bytes, struct cfg_error *err);
 

@@ -1,7 +1,8 @@
 /* In place of model_cuda.c where a build has no CUDA compiler. */
 #include "worker/model/model.h"
 
-static const char reason[] = "this build has no CUDA back end (cmake found no CUDA compiler, CFG_CUDA=OFF, or sanitizers are on)";
+static const char reason[] =
+    "this build has no CUDA back end (cmake found no CUDA compiler, CFG_CUDA=OFF, or sanitizers are on)";
 
 bool cfg_model_cuda_there(const char **why)
 {

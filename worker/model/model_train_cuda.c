@@ -133,9 +133,13 @@ static int backward(struct cfg_model_cuda *m, size_t rows, struct cfg_error *err
 static int copy_in(struct cfg_model_cuda *m, const unsigned char *contexts, const unsigned char *targets, uint32_t n,
                    struct cfg_error *err)
 {
-    int rc = cfg_cuda_check(cudaMemcpyAsync(m->train_contexts, contexts, (size_t)n * m->base.shape.context,
-                                            cudaMemcpyHostToDevice, m->stream),
-                            "a micro batch", err);
+    int rc = cfg_cuda_use(m, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cfg_cuda_check(cudaMemcpyAsync(m->train_contexts, contexts, (size_t)n * m->base.shape.context,
+                                        cudaMemcpyHostToDevice, m->stream),
+                        "a micro batch", err);
     return rc == 0 ? cfg_cuda_check(cudaMemcpyAsync(m->targets, targets, n, cudaMemcpyHostToDevice, m->stream),
                                     "a micro batch", err)
                    : rc;
@@ -210,7 +214,8 @@ int cfg_cuda_update(struct cfg_model *base, const struct cfg_model_update *u, st
     struct cfg_model_cuda *m = self(base);
     double squares;
     uint64_t nonfinite;
-    int rc = measure(m, &squares, &nonfinite, err);
+    int rc = cfg_cuda_use(m, err);
+    rc = rc == 0 ? measure(m, &squares, &nonfinite, err) : rc;
     if (rc != 0) {
         return rc;
     }
@@ -222,6 +227,9 @@ int cfg_cuda_update(struct cfg_model *base, const struct cfg_model_update *u, st
         cfg_kernel_adam(m->weights, m->first, m->second, m->gradient, m->n, &k, m->stream);
         cfg_cuda_round_weights(m);
     }
-    return cfg_cuda_check(cudaMemsetAsync(m->gradient, 0, (m->n + CFG_GRADIENT_EXTRA) * sizeof(float), m->stream),
-                          "the gradient", err);
+    rc = cfg_cuda_launched(err);
+    return rc != 0
+               ? rc
+               : cfg_cuda_check(cudaMemsetAsync(m->gradient, 0, (m->n + CFG_GRADIENT_EXTRA) * sizeof(float), m->stream),
+                                "the gradient", err);
 }
