@@ -318,7 +318,7 @@ static const char *take_telemetry(struct cfg_worker *w, uint64_t now)
     if (lost == 0 && t->lost > 0) {
         cfg_log(w, 1, "what steps did is lost: more than %d revisions between two reports", CFG_WINDOWS_MAX);
     }
-    return cfg_telemetry_send(t, w->gather, &w->runs);
+    return cfg_telemetry_send(t, w->gather, &w->runs, &w->outcomes);
 }
 
 static void send_report(struct cfg_worker *w, uint64_t now)

@@ -83,6 +83,7 @@ struct cfg_exposure *cfg_exposures_at(struct cfg_exposures *x, const char *flag,
     if (e == NULL) {
         return NULL;
     }
+    e->outcomes = x->outcomes;
     memmove((void *)(x->items + at + 1), (void *)(x->items + at), (x->n - at) * sizeof(struct cfg_exposure *));
     x->items[at] = e;
     x->n++;

@@ -17,13 +17,18 @@ enum {
     CFG_EXPOSURE_STRIPES = 4
 };
 
+struct cfg_outcome;
+struct cfg_outcomes;
+
 struct cfg_exposure {
     struct {
         _Alignas(64) _Atomic(uint64_t) n;
     } count[CFG_EXPOSURE_STRIPES];
     _Atomic(uint8_t) registers[CFG_HLL_REGISTERS];
+    struct cfg_outcomes *outcomes; /* borrowed, where samples of who was served this go; NULL: nowhere */
+    struct cfg_outcome *outcome;   /* the newest of them, under their lock; NULL: none since they were taken */
+    char *flag, *variant;          /* owned; never change */
     /* --- the library's thread --- */
-    char *flag, *variant; /* owned */
     /* As offered with the newest report, and as known to have arrived: the count, and the sum of the registers, which
      * only ever grows. */
     uint64_t offered, arrived, offered_sum, arrived_sum;
@@ -32,8 +37,9 @@ struct cfg_exposure {
 struct cfg_exposures {
     struct cfg_exposure **items; /* sorted by flag and variant */
     uint32_t n, cap;
-    uint32_t next; /* where the next report begins to look */
-    bool full;     /* a pair found no room */
+    uint32_t next;                 /* where the next report begins to look */
+    bool full;                     /* a pair found no room */
+    struct cfg_outcomes *outcomes; /* borrowed; what each pair gets */
 };
 
 void cfg_exposures_finish(struct cfg_exposures *x); /* takes a zeroed struct */

@@ -1,5 +1,6 @@
-/* The path that a request takes: nothing here allocates, locks or looks at JSON. */
+/* The path that a request takes: nothing here allocates, locks or looks at JSON, but for samples of what came of it. */
 #include "worker/flag_view.h"
+#include "worker/outcomes.h"
 #include <string.h>
 
 /* --- contexts --- */
@@ -80,7 +81,7 @@ static inline bool ask(struct cfg_flag_result *out, const struct cfg_flag_progra
 
 static struct cfg_flag_answer fallback(const struct cfg_view *v, union cfg_value def, const char *error)
 {
-    return (struct cfg_flag_answer){def, CFG_REASON_ERROR, NULL, error, v->revision};
+    return (struct cfg_flag_answer){def, CFG_REASON_ERROR, NULL, error, v->revision, NULL};
 }
 
 /* A variant's name is one pointer per set: no text is compared. */
@@ -140,7 +141,7 @@ static inline struct cfg_flag_answer evaluate(const struct cfg_view *v, const st
         return fallback(v, def, "TARGETING_KEY_MISSING");
     }
     if (r.value == NULL) {
-        return (struct cfg_flag_answer){def, r.reason, NULL, r.error, v->revision};
+        return (struct cfg_flag_answer){def, r.reason, NULL, r.error, v->revision, NULL};
     }
     if (type == CFG_FLAG_ANY || !fits(&r, type)) {
         return fallback(v, def, "TYPE_MISMATCH");
@@ -149,7 +150,7 @@ static inline struct cfg_flag_answer evaluate(const struct cfg_view *v, const st
     if (use->exposure != NULL) {
         cfg_exposure_add(use->exposure, context != NULL ? context->unit : 0);
     }
-    return (struct cfg_flag_answer){value_of(&r, use, type), r.reason, r.variant, NULL, v->revision};
+    return (struct cfg_flag_answer){value_of(&r, use, type), r.reason, r.variant, NULL, v->revision, use->exposure};
 }
 
 struct cfg_flag_answer cfg_flag_evaluate(const struct cfg_view *v, cfg_flag f, enum cfg_flag_type type,
@@ -161,7 +162,7 @@ struct cfg_flag_answer cfg_flag_evaluate(const struct cfg_view *v, cfg_flag f, e
     }
     const struct flag_handle *h = &flags->handles[f.index];
     if (__builtin_expect(h->forced, 0) && type == CFG_FLAG_BOOL) {
-        return (struct cfg_flag_answer){{.b = h->on}, CFG_REASON_STATIC, NULL, NULL, v->revision};
+        return (struct cfg_flag_answer){{.b = h->on}, CFG_REASON_STATIC, NULL, NULL, v->revision, NULL};
     }
     return evaluate(v, h->unit, type, context, def);
 }
@@ -176,6 +177,29 @@ struct cfg_flag_answer cfg_flag_evaluate_named(const struct cfg_view *v, const c
 const char *cfg_flag_reason_text(enum cfg_flag_reason reason)
 {
     return cfg_flag_reason_name(reason);
+}
+
+/* --- what came of it --- */
+
+/* The counters that answers and overlays carry are the worker's, which outlive views; callers only see them const. */
+static void sample(const void *exposed, const struct cfg_context *who, cfg_metric metric, double x)
+{
+    if (exposed != NULL) {
+        cfg_outcome_add((struct cfg_exposure *)(uintptr_t)exposed, who != NULL ? who->unit : 0, metric.index, x);
+    }
+}
+
+void cfg_flag_metric(const struct cfg_flag_answer *answer, const struct cfg_context *context, cfg_metric metric,
+                     double x)
+{
+    sample(answer->exposed, context, metric, x);
+}
+
+void cfg_overlay_metric(const struct cfg_overlay *o, cfg_metric metric, double x)
+{
+    for (uint32_t i = 0; i < o->n_served; i++) {
+        sample(o->served[i].exposed, o->context, metric, x);
+    }
 }
 
 /* --- overlays --- */

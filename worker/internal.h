@@ -16,6 +16,7 @@
 #include "worker/cache.h"
 #include "worker/drain.h"
 #include "worker/loop.h"
+#include "worker/outcomes.h"
 #include "worker/report.h"
 #include "worker/source.h"
 #include "worker/telemetry.h"
@@ -97,6 +98,7 @@ struct cfg_worker {
     uint32_t serial, reported_serial;
     struct cfg_rejects rejects;
     struct cfg_exposures exposures; /* counted by whoever evaluates */
+    struct cfg_outcomes outcomes;   /* likewise */
     char *last_report;              /* while its exposures have not arrived */
     bool exposures_warned;
     struct cfg_cache_state cache;

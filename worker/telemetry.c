@@ -81,15 +81,32 @@ static uint64_t print_runs(struct cfg_buf *out, const struct cfg_telemetry *t, c
     return n;
 }
 
-const char *cfg_telemetry_send(struct cfg_telemetry *t, const struct cfg_gather *g, const struct cfg_runs *runs)
+static void print_outcomes(struct cfg_buf *out, const struct cfg_telemetry *t, const struct cfg_gather *g,
+                           struct cfg_outcomes *o)
+{
+    struct cfg_buf sides;
+    cfg_buf_init(&sides, CFG_OUTCOMES_BYTES);
+    if (cfg_outcomes_take(&sides, o, &g->names)) {
+        cfg_buf_printf(out, ",\"outcomes\":{\"seq\":%llu,\"sides\":", (unsigned long long)t->outcomes_seq + 1);
+        cfg_buf_put(out, sides.data, sides.len);
+        cfg_buf_putc(out, '}');
+    }
+    cfg_buf_finish(&sides);
+}
+
+const char *cfg_telemetry_send(struct cfg_telemetry *t, const struct cfg_gather *g, const struct cfg_runs *runs,
+                               struct cfg_outcomes *o)
 {
     if (t->sent == NULL) {
         struct cfg_buf b;
-        cfg_buf_init(&b, CFG_LIMIT_BODY / 2);
+        cfg_buf_init(&b, CFG_LIMIT_BODY / 4 * 3);
         if (g != NULL) {
             print_windows(&b, t, g);
         }
         uint64_t told = print_runs(&b, t, runs);
+        if (g != NULL) {
+            print_outcomes(&b, t, g, o);
+        }
         t->sent = b.len > 0 ? cfg_buf_steal(&b) : NULL;
         cfg_buf_finish(&b);
         if (t->sent != NULL) {
@@ -97,6 +114,7 @@ const char *cfg_telemetry_send(struct cfg_telemetry *t, const struct cfg_gather 
                 t->seq++;
             }
             free_windows(&t->ready);
+            t->outcomes_seq++;
             t->runs_sent = told;
             t->tries = 0;
         }

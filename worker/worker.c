@@ -403,6 +403,8 @@ static struct cfg_worker *worker_new(void)
     w->owner = getpid();
     w->current = &nothing; /* a program that steps before start reads zeros */
     (void)pthread_mutex_init(&w->lock, NULL);
+    cfg_outcomes_init(&w->outcomes);
+    w->exposures.outcomes = &w->outcomes;
     (void)pthread_cond_init(&w->changed, NULL);
     return w;
 }
@@ -478,6 +480,7 @@ void cfg_worker_close(struct cfg_worker *w)
     cfg_gather_free(w->gather);
     cfg_drains_finish(&w->drains);
     free(w->last_report);
+    cfg_outcomes_finish(&w->outcomes);
     cfg_exposures_finish(&w->exposures);
     free(w->cache.path);
     free(w->source_spec);

@@ -52,8 +52,12 @@ class Context(ctypes.Structure):
 class Answer(ctypes.Structure):
     _fields_ = [
         ("value", Value), ("reason", ctypes.c_int), ("variant", ctypes.c_char_p), ("error", ctypes.c_char_p),
-        ("revision", ctypes.c_char_p),
+        ("revision", ctypes.c_char_p), ("exposed", ctypes.c_void_p),
     ]
+
+
+class Metric(ctypes.Structure):
+    _fields_ = [("index", ctypes.c_uint32)]
 
 
 class OverlayValue(ctypes.Structure):
@@ -156,6 +160,8 @@ def _declare(lib: Any) -> Any:
         "cfg_context_json": (ctypes.c_int, [ctypes.POINTER(Context), text, ctypes.c_size_t, error]),
         "cfg_context_finish": (None, [ctypes.POINTER(Context)]),
         "cfg_overlay_begin": (None, [ctypes.POINTER(Overlay), ctypes.POINTER(View), ctypes.POINTER(Context)]),
+        "cfg_metric_declare": (Metric, [worker, text]),
+        "cfg_overlay_metric": (None, [ctypes.POINTER(Overlay), Metric, f64]),
         "cfg_worker_on_change": (ctypes.c_int, [worker, text, ctypes.POINTER(Hooks), error]),
         "cfg_worker_ceiling": (ctypes.c_int, [worker, text, f64, error]),
         "cfg_worker_start": (ctypes.c_int, [worker, ctypes.c_uint, error]),

@@ -80,10 +80,11 @@ class Request:
     """What one request runs on: the step's view, with what its variants override laid over it. `r[param]` reads it;
     `variants` names them by flag. As readable as the view."""
 
-    __slots__ = ("_view", "_values", "variants")
+    __slots__ = ("_view", "_overlay", "_who", "_values", "variants")
 
-    def __init__(self, view: "View", overlay: native.Overlay) -> None:
+    def __init__(self, view: "View", overlay: native.Overlay, who: Context | None) -> None:
         self._view = view
+        self._overlay, self._who = overlay, who  # the overlay borrows who is asking
         self._values = {item.index: item.value.contents for item in overlay.values[:overlay.n_values]}
         self.variants: dict[str, str] = {text(s.flag): text(s.variant) for s in overlay.served[:overlay.n_served]}
 
@@ -173,4 +174,4 @@ class View:
         who = _context(context)
         overlay = native.Overlay()
         native.lib().cfg_overlay_begin(ctypes.byref(overlay), ctypes.byref(self._view), ctypes.byref(who._native) if who else None)
-        return Request(self, overlay)
+        return Request(self, overlay, who)

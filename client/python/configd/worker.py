@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, NamedTuple, NoReturn
 from . import _native as native
 from .params import (INT64_MAX, INT64_MIN, Declaration, Error, Param, Superseded, class_number, live, read_bool, read_f64, read_i64,
                      read_json, read_string, text)
-from .view import Flag, View
+from .view import Flag, Request, View
 
 bool_ = bool  # the class has a method of that name
 
@@ -148,6 +148,16 @@ class Worker:
         flag = Flag(address, f.index, default, switch)
         self._handles[address] = flag
         return flag
+
+    def metric(self, name: str) -> native.Metric:
+        """A metric by name, for outcome(): before start."""
+        return native.lib().cfg_metric_declare(self._w, _bytes(name))  # type: ignore[no-any-return]
+
+    def outcome(self, request: Request, metric: native.Metric, sample: float) -> None:
+        """What came of a request, in its step or later: a sample for each variant that it was served."""
+        if not self._finalizer.alive:
+            raise RuntimeError("this worker is closed")
+        native.lib().cfg_overlay_metric(ctypes.byref(request._overlay), metric, sample)
 
     def on_change(self, prefix: str, prepare: Callable[[View], Any] | None = None, commit: Callable[[View], Any] | None = None,
                   abort: Callable[[View], Any] | None = None) -> None:

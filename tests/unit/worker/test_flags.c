@@ -464,3 +464,36 @@ Test(flags, a_renewed_request_is_exposed_once_per_variant)
     free(rig_report_with(&r, "\"variant\":\"hot\",\"count\":1,"));
     rig_close(&r);
 }
+
+Test(flags, what_came_of_a_request_is_told_by_its_variants)
+{
+    struct rig r;
+    struct cfg_context c;
+    struct cfg_overlay o;
+    rig_open(&r, NULL, false);
+    cfg_flag ab = cfg_flag_declare(r.w, "exp/ab");
+    cfg_metric ms = cfg_metric_declare(r.w, "ms");
+    begin(&r, "{}", "{'exp':{'t':" HOT ",'ab':{" SPLIT "}}}");
+    cfg_context_init(&c, "u");
+    cfg_context_string(&c, "arm", "hot");
+    cfg_context_string(&c, "plan", "gold");
+    const struct cfg_view *v = rig_step(&r);
+    struct cfg_flag_answer a = cfg_flag_evaluate(v, ab, CFG_FLAG_BOOL, &c, none);
+    struct cfg_flag_answer lost = cfg_flag_evaluate_named(v, "exp/gone", CFG_FLAG_BOOL, &c, none);
+    cfg_overlay_begin(&o, v, &c);
+    push(&r, "1-2", "{}", "{}"); /* both flags go, and so does the view; what they served stays known */
+    (void)rig_until(&r, "1-2");
+    (void)rig_step(&r);
+    cfg_flag_metric(&a, &c, ms, 2);
+    cfg_flag_metric(&a, NULL, ms, 4);
+    cfg_flag_metric(&lost, &c, ms, 1);
+    cfg_flag_metric(&a, &c, (cfg_metric){UINT32_MAX}, 1);
+    cfg_overlay_metric(&o, ms, 9);
+    char *report = rig_report_with(&r, "\"outcomes\":{");
+    cr_assert(strstr(report, "{\"flag\":\"exp/ab\",\"variant\":\"on\",\"units\":\"") != NULL, "%s", report);
+    cr_assert(strstr(report, "\"metrics\":{\"ms\":{\"n\":2,\"mean\":3,\"m2\":2,") != NULL, "%s", report);
+    cr_assert(strstr(report, "{\"flag\":\"exp/t\",\"variant\":\"hot\",\"units\":\"") != NULL, "%s", report);
+    cr_assert(strstr(report, "\"metrics\":{\"ms\":{\"n\":1,\"mean\":9,") != NULL, "%s", report);
+    free(report);
+    rig_close(&r);
+}

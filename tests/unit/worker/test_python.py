@@ -196,6 +196,7 @@ class PythonWorker(unittest.TestCase):
         self.put(json.dumps(self.FLAGS))
         w = self.worker()
         t, n = w.f64("t", live, 0, 2, 0.7), w.i64("n", drain, 0, 9, 1)
+        ms = w.metric("ms")
         w.start()
         with w.step() as v:
             seen = {}
@@ -205,9 +206,12 @@ class PythonWorker(unittest.TestCase):
                 seen.setdefault(r.variants["experiment/heat"], set()).add(r[t])
             self.assertEqual(seen, {"hot": {0.9}, "plain": {0.5}})
             self.assertEqual(v.request().variants, {}, "a split needs somebody to split by")
+        w.outcome(r, ms, 12.5)  # the step is over, the worker is not
         w.close()
         with self.assertRaises(RuntimeError):
             r[t]
+        with self.assertRaises(RuntimeError):
+            w.outcome(r, ms, 12.5)
 
     def test_a_flag_set_at_the_worker(self):
         self.put(json.dumps(self.FLAGS))

@@ -118,6 +118,8 @@ struct side {
     struct cfg_gather *g;
     struct cfg_runs runs;
     struct cfg_telemetry t;
+    struct cfg_exposures x;
+    struct cfg_outcomes o;
 };
 
 static struct side *side_new(const struct cfg_box *b)
@@ -125,6 +127,8 @@ static struct side *side_new(const struct cfg_box *b)
     struct side *s = calloc(1, sizeof *s);
     cr_assert_not_null(s);
     s->g = cfg_gather_new();
+    cfg_outcomes_init(&s->o);
+    s->x.outcomes = &s->o;
     cr_assert(s->g != NULL && cfg_gather_start(s->g, b));
     return s;
 }
@@ -132,6 +136,8 @@ static struct side *side_new(const struct cfg_box *b)
 static void side_free(struct side *s)
 {
     cfg_telemetry_finish(&s->t);
+    cfg_outcomes_finish(&s->o);
+    cfg_exposures_finish(&s->x);
     cfg_gather_free(s->g);
     free(s);
 }
@@ -139,7 +145,7 @@ static void side_free(struct side *s)
 static const char *send_text(struct side *s)
 {
     cfg_telemetry_collect(&s->t, s->g);
-    return cfg_telemetry_send(&s->t, s->g, &s->runs);
+    return cfg_telemetry_send(&s->t, s->g, &s->runs, &s->o);
 }
 
 /* The windows of what is sent, as a report's reader gets them; free with cJSON_Delete. */
@@ -364,5 +370,93 @@ Test(runs, the_latest_64_are_kept_and_told_until_they_are_taken)
     cr_assert_str_eq(send_text(s),
                      ",\"runs\":[{\"from_step\":700,\"revision\":\"1-70\",\"at\":\"2026-11-22T18:01:41.000123Z\"}]");
     free(first);
+    side_free(s);
+}
+
+/* --- outcomes --- */
+
+static uint32_t name_metric(struct side *s, const char *name)
+{
+    unsigned complaints = 0;
+    return cfg_metric_index(&s->g->names, cfg_slice_str(name), UINT32_MAX, &complaints);
+}
+
+static const cJSON *outcome_of(const cJSON *sides, const char *variant)
+{
+    const cJSON *o;
+    cJSON_ArrayForEach(o, sides)
+    {
+        if (strcmp(cfg_json_get_str(o, "variant", ""), variant) == 0) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+Test(telemetry, outcomes_are_told_by_variant_and_only_once)
+{
+    struct cfg_box a = box(1, "1-7");
+    struct side *s = side_new(&a);
+    uint32_t ms = name_metric(s, "ms"), good = name_metric(s, "good");
+    struct cfg_exposure *on = cfg_exposures_at(&s->x, "exp/ab", "on"), *off = cfg_exposures_at(&s->x, "exp/ab", "off");
+    for (unsigned i = 0; i < 100; i++) {
+        char unit[16];
+        int n = snprintf(unit, sizeof unit, "user-%u", i % 10);
+        cfg_outcome_add(i % 4 == 0 ? on : off, cfg_hll_unit(unit, (size_t)n), ms, i);
+    }
+    cfg_outcome_add(on, 0, good, (double)NAN);
+    cfg_outcome_add(on, 0, CFG_METRICS_MAX, 1); /* a handle that is none */
+    cJSON *v = sent(s);
+    const cJSON *sides = cfg_json_get(cfg_json_get(v, "outcomes"), "sides"), *of_on = outcome_of(sides, "on");
+    uint8_t registers[CFG_HLL_REGISTERS] = {0};
+    struct cfg_moments m;
+    cr_assert(cfg_json_get_num(cfg_json_get(v, "outcomes"), "seq", 0) == 1 && cJSON_GetArraySize(sides) == 2);
+    cr_assert_eq(cfg_moments_parse(&m, cfg_json_get(cfg_json_get(of_on, "metrics"), "ms"), NULL), 0);
+    cr_assert(m.n == 25 && m.mean == 48 && m.max == 96, "%llu %g", (unsigned long long)m.n, m.mean);
+    cr_assert_eq(cfg_moments_parse(&m, cfg_json_get(cfg_json_get(of_on, "metrics"), "good"), NULL), 0);
+    cr_assert(m.n == 0 && m.bad == 1);
+    cr_assert(cfg_hll_unite(registers, cfg_json_get_str(of_on, "units", "")));
+    cr_assert_float_eq(cfg_hll_estimate(registers), 5, 0.2, "user-0, 2, 4, 6, 8: %g", cfg_hll_estimate(registers));
+    cJSON_Delete(v);
+    /* What comes meanwhile waits, and is told under the next number. */
+    cfg_outcome_add(on, 0, ms, 7);
+    char *first = strdup(send_text(s));
+    cr_assert(strstr(first, "\"seq\":1,") != NULL && strstr(first, "\"n\":25,") != NULL, "%s", first);
+    (void)cfg_telemetry_taken(&s->t, first, &s->runs);
+    v = sent(s);
+    sides = cfg_json_get(cfg_json_get(v, "outcomes"), "sides");
+    of_on = cJSON_GetArrayItem(sides, 0);
+    cr_assert(cfg_json_get_num(cfg_json_get(v, "outcomes"), "seq", 0) == 2 && cJSON_GetArraySize(sides) == 1);
+    cr_assert_eq(cfg_moments_parse(&m, cfg_json_get(cfg_json_get(of_on, "metrics"), "ms"), NULL), 0);
+    cr_assert(m.n == 1 && m.mean == 7 && cfg_json_get(of_on, "units") == NULL);
+    cJSON_Delete(v);
+    (void)cfg_telemetry_taken(&s->t, send_text(s), &s->runs);
+    cr_assert_str_eq(send_text(s), "");
+    free(first);
+    side_free(s);
+}
+
+Test(telemetry, outcomes_are_bounded)
+{
+    struct cfg_box a = box(1, "1-7");
+    struct side *s = side_new(&a);
+    char name[16];
+    for (uint32_t i = 0; i < CFG_OUTCOMES_SIDES + 2; i++) {
+        (void)snprintf(name, sizeof name, "v%u", i);
+        cfg_outcome_add(cfg_exposures_at(&s->x, "exp/many", name), 0, name_metric(s, "a"), 1);
+    }
+    cr_assert_eq(s->o.lost, 2U);
+    for (uint32_t k = 1; k < 5; k++) {
+        (void)snprintf(name, sizeof name, "m%u", k);
+        uint32_t metric = name_metric(s, name);
+        for (uint32_t i = 0; i < CFG_OUTCOMES_SIDES; i++) {
+            (void)snprintf(name, sizeof name, "v%u", i);
+            cfg_outcome_add(cfg_exposures_at(&s->x, "exp/many", name), 0, metric, 1);
+        }
+    }
+    cr_assert_eq(s->o.lost, 2U + CFG_OUTCOMES_SIDES);
+    cJSON *v = sent(s);
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(cfg_json_get(v, "outcomes"), "sides")), CFG_OUTCOMES_SIDES);
+    cJSON_Delete(v);
     side_free(s);
 }

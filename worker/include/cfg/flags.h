@@ -11,7 +11,10 @@
  * Evaluating runs on the step's view: inside a step a flag gives one context one answer, and $flagd.timestamp is the
  * time at which the step began. It neither allocates nor locks, and any thread that the stepper lets run inside the
  * step may do it; what it returns (texts included) is valid until the next cfg_step_begin. Each evaluation that serves
- * a variant counts as an exposure of the context's targeting key; totals go to configd with the worker's reports. */
+ * a variant counts as an exposure of the context's targeting key; totals go to configd with the worker's reports.
+ *
+ * What came of it is told with cfg_overlay_metric or cfg_flag_metric: samples of a metric, kept by the variant that the
+ * request was served. cfgctl experiment compares the variants by them. */
 #ifndef CFG_FLAGS_H
 #define CFG_FLAGS_H
 
@@ -74,6 +77,7 @@ struct cfg_flag_answer {
     const char *error;    /* OpenFeature's code, NULL without error: FLAG_NOT_FOUND, TYPE_MISMATCH, PARSE_ERROR,
                              GENERAL, INVALID_CONTEXT, TARGETING_KEY_MISSING (where the answer depends on it) */
     const char *revision; /* the view's, "E-R" */
+    const void *exposed;  /* private */
 };
 
 /* Asks for a value of `type` (not ANY). context NULL is the empty one. A local override of the flag (one that is also
@@ -120,6 +124,14 @@ static inline const char *cfg_flag_object(const struct cfg_view *v, cfg_flag f, 
     return cfg_flag_evaluate(v, f, CFG_FLAG_OBJECT, c, d).value.string;
 }
 
+/* A sample of a declared metric (cfg_metric_declare) of a request that got this answer: how long it took, how good it
+ * was. Kept by flag and variant until the next report; nothing is kept of answers without a variant, nor where the
+ * handle is none. The context, which may be NULL, tells which unit it was. Any thread, in the step or later, while the
+ * worker lives: some tens of nanoseconds behind a lock, and an allocation at a variant's first sample since the last
+ * report. What is not finite is counted as bad. Samples of more than 256 variants between two reports are lost. */
+CFG_API void cfg_flag_metric(const struct cfg_flag_answer *answer, const struct cfg_context *context, cfg_metric metric,
+                             double sample);
+
 /* --- parameters for one request --- */
 
 /* A variant may carry values of live parameters ("overrides": {"hot": {"sampling.temperature": 0.9}}). They hold for
@@ -149,6 +161,9 @@ CFG_API void cfg_overlay_begin(struct cfg_overlay *o, const struct cfg_view *v, 
 /* For a request that lives longer than a step: call it in each step before reading. Decides again when the view is
  * another one (true), and counts an exposure only where that changed the variant. */
 CFG_API bool cfg_overlay_renew(struct cfg_overlay *o, const struct cfg_view *v);
+/* cfg_flag_metric for every flag whose variant the request has now: one sample each. The overlay's context must still
+ * live; its view may be gone. */
+CFG_API void cfg_overlay_metric(const struct cfg_overlay *o, cfg_metric metric, double sample);
 
 static inline const union cfg_value *cfg_overlay_at(const struct cfg_overlay *o, cfg_param p)
 {
