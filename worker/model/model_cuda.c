@@ -294,75 +294,6 @@ static int cuda_infer(struct cfg_model *base, struct cfg_model_batch *b, struct 
     return rc == 0 ? copy_out(m, b, err) : rc;
 }
 
-/* --- state --- */
-
-static int move(void *to, const void *from, size_t floats, enum cudaMemcpyKind kind, struct cfg_model_cuda *m,
-                struct cfg_error *err)
-{
-    int rc = cfg_cuda_use(m, err);
-    rc = rc == 0 ? copy(to, from, floats * sizeof(float), kind, m, err) : rc;
-    return rc == 0 ? cfg_cuda_check(cudaStreamSynchronize(m->stream), "a copy", err) : rc;
-}
-
-static int cuda_load(struct cfg_model *base, const float *weights, struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    int rc = move(m->weights, weights, m->n, cudaMemcpyHostToDevice, m, err);
-    if (rc == 0) {
-        cfg_cuda_round_weights(m);
-        rc = cfg_cuda_check(cudaStreamSynchronize(m->stream), "weights", err);
-    }
-    return rc;
-}
-
-static int cuda_store(struct cfg_model *base, float *weights, struct cfg_error *err)
-{
-    return move(weights, self(base)->weights, self(base)->n, cudaMemcpyDeviceToHost, self(base), err);
-}
-
-static float *cuda_gradient(struct cfg_model *base)
-{
-    return self(base)->gradient;
-}
-
-static int cuda_gradient_read(struct cfg_model *base, float *out, struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    return move(out, m->gradient, m->n + CFG_GRADIENT_EXTRA, cudaMemcpyDeviceToHost, m, err);
-}
-
-static int cuda_gradient_write(struct cfg_model *base, const float *in, struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    return move(m->gradient, in, m->n + CFG_GRADIENT_EXTRA, cudaMemcpyHostToDevice, m, err);
-}
-
-static int cuda_extra_read(struct cfg_model *base, float out[CFG_GRADIENT_EXTRA], struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    return move(out, m->gradient + m->n, CFG_GRADIENT_EXTRA, cudaMemcpyDeviceToHost, m, err);
-}
-
-static int cuda_extra_write(struct cfg_model *base, const float in[CFG_GRADIENT_EXTRA], struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    return move(m->gradient + m->n, in, CFG_GRADIENT_EXTRA, cudaMemcpyHostToDevice, m, err);
-}
-
-static int cuda_moments_read(struct cfg_model *base, float *first, float *second, struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    int rc = move(first, m->first, m->n, cudaMemcpyDeviceToHost, m, err);
-    return rc == 0 ? move(second, m->second, m->n, cudaMemcpyDeviceToHost, m, err) : rc;
-}
-
-static int cuda_moments_write(struct cfg_model *base, const float *first, const float *second, struct cfg_error *err)
-{
-    struct cfg_model_cuda *m = self(base);
-    int rc = move(m->first, first, m->n, cudaMemcpyHostToDevice, m, err);
-    return rc == 0 ? move(m->second, second, m->n, cudaMemcpyHostToDevice, m, err) : rc;
-}
-
 /* --- life --- */
 
 static void cuda_free(struct cfg_model *base)
@@ -470,21 +401,21 @@ int cfg_model_cuda_new(struct cfg_model **out, const struct cfg_model_options *o
 {
     static const struct cfg_model_ops ops = {
         .name = "cuda",
-        .load = cuda_load,
-        .store = cuda_store,
+        .load = cfg_cuda_load,
+        .store = cfg_cuda_store,
         .capture = cuda_capture,
         .live = cuda_live,
         .infer = cuda_infer,
         .gradients = cfg_cuda_gradients,
         .loss = cfg_cuda_loss,
         .update = cfg_cuda_update,
-        .gradient = cuda_gradient,
-        .gradient_read = cuda_gradient_read,
-        .gradient_write = cuda_gradient_write,
-        .extra_read = cuda_extra_read,
-        .extra_write = cuda_extra_write,
-        .moments_read = cuda_moments_read,
-        .moments_write = cuda_moments_write,
+        .gradient = cfg_cuda_gradient,
+        .gradient_read = cfg_cuda_gradient_read,
+        .gradient_write = cfg_cuda_gradient_write,
+        .extra_read = cfg_cuda_extra_read,
+        .extra_write = cfg_cuda_extra_write,
+        .moments_read = cfg_cuda_moments_read,
+        .moments_write = cfg_cuda_moments_write,
         .free = cuda_free,
     };
     const char *why;

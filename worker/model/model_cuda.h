@@ -1,4 +1,5 @@
-/* Inside the cuda back end: model_cuda.c lives and serves, model_train_cuda.c trains. */
+/* Inside the cuda back end: model_cuda.c lives and serves, model_train_cuda.c trains, model_state_cuda.c moves state.
+ */
 #ifndef CFG_MODEL_CUDA_H
 #define CFG_MODEL_CUDA_H
 
@@ -83,5 +84,16 @@ int cfg_cuda_loss(struct cfg_model *base, const unsigned char *contexts, const u
                   double *loss, struct cfg_error *err);
 int cfg_cuda_update(struct cfg_model *base, const struct cfg_model_update *u, struct cfg_model_updated *out,
                     struct cfg_error *err);
+
+/* --- model_state_cuda.c: members of the vtable --- */
+int cfg_cuda_load(struct cfg_model *base, const float *weights, struct cfg_error *err);
+int cfg_cuda_store(struct cfg_model *base, float *weights, struct cfg_error *err);
+float *cfg_cuda_gradient(struct cfg_model *base);
+int cfg_cuda_gradient_read(struct cfg_model *base, float *out, struct cfg_error *err);
+int cfg_cuda_gradient_write(struct cfg_model *base, const float *in, struct cfg_error *err);
+int cfg_cuda_extra_read(struct cfg_model *base, float out[CFG_GRADIENT_EXTRA], struct cfg_error *err);
+int cfg_cuda_extra_write(struct cfg_model *base, const float in[CFG_GRADIENT_EXTRA], struct cfg_error *err);
+int cfg_cuda_moments_read(struct cfg_model *base, float *first, float *second, struct cfg_error *err);
+int cfg_cuda_moments_write(struct cfg_model *base, const float *first, const float *second, struct cfg_error *err);
 
 #endif
