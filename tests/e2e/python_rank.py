@@ -24,7 +24,7 @@ with configd.Worker("job", worker=f"rank-{rank}", rank=rank, world=world, group=
             print(f"view {n} {v.revision} {v['optimizer.lr']} {v['log.every']}", flush=True)
         if v["stop"]:
             break
-        w.step_end({"loss": 1.0 / (n + 1)})
+        w.step_end(loss=1.0 / (n + 1))
         time.sleep(0.001)  # the work
         n += 1
 print(f"done {n}", flush=True)

@@ -12,9 +12,9 @@ The words are those of <cfg/worker.h>; see docs/worker.md. Nothing is compiled: 
 from ._native import LibraryNotFound
 from .params import Class, Declaration, Error, Param, Superseded, barrier, drain, live, pinned, restart
 from .view import Answer, Context, Flag, Request, View
-from .worker import Status, Worker
+from .worker import Metric, Run, Status, Worker
 
 __all__ = [
-    "Answer", "Class", "Context", "Declaration", "Error", "Flag", "LibraryNotFound", "Param", "Request", "Status", "Superseded", "View",
+    "Answer", "Class", "Context", "Declaration", "Error", "Flag", "LibraryNotFound", "Metric", "Param", "Request", "Run", "Status", "Superseded", "View",
     "Worker", "barrier", "drain", "live", "pinned", "restart",
 ]

@@ -93,7 +93,8 @@ class Options(ctypes.Structure):
         ("cache", ctypes.c_char_p), ("overrides", ctypes.c_char_p), ("labels", ctypes.c_char_p),
         ("external_loop", ctypes.c_bool), ("log", LOG), ("log_arg", ctypes.c_void_p), ("rank", ctypes.c_uint32),
         ("world", ctypes.c_uint32), ("group", ctypes.c_char_p), ("group_every", ctypes.c_uint),
-        ("group_deadline_ms", ctypes.c_uint), ("group_join_ms", ctypes.c_uint),
+        ("group_deadline_ms", ctypes.c_uint), ("group_join_ms", ctypes.c_uint), ("group_id", ctypes.c_char_p),
+        ("capabilities", ctypes.c_char_p), ("loop", ctypes.c_void_p),
     ]
 
 
@@ -105,6 +106,10 @@ class Status(ctypes.Structure):
         ("draining", ctypes.c_uint32), ("draining_path", ctypes.c_char * 160), ("draining_now", ctypes.c_double),
         ("draining_target", ctypes.c_double),
     ]
+
+
+class Run(ctypes.Structure):
+    _fields_ = [("revision", ctypes.c_char * 48), ("from_step", ctypes.c_uint64), ("adopted_at_us", ctypes.c_int64)]
 
 
 def _candidates() -> Iterator[Path | str | None]:
@@ -169,6 +174,9 @@ def _declare(lib: Any) -> Any:
         "cfg_step_end": (None, [worker, text]),
         "cfg_worker_why": (ctypes.c_int, [worker, error]),
         "cfg_worker_form": (ctypes.c_int, [worker, error]),
+        "cfg_worker_metric": (None, [worker, Metric, f64]),
+        "cfg_worker_draining": (ctypes.c_int, [worker, param, f64]),
+        "cfg_worker_revision_at": (ctypes.c_int, [worker, ctypes.c_uint64, ctypes.POINTER(Run), error]),
         "cfg_worker_idle": (flag, [worker, ctypes.c_uint]),
         "cfg_worker_wake": (None, [worker]),
         "cfg_worker_status": (None, [worker, ctypes.POINTER(Status)]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import weakref
-from typing import Any, Mapping, NamedTuple, TypeVar, overload
+from typing import Any, Callable, Mapping, NamedTuple, TypeVar, overload
 
 from . import _native as native
 from .params import Error, Param, read_bool, read_f64, read_i64, read_json, read_string, text, undeclared
@@ -103,11 +103,11 @@ class View:
     """What one step runs on, by handle or by path: `v[lr]`, `v["optimizer.lr"]`. Readable until the next step begins;
     then every read raises. `with w.step() as v:` is the same view."""
 
-    __slots__ = ("_view", "_handles", "address", "revision", "digest", "serial")
+    __slots__ = ("_view", "_handles", "_over", "address", "revision", "digest", "serial")
 
-    def __init__(self, address: int, handles: Mapping[str, Param[Any]]) -> None:
+    def __init__(self, address: int, handles: Mapping[str, Param[Any]], over: Callable[[], Any] | None = None) -> None:
         self._view: Any = native.View.from_address(address)
-        self._handles, self.address = handles, address
+        self._handles, self._over, self.address = handles, over, address
         self.revision: str = self._view.revision.decode()
         self.digest: str = self._view.digest.decode()
         self.serial: int = self._view.serial
@@ -116,7 +116,8 @@ class View:
         return self
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        return None
+        if self._over is not None:
+            self._over()
 
     def end(self) -> None:
         self._view = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import weakref
-from typing import Any, Callable, Mapping, NamedTuple, NoReturn
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, NoReturn
 
 from . import _native as native
 from .params import (INT64_MAX, INT64_MIN, Declaration, Error, Param, Superseded, class_number, live, read_bool, read_f64, read_i64,
@@ -24,7 +24,7 @@ _REJECTED = -13  # CFG_E_VALUE
 
 class Status(NamedTuple):
     """state: connected, connecting, stale, foreign, refused, superseded or file. age_ms: since configd last confirmed
-    that the view is the newest."""
+    that the view is the newest. draining: parameters of which more is in use than their value; the first of them."""
 
     state: str
     revision: str
@@ -35,6 +35,27 @@ class Status(NamedTuple):
     changes: int
     rejects: int
     last_reject: str
+    draining: int
+    draining_path: str
+    draining_now: float
+    draining_target: float
+
+
+class Run(NamedTuple):
+    """A stretch of steps under one revision; adopted_at is in seconds since 1970."""
+
+    revision: str
+    from_step: int
+    adopted_at: float
+
+
+class Metric:
+    """A handle: `w.sample(metric, x)`."""
+
+    __slots__ = ("name", "handle")
+
+    def __init__(self, name: str, handle: native.Metric) -> None:
+        self.name, self.handle = name, handle
 
 
 def _bytes(value: object) -> bytes | None:
@@ -74,7 +95,8 @@ class Worker:
                  overrides: str | None = None, labels: Mapping[str, Any] | None = None, external_loop: bool = False,
                  log: Callable[[int, str], Any] | None = None, *, params: Mapping[str, Any] | None = None,
                  rank: int = 0, world: int = 0, group: str | None = None, group_every: int = 0,
-                 group_deadline_ms: int = 0, group_join_ms: int = 0) -> None:
+                 group_deadline_ms: int = 0, group_join_ms: int = 0, group_id: str | None = None,
+                 capabilities: Iterable[str] | None = None) -> None:
         self._keep: list[Any] = []  # what the library calls back must outlive it
         callback = native.LOG(lambda _, level, line: log(level, text(line))) if log else native.LOG()
         self._keep.append(callback)
@@ -83,13 +105,15 @@ class Worker:
             deployment=_bytes(deployment), worker=_bytes(worker), source=_bytes(source), cache=_bytes(cache),
             overrides=_bytes(overrides), labels=_bytes(json.dumps(labels)) if labels is not None else None,
             external_loop=external_loop, log=callback, rank=rank, world=world, group=_bytes(group),
-            group_every=group_every, group_deadline_ms=group_deadline_ms, group_join_ms=group_join_ms)
+            group_every=group_every, group_deadline_ms=group_deadline_ms, group_join_ms=group_join_ms,
+            group_id=_bytes(group_id), capabilities=_bytes(json.dumps(list(capabilities))) if capabilities is not None else None)
         handle, err = ctypes.c_void_p(), native.Error()
         if native.lib().cfg_worker_open(ctypes.byref(handle), ctypes.byref(options), ctypes.byref(err)) != 0:
             raise Error(err)
         self._w = handle
-        self._begin = native.lib().cfg_step_begin
+        self._begin, self._end = native.lib().cfg_step_begin, native.lib().cfg_step_end
         self._step = -1
+        self._open = False  # a step has begun and nobody has said that it is over
         self._view: View | None = None
         self._handles: dict[str, Param[Any]] = {}
         self._started = False
@@ -149,15 +173,10 @@ class Worker:
         self._handles[address] = flag
         return flag
 
-    def metric(self, name: str) -> native.Metric:
-        """A metric by name, for outcome(): before start."""
-        return native.lib().cfg_metric_declare(self._w, _bytes(name))  # type: ignore[no-any-return]
+    def metric(self, name: str) -> Metric:
+        """A metric by handle: the cheap way to give samples."""
+        return Metric(name, native.lib().cfg_metric_declare(self._w, _bytes(name)))
 
-    def outcome(self, request: Request, metric: native.Metric, sample: float) -> None:
-        """What came of a request, in its step or later: a sample for each variant that it was served."""
-        if not self._finalizer.alive:
-            raise RuntimeError("this worker is closed")
-        native.lib().cfg_overlay_metric(ctypes.byref(request._overlay), metric, sample)
 
     def on_change(self, prefix: str, prepare: Callable[[View], Any] | None = None, commit: Callable[[View], Any] | None = None,
                   abort: Callable[[View], Any] | None = None) -> None:
@@ -209,10 +228,13 @@ class Worker:
     # --- the loop ---
 
     def step(self, step: int | None = None) -> View:
-        """Begins a step, by default the next number: the safe point, and the only place where values change. Error: the
-        rank group has ended (see form)."""
+        """Begins a step, by default the next number: the safe point, and the only place where values change. A step
+        before it that nobody has ended is over. Error: the rank group has ended (see form)."""
+        if self._open:
+            self._end(self._w, None)
         self._step = step = self._step + 1 if step is None else step
         address = self._begin(self._w, step)
+        self._open = address is not None
         view = self._view
         if view is not None and address == view.address and view.serial == view._view.serial:
             return view
@@ -225,7 +247,7 @@ class Worker:
             self._refused()
         if self._view is not None:
             self._view.end()
-        self._view = View(address, self._handles)
+        self._view = View(address, self._handles, self.step_end)
         return self._view
 
     def _refused(self) -> NoReturn:
@@ -234,12 +256,39 @@ class Worker:
             raise Error(err)
         raise Superseded("a newer incarnation of this worker has taken over")
 
-    def step_end(self, metrics: Mapping[str, float] | None = None) -> None:
-        """What the step did, as numbers by name: sent with the next report."""
-        native.lib().cfg_step_end(self._w, json.dumps(metrics).encode() if metrics is not None else None)
+    def step_end(self, metrics: Mapping[str, float] | None = None, **more: float) -> None:
+        """The step is over; what it did, as numbers by name: `w.step_end(loss=0.7)`. Sent with the next report. NaN and
+        infinities are counted as bad samples. Without it a step ends where the next begins, and with a `with` block."""
+        self._open = False
+        samples = {**(metrics or {}), **more}
+        self._end(self._w, json.dumps(samples).encode() if samples else None)
+
+    def sample(self, metric: Metric, value: float) -> None:
+        """One sample of a declared metric, in a step or after it."""
+        native.lib().cfg_worker_metric(self._w, metric.handle, value)
+
+    def outcome(self, request: Request, metric: Metric, value: float) -> None:
+        """What came of a request, in its step or later: a sample for each variant that it was served."""
+        if not self._finalizer.alive:
+            raise RuntimeError("this worker is closed")
+        native.lib().cfg_overlay_metric(ctypes.byref(request._overlay), metric.handle, value)
+
+    def draining(self, param: Param[Any], now: float) -> None:
+        """How much of a drain parameter is in use now; while that is more than its value, the fleet sees it draining."""
+        if native.lib().cfg_worker_draining(self._w, native.Param(param.index), now) != 0:
+            raise ValueError(f"{param.path}: only a number declared drain can drain, and {now!r} must be finite and not negative")
+
+    def revision_at(self, step: int) -> Run:
+        """Which revision a step ran under; the latest 64 runs are known. Any thread."""
+        run, err = native.Run(), native.Error()
+        if native.lib().cfg_worker_revision_at(self._w, step, ctypes.byref(run), ctypes.byref(err)) != 0:
+            raise Error(err)
+        return Run(run.revision.decode(), run.from_step, run.adopted_at_us / 1e6)
 
     def idle(self, max_wait_ms: int = 1000) -> bool_:
         """Nothing to do for now. True when a new view is ready for the next step."""
+        if self._open:
+            self.step_end()
         return native.lib().cfg_worker_idle(self._w, max_wait_ms)  # type: ignore[no-any-return]
 
     def wake(self) -> None:

@@ -116,6 +116,32 @@ class PythonWorker(unittest.TestCase):
             w.idle(50)
         self.assertIn("n: 4 is above 3", w.status.last_reject)
 
+    def test_what_steps_did(self):
+        w = self.worker(capabilities=["bf16", "lora"])
+        n = w.i64("n", drain, 0, 9, 1)
+        loss = w.metric("loss")
+        self.until(w.start(), "0-1")
+        with w.step(10):
+            w.sample(loss, 0.5)
+            w.draining(n, 5)
+            self.assertTrue(w._open)
+        self.assertFalse(w._open, "the block ends the step")
+        status = w.status
+        self.assertEqual((status.draining, status.draining_path, status.draining_now, status.draining_target), (1, "n", 5, 3))
+        w.step(11)
+        w.draining(n, 3)
+        self.assertEqual(w.status.draining, 0)
+        w.step(12)  # ends the one before
+        w.step_end({"loss": float("nan")}, tokens=7)
+        run = w.revision_at(11)
+        self.assertEqual((run.revision, run.from_step <= 10), ("0-1", True))
+        with self.assertRaises(configd.Error):
+            w.revision_at(99)
+        with self.assertRaisesRegex(ValueError, "n: only a number declared drain"):
+            w.draining(n, -1)
+        with self.assertRaisesRegex(configd.Error, "capabilit"):
+            self.worker(capabilities=["a b"])
+
     def test_hooks(self):
         told = []
         w = self.worker()
