@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 24, CLIENTS = 8, TOKENS = 120 };
+enum { ROUNDS = 24, CLIENTS = 8, TOKENS = 600 };
 
 struct rates {
     double wall[ROUNDS], cpu[ROUNDS]; /* bytes per second, and per second of CPU time */
