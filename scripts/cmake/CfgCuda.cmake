@@ -9,7 +9,11 @@ if(NOT CFG_CUDA STREQUAL "OFF")
     message(FATAL_ERROR "CFG_CUDA=ON, but CUDA toolkit (${CUDAToolkit_FOUND}) or NCCL (${NCCL_FOUND}) was not found; set CUDAToolkit_ROOT / NCCL_ROOT")
   endif()
 endif()
-add_feature_info(cuda CFG_CUDA_ENABLED "CUDA ${CUDAToolkit_VERSION}, NCCL ${NCCL_VERSION}")
+set(CFG_CUDA_FOUND "CUDA and NCCL") # without them their versions are not there to be named
+if(CFG_CUDA_ENABLED)
+  set(CFG_CUDA_FOUND "CUDA ${CUDAToolkit_VERSION}, NCCL ${NCCL_VERSION}")
+endif()
+add_feature_info(cuda CFG_CUDA_ENABLED "${CFG_CUDA_FOUND}")
 
 # Kernels need the CUDA language, which must be enabled here, before any target copies the architectures; runtime and NCCL alone do not.
 # nvcc need not be on PATH. Sanitizers stop at its border, so builds with them do without kernels.

@@ -82,7 +82,7 @@ def reference(data):
 
 
 def compare():
-    files, stricter, accepted = [*crafted(), *mutated(3000)], 0, 0
+    files, stricter, accepted = [*crafted(), *mutated(1500)], 0, 0
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for i, data in enumerate(files):
@@ -100,7 +100,7 @@ def compare():
         elif theirs is not None:
             stricter += 1
             assert any(word in ours["error"] for word in STRICTER), f"{data!r}: ours {ours}, theirs {theirs}"
-    assert accepted > 20, accepted
+    assert accepted > 50, accepted
     print(f"{len(files)} files: {accepted} taken by both, {stricter} where ours is stricter")
 
 
@@ -120,7 +120,7 @@ def model():
     with open(os.path.join(SOURCE, "worker", "model", "text.txt"), "rb") as f:
         text = f.read()
     first = len(text) - len(text) // 16
-    places = range(first, len(text), 37)
+    places = range(first, len(text), 7)
     loss = -sum(probabilities(w, text[p - 16:p], 3)[text[p]] for p in places) / len(places)
     print(f"the repository's model: {loss:.3f} nats per byte on the text kept aside ({loss / math.log(2):.3f} bits)")
     assert abs(loss - 1.784) < 0.15, "docs/train.md says 1.784"
