@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 import urllib.parse
 import uuid
 
@@ -44,6 +45,16 @@ def wait_for(what, condition, timeout=30.0):
             last = error
         time.sleep(0.02)
     raise AssertionError(f"waited {timeout} s for {what}; last: {last!r}")
+
+
+def part_of(tests):
+    """Every N-th of a module's tests, from the I-th on, as CFG_PART=I/N says: parts run side by side, and none is forgotten."""
+    def flat(suite):
+        for t in suite:
+            yield from flat(t) if isinstance(t, unittest.TestSuite) else (t,)
+
+    part, parts = map(int, os.environ.get("CFG_PART", "1/1").split("/"))
+    return unittest.TestSuite(list(flat(tests))[part - 1::parts])
 
 
 class Problem(Exception):
@@ -189,11 +200,11 @@ class Worker(Process):
 
 
 class Proxy:
-    """TCP in front of one port. cut(): no connection lives or begins; limit(n): each connection's replies end after n bytes."""
+    """TCP in front of one port. cut(): no connection lives or begins; limit(…): connections end in the middle of replies."""
 
     def __init__(self, lab, target_port):
         self.target, self.port = target_port, free_port()
-        self.open, self.reply_limit = True, None
+        self.open, self.limited = True, (b"", 0, 0)
         self.pairs, self.lock = set(), threading.Lock()
         self.server = socket.create_server(("127.0.0.1", self.port))
         self.url = f"http://127.0.0.1:{self.port}"
@@ -216,10 +227,24 @@ class Proxy:
                 continue
             with self.lock:
                 self.pairs.add((near, far))
-            threading.Thread(target=self._pump, args=(near, far, self.reply_limit), daemon=True).start()
+            threading.Thread(target=self._pump, args=(near, far), daemon=True).start()
 
-    def _pump(self, near, far, limit):
-        selector, seen = selectors.DefaultSelector(), 0
+    def limit(self, of, size, times):
+        """The next so many requests that hold `of` are answered by no more than `size` bytes, then their connection ends."""
+        with self.lock:
+            self.limited = (of, size, times)
+
+    def _limit_of(self, request):
+        """Bytes that may answer it; None: all."""
+        with self.lock:
+            of, size, times = self.limited
+            if times == 0 or of not in request:
+                return None
+            self.limited = (of, size, times - 1)
+            return size
+
+    def _pump(self, near, far):
+        selector, left = selectors.DefaultSelector(), None
         with contextlib.suppress(OSError, ValueError):
             selector.register(near, selectors.EVENT_READ, far)
             selector.register(far, selectors.EVENT_READ, near)
@@ -228,14 +253,14 @@ class Proxy:
                     data = key.fileobj.recv(65536)
                     if not data:
                         raise OSError
-                    if key.fileobj is far and limit is not None:
-                        data = data[:limit - seen]
-                        seen += len(data)
-                        key.data.sendall(data)
-                        if seen >= limit:
-                            raise OSError
-                        continue
+                    if key.fileobj is near:
+                        left = self._limit_of(data)
+                    elif left is not None:
+                        data = data[:left]
+                        left -= len(data)
                     key.data.sendall(data)
+                    if key.fileobj is far and left == 0:
+                        raise OSError
         for s in (near, far):
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)

@@ -52,8 +52,14 @@ class Rank(Process):
         return {int(row[1]): (tuple(map(int, row[2].split("-"))), int(row[3])) for row in rows}
 
     def last(self):
-        steps = self.steps()
-        return max(steps, default=0), steps[max(steps)][1] if steps else None
+        """(step, value) of the newest whole line. Asked again and again while others work: it reads no more than the end."""
+        try:
+            with open(self.journal, "rb") as f:
+                f.seek(max(0, os.fstat(f.fileno()).st_size - 400))
+                row = f.read().rpartition(b"\n")[0].rpartition(b"\n")[2].split()
+        except FileNotFoundError:
+            row = []
+        return (int(row[1]), int(row[3])) if row else (0, None)
 
 
 class RankTest(unittest.TestCase):
@@ -276,6 +282,10 @@ class RankTest(unittest.TestCase):
         laboratory.wait_for("the difference to be named", lambda: "counter.w0 (max): rank 0 has" in self.ranks[0].output()
                             and "rank 1 has 1000000" in self.ranks[0].output())
         self.judge()
+
+
+def load_tests(loader, tests, pattern):
+    return laboratory.part_of(tests)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 /* Random faults between the replica and a real etcd under a steady stream of writes. After each, the replica must show
- * exactly what etcd holds, and it must never have gone back. CFG_SEED repeats a run. */
+ * exactly what etcd holds, and it must never have gone back. CFG_SEED repeats a run; CFG_ROUNDS makes it longer. */
 #include "configd/replica.h"
 #include "tests/integration/etcd_rig.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define P "/configd/v1/"
-enum { KEYS = 12, ROUNDS = 60, VALUE = 32 };
+enum { KEYS = 12, ROUNDS = 35, VALUE = 32 };
 
 struct mirror {
     char value[KEYS][VALUE]; /* "" = absent */
@@ -197,10 +197,11 @@ static void compare(struct soak *s, unsigned round)
     }
 }
 
-Test(replica, random_faults_under_writes, .timeout = 280)
+Test(replica, random_faults_under_writes, .timeout = 3600)
 {
     static struct soak s;
-    const char *given = getenv("CFG_SEED");
+    const char *given = getenv("CFG_SEED"), *longer = getenv("CFG_ROUNDS");
+    const unsigned rounds = longer ? (unsigned)strtoul(longer, NULL, 10) : ROUNDS;
     unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)cfg_test_now_ms();
     srandom(seed);
     (void)printf("CFG_SEED=%u\n", seed);
@@ -216,7 +217,7 @@ Test(replica, random_faults_under_writes, .timeout = 280)
     cr_assert_eq(cfg_replica_new(&replica, s.rig.loop, s.rig.etcd, P, NULL, &sink, &err), 0);
     cfg_replica_start(replica);
     compare(&s, 0);
-    for (unsigned round = 1; round <= ROUNDS; round++) {
+    for (unsigned round = 1; round <= rounds; round++) {
         for (unsigned n = 1 + below(3); n > 0; n--) {
             write_some(&s, below(4));
             fault(&s, below(9));
