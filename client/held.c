@@ -183,6 +183,18 @@ static void merge_meta(struct cfg_held *h, cJSON *event)
     }
 }
 
+/* Whose patch it is: who is moved to another arm without a change of content hears of it by an empty patch. */
+static void merge_arm(struct cfg_held *h, cJSON *event)
+{
+    const char *now = cfg_json_get_str(event, "arm", NULL), *was = cfg_json_get_str(h->meta, "arm", "");
+    if (now == NULL || strcmp(now, was) == 0)
+        return;
+    if (h->meta == NULL)
+        h->meta = cJSON_CreateObject();
+    if (h->meta && cfg_json_set(h->meta, "arm", cJSON_CreateString(now)) != 0)
+        cJSON_DeleteItemFromObjectCaseSensitive(h->meta, "arm"); /* none rather than a wrong one */
+}
+
 static enum cfg_verdict need_full(struct cfg_error *err, const char *why)
 {
     cfg_fail(err, CFG_E_PROTOCOL, "a patch %s; asking for the whole view", why);
@@ -205,7 +217,9 @@ static enum cfg_verdict apply(struct cfg_held *h, cJSON *event, struct cfg_rev r
         verdict = need_full(err, "does not lead to the digest it names");
     } else {
         replace_view(h, view, &text, digest);
-        if (!h->without_meta)
+        if (h->without_meta)
+            merge_arm(h, event);
+        else
             merge_meta(h, event);
         h->rev = rev;
         see(h, rev);

@@ -19,7 +19,7 @@ struct cfg_held {
     cJSON *view;                  /* owned: {"parameters","pinned","flags"} */
     cJSON *meta;                  /* owned: the last event without its view */
     struct cfg_buf text;          /* the view in canonical form */
-    bool without_meta;            /* nobody reads it: a patch leaves it as it is */
+    bool without_meta;            /* nobody reads it: a patch leaves it as it is, but for the arm */
     bool stale;                   /* the server said that it has lost etcd */
     bool bound;                   /* only cfg_held_accept_store changes the store; else a view does too (observers) */
 };

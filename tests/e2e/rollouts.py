@@ -1,0 +1,105 @@
+"""cfgctl rollout …, and set --rollout, over simulated workers of a real etcd and a real configd."""
+import os
+import sys
+import unittest
+
+SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
+sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lab as laboratory  # noqa: E402
+from cfgctl import Session as Base  # noqa: E402
+
+FLEET = os.path.abspath(os.path.join(laboratory.BUILD, "worker", "cfg-fleet", "cfg-fleet"))
+HEALTHY = ["--guard", "error_rate<5%", "--guard", "p50_ms<2*base", "--min-samples", "20"]
+
+
+class Rollouts(Base):
+    def setUp(self):
+        super().setUp()
+        self.ok("set", "chat/sampling.temperature=0.7", "chat/distributed.tp=4")
+        self.ok("set", "experiment/ab.flag=off")
+        self.ok("deployment", "create", "blue", "--config", "chat", "--flags", "experiment", "--pin", "distributed")
+
+    def workers(self, n=8):
+        laboratory.Process(self.lab, "fleet", [
+            FLEET, "--server", self.configd.url, "--deployment", "blue", "--workers", str(n), "--quiet", "--step-ms", "20 ~ 10%",
+            "--param", "sampling.temperature=1.0", "--label", "region=eu:0.5,us:0.5",
+            "--metric", "error_rate=0.002 + (0.3 if sampling.temperature > 1 else 0) ~ coin"]).start()
+        laboratory.wait_for("the workers", lambda: self.knows("error_rate", n))
+
+    def knows(self, metric, n):
+        whole = self.configd.call("GET", "/v1/deployments/blue/fleet")
+        return whole["workers"] == n and any(metric in a["metrics"] for a in whole["arms"])
+
+    def rollout(self):
+        return self.json("rollout", "status", "blue")
+
+    def phase(self, *wanted):
+        laboratory.wait_for(f"{wanted}", lambda: self.rollout()["state"]["phase"] in wanted)
+        return self.rollout()
+
+    def test_one_that_is_healthy_and_one_that_is_not(self):
+        self.workers()
+        self.refused(5, "smallest share that holds one", "rollout", "start", "blue", "--to", "1", "--steps", "0.01%,100%")
+        out = self.ok("set", "chat/sampling.temperature=0.9", "--rollout", "60%!,100%", "--bake", "1s", *HEALTHY, "-m", "warmer")
+        self.assertIn("cfgctl rollout status blue -w", out)
+        deployment = self.json("deployment", "get", "blue")
+        self.assertEqual((deployment["track"], deployment["arms"]["base"]["release"]), ("hold", {"chat": 1}))
+        self.refused(4, "has a rollout already", "rollout", "start", "blue", "--steps", "99.9%,100%")
+        self.refused(4, "under way", "deployment", "update", "blue", "--track", "head")
+        self.ok("set", "chat/late=1")  # waits
+        self.phase("gate")
+        self.assertRegex(self.ok("rollout", "status", "blue"), r"chat v1 → v2 · gate · \[60%!\] ▸ 100%")
+        self.ok("rollout", "pause", "blue", "-m", "coffee")
+        self.refused(4, "paused takes no \"approve\"", "rollout", "approve", "blue")
+        self.ok("rollout", "resume", "blue")
+        self.ok("rollout", "approve", "blue")
+        self.phase("finished")
+        self.refused(4, "finished: there is nothing left to abort", "rollout", "abort", "blue")
+        arms = self.json("deployment", "get", "blue")["arms"]
+        self.assertEqual(arms["base"]["release"], {"chat": 2})
+        bad = self.run_cfgctl("set", "chat/sampling.temperature=1.5", "--rollout", "60%,100%", "--bake", "20s", *HEALTHY, "--wait")
+        self.assertEqual(bad.returncode, 4, bad.stdout + bad.stderr)
+        self.assertRegex(bad.stdout, r"rolled back from 60 %: guard error_rate<5% fails: canary 0\.\d+")
+        self.assertRegex(bad.stderr, r"the rollout was rolled back: guard error_rate<5% fails")
+        self.assertEqual(self.json("deployment", "get", "blue")["arms"]["base"]["release"], {"chat": 2})
+        self.assertRegex(self.ok("history", "deployment/blue"), r"rolled back from 60 %: guard error_rate<5% fails")
+        told = self.ok("rollout", "history", "blue")
+        self.assertRegex(told, r"pause: coffee")
+        self.assertRegex(told, r"error_rate<5% passes: canary 0")
+        self.assertRegex(self.ok("rollout", "list"), r"blue +chat +rolled-back")
+
+    def test_a_flags_version_and_an_emergency(self):
+        self.workers()
+        self.ok("set", "experiment/ab.flag=on", "--rollout", "90%,100%", "--bake", "500ms", "--deployment", "blue")
+        arms = self.json("deployment", "get", "blue")["arms"]
+        self.assertEqual((arms["base"]["flags"], arms["canary"]["flags"]), ({"experiment/ab.flag": 1}, {"experiment/ab.flag": 2}))
+        self.phase("finished")
+        self.assertEqual(self.json("deployment", "get", "blue")["track"], "head")
+        self.ok("set", "chat/sampling.temperature=0.8")
+        self.refused(2, "say why", "rollout", "start", "blue", "--to", "1", "--now")
+        self.ok("rollout", "start", "blue", "--to", "1", "--now", "-m", "it leaks", "--wait")
+        start = self.json("rollout", "history", "blue")["items"]
+        self.assertTrue(any(v["decision"].get("why") == "it leaks" and v["decision"]["input"] == "start" for v in start), start)
+
+    def test_bad_starts_change_nothing(self):
+        self.refused(4, "no rank group of deployment blue is connected", "rollout", "start", "blue", "--to", "1", "--steps", "50%,100%")
+        self.workers()
+        self.ok("set", "chat/sampling.temperature=0.9", "chat/distributed.tp=8")
+        start = ["rollout", "start", "blue", "--to", "1"]
+        self.refused(5, "shares rise", *start, "--steps", "60%,50%,100%")
+        self.refused(5, "more than all", *start, "--steps", "60%,150%")
+        self.refused(3, "reported a metric eror_rate.*\n.*\n.*did you mean error_rate", *start, "--steps", "99%,100%", "--guard", "eror_rate<1%")
+        self.refused(5, "guard 'p99_ms<'", *start, "--steps", "99%,100%", "--guard", "p99_ms<")
+        self.refused(3, "no version 9", "rollout", "start", "blue", "--to", "9", "--steps", "99%,100%")
+        self.refused(4, "runs chat v2 already", "rollout", "start", "blue", "--steps", "99%,100%")
+        self.refused(4, "distributed.tp, which deployment blue has pinned", "set", "chat/distributed.tp=16", "--rollout", "99%,100%")
+        self.refused(4, "no rank group of deployment blue with these labels", *start, "--steps", "99%,100%", "--where", "region=ap")
+        self.refused(3, "rollout blue does not exist", "rollout", "abort", "blue")
+        self.refused(2, "no plan", *start, "--plan", "cubic")
+
+
+if __name__ == "__main__":
+    tests = [Rollouts(name) for name in vars(Rollouts) if name.startswith("test_")]
+    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
+    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)

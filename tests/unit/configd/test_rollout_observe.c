@@ -1,0 +1,226 @@
+/* What follows from what replicas saw: as values, in every phase, with clocks that jump and replicas that are silent.
+ */
+#include <criterion/criterion.h>
+
+#include "configd/rollout_observe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct cfg_rollout rollout;
+static struct cfg_whole whole;
+static struct cfg_rollout_clock now;
+static struct cfg_rollout_verdict verdict;
+
+static void set_up(void)
+{
+    memset(&rollout, 0, sizeof rollout);
+    memset(&whole, 0, sizeof whole);
+    rollout.n_steps = 2;
+    rollout.steps[0] = (struct cfg_rollout_step){.share = 0.5, .bake_ms = 1000};
+    rollout.steps[1] = (struct cfg_rollout_step){.share = 1, .bake_ms = 1000};
+    rollout.min_samples = 10;
+    cr_assert_eq(cfg_rollout_guard_new(&rollout.guards[0], "errors<1%", NULL), 0);
+    rollout.n_guards = 1;
+    now = (struct cfg_rollout_clock){.now_s = 1767398400, .baked_ms = 0}; /* a Saturday, midnight */
+}
+
+static void tear_down(void)
+{
+    cfg_rollout_finish(&rollout);
+}
+
+TestSuite(observe, .init = set_up, .fini = tear_down);
+
+/* One replica with so many workers per arm, all of them converged, with n samples of `errors` in the canary. */
+static struct cfg_observation seen(uint64_t base, uint64_t canary, unsigned n, double errors)
+{
+    static struct cfg_observation o;
+    memset(&o, 0, sizeof o);
+    o.base = (struct cfg_arm_report){.groups = base, .workers = base, .converged = base};
+    o.canary = (struct cfg_arm_report){.groups = canary, .workers = canary, .converged = canary};
+    o.eligible = base + canary;
+    o.lowest = 0.1234;
+    for (unsigned i = 0; i < n; i++)
+        cfg_moments_add(cfg_arm_report_add(&o.canary, "errors"), errors);
+    return o;
+}
+
+static void add(const char *replica, struct cfg_observation o)
+{
+    cfg_whole_add(&whole, replica, &o);
+}
+
+static const char *judge(enum cfg_rollout_phase phase)
+{
+    rollout.state.phase = phase;
+    cfg_rollout_judge(&verdict, &rollout, &whole, &now);
+    return verdict.any ? cfg_rollout_input_name(verdict.input) : "-";
+}
+
+#define expect(phase, input) cr_assert_str_eq(judge(phase), input, "%s", verdict.why)
+#define says(text)           cr_assert(strstr(verdict.why, text), "%s", verdict.why)
+
+Test(observe, a_record_is_read_back)
+{
+    struct cfg_observation o = seen(3, 2, 4, 0.5), again;
+    o.seq = 7;
+    o.rollout = 3;
+    o.deployment = 9;
+    cfg_histogram_add(&o.base.latency, 1500);
+    struct cfg_buf text;
+    cJSON *tree = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cfg_buf_init(&text, 65536);
+    cfg_observation_print(&text, &o);
+    cr_assert_eq(cfg_json_parse(&tree, cfg_buf_slice(&text), 16, &err), 0, "%s", err.text);
+    cr_assert_eq(cfg_observation_read(&again, tree, &err), 0, "%s", err.text);
+    cr_assert(again.seq == 7 && again.rollout == 3 && again.deployment == 9 && again.eligible == 5);
+    cr_assert(again.lowest == o.lowest && again.base.latency.n == 1 && again.canary.converged == 2);
+    cr_assert_eq(cfg_arm_report_metric(&again.canary, "errors")->n, 4);
+    cJSON_DeleteItemFromObjectCaseSensitive(tree, "arms");
+    cr_assert_lt(cfg_observation_read(&again, tree, &err), 0);
+    cJSON_Delete(tree);
+    cfg_buf_finish(&text);
+}
+
+Test(observe, it_begins_when_it_is_due_and_somebody_is_there)
+{
+    rollout.start_at = now.now_s + 60;
+    expect(CFG_ROLLOUT_SCHEDULED, "-");
+    says("starts in 60 s");
+    rollout.start_at = 0;
+    expect(CFG_ROLLOUT_SCHEDULED, "-");
+    says("no rank group");
+    add("a", seen(4, 0, 0, 0));
+    expect(CFG_ROLLOUT_SCHEDULED, "due");
+    cfg_whole_add_unknown(&whole, "replica b is silent");
+    expect(CFG_ROLLOUT_SCHEDULED, "-");
+    says("replica b is silent");
+}
+
+Test(observe, a_step_that_holds_nobody_waits_and_names_the_share)
+{
+    add("a", seen(4, 0, 0, 0));
+    expect(CFG_ROLLOUT_ROLLING, "-");
+    says("50 % holds no rank group; the smallest share that does is 12.35 %");
+}
+
+Test(observe, everybody_has_to_run_it_before_it_bakes)
+{
+    struct cfg_observation o = seen(4, 3, 0, 0);
+    o.canary.converged = 2;
+    add("a", o);
+    expect(CFG_ROLLOUT_ROLLING, "-");
+    says("2 of the canary's 3 workers");
+    memset(&whole, 0, sizeof whole);
+    add("a", seen(4, 3, 0, 0));
+    expect(CFG_ROLLOUT_ROLLING, "converged");
+}
+
+Test(observe, it_passes_when_it_has_baked_and_guards_know_enough)
+{
+    add("a", seen(2, 1, 9, 0));
+    now.baked_ms = 999;
+    expect(CFG_ROLLOUT_BAKING, "-");
+    now.baked_ms = 1000;
+    expect(CFG_ROLLOUT_BAKING, "-");
+    says("9 of 10 samples");
+    add("b", seen(2, 1, 9, 0));
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    cfg_whole_add_unknown(&whole, "replica c is silent");
+    expect(CFG_ROLLOUT_BAKING, "-");
+    says("replica c is silent");
+}
+
+/* A regression that one replica sees is one, whatever is known of the others; also while somebody has paused it. */
+Test(observe, it_fails_on_what_some_know)
+{
+    add("a", seen(2, 2, 50, 0.5));
+    cfg_whole_add_unknown(&whole, "replica b is silent");
+    static const enum cfg_rollout_phase phases[] = {CFG_ROLLOUT_ROLLING, CFG_ROLLOUT_BAKING, CFG_ROLLOUT_GATE};
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++) {
+        rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
+        expect(phases[i], "failed");
+        says("errors<1% fails");
+        rollout.state.resume = phases[i];
+        expect(CFG_ROLLOUT_PAUSED, "failed");
+        expect(CFG_ROLLOUT_FROZEN, "failed");
+    }
+    rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
+    expect(CFG_ROLLOUT_PAUSED, "-");
+}
+
+Test(observe, workers_that_reject_the_release_send_it_back)
+{
+    struct cfg_observation o = seen(2, 2, 0, 0);
+    o.canary.rejecting = 1;
+    add("a", o);
+    expect(CFG_ROLLOUT_ROLLING, "failed");
+    says("1 of the canary's 2 workers reject");
+}
+
+Test(observe, it_is_back_when_all_run_the_old_release)
+{
+    struct cfg_observation o = seen(4, 0, 0, 0);
+    o.base.converged = 3;
+    add("a", o);
+    expect(CFG_ROLLOUT_ROLLING_BACK, "-");
+    memset(&whole, 0, sizeof whole);
+    add("a", seen(4, 0, 0, 0));
+    expect(CFG_ROLLOUT_ROLLING_BACK, "settled");
+    cfg_whole_add_unknown(&whole, "silent");
+    expect(CFG_ROLLOUT_ROLLING_BACK, "-");
+    expect(CFG_ROLLOUT_FINISHED, "-");
+}
+
+/* The wall clock moves nothing but starts and freezes: no bake ends by it, whichever way it jumps. */
+Test(observe, a_clock_that_jumps_bakes_nothing)
+{
+    static const int64_t jumps[] = {-400 * 86400, -3600, 3600, 400 * 86400};
+    add("a", seen(2, 2, 50, 0));
+    now.baked_ms = 10;
+    for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
+        now.now_s += jumps[i];
+        expect(CFG_ROLLOUT_BAKING, "-");
+        expect(CFG_ROLLOUT_GATE, "-");
+        expect(CFG_ROLLOUT_PAUSED, "-");
+    }
+}
+
+Test(observe, freeze_windows_come_and_go)
+{
+    rollout.freeze[0] = (struct cfg_freeze_window){.days = 1u << 6, .from_s = 0, .to_s = 86400};
+    rollout.n_freeze = 1;
+    add("a", seen(2, 2, 50, 0));
+    now.baked_ms = 5000;
+    expect(CFG_ROLLOUT_SCHEDULED, "freeze");
+    expect(CFG_ROLLOUT_BAKING, "freeze");
+    rollout.state.resume = CFG_ROLLOUT_BAKING;
+    expect(CFG_ROLLOUT_FROZEN, "-");
+    now.now_s += 86400;
+    expect(CFG_ROLLOUT_FROZEN, "thaw");
+    rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
+    expect(CFG_ROLLOUT_BAKING, "passed");
+}
+
+/* A replica that had workers at the last decision and is gone with them: perhaps it is only cut off. */
+Test(observe, workers_that_vanish_with_their_replica_hold_it)
+{
+    add("a", seen(2, 2, 50, 0));
+    add("b", seen(3, 3, 50, 0));
+    cJSON *before = cfg_whole_json(&whole);
+    now.baked_ms = 5000;
+    cfg_whole_compare(&whole, before);
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    memset(&whole, 0, sizeof whole);
+    add("a", seen(2, 2, 50, 0));
+    cfg_whole_compare(&whole, before);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    says("replica b, which had 6 workers");
+    memset(&whole, 0, sizeof whole);
+    add("a", seen(5, 5, 50, 0)); /* they came over */
+    cfg_whole_compare(&whole, before);
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    cJSON_Delete(before);
+}
