@@ -88,6 +88,7 @@ static int await(struct nccl *t, struct cfg_error *err)
     cudaError_t rc = cudaEventRecord(t->done, t->stream);
     while (rc == cudaSuccess && (rc = cudaEventQuery(t->done)) == cudaErrorNotReady) {
         ncclResult_t state = ncclSuccess;
+        (void)cudaGetLastError(); /* CUDA keeps "not ready" too, and the next check of a launch would find it */
         if (ncclCommGetAsyncError(t->comm, &state) != ncclSuccess ||
             (state != ncclSuccess && state != ncclInProgress)) {
             return failed(err, "a sum", state);

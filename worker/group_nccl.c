@@ -130,6 +130,7 @@ static int wait_for_result(struct nccl_group *g, struct cfg_error *err)
         if (done != cudaErrorNotReady) {
             return end(g, "CUDA", cudaGetErrorString(done), err);
         }
+        (void)cudaGetLastError(); /* CUDA keeps "not ready", and the caller's next check of a launch would find it */
         if (ncclCommGetAsyncError(g->comm, &async) != ncclSuccess ||
             (async != ncclSuccess && async != ncclInProgress)) {
             return end(g, "NCCL", ncclGetErrorString(async), err);
