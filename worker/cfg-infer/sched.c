@@ -7,7 +7,7 @@ struct cfg_sched_tenant {
     struct cfg_sched_tenant *next;
     struct cfg_sched_entry *first, *last; /* waiting, oldest first */
     unsigned n_running;
-    uint64_t turn; /* when it was served last */
+    uint64_t turn; /* when it came, or a request of it began or ended last */
     char name[];
 };
 
@@ -39,6 +39,7 @@ static struct cfg_sched_tenant *tenant_of(struct cfg_sched *s, const char *name)
     if (t != NULL) {
         memset(t, 0, sizeof *t);
         memcpy(t->name, name, size);
+        t->turn = ++s->turns; /* behind those who wait already, however many new ones come */
         t->next = s->tenants;
         s->tenants = t;
     }
@@ -109,6 +110,7 @@ void cfg_sched_remove(struct cfg_sched *s, struct cfg_sched_entry *e)
         take_out(&s->first, &s->last, e);
         s->n_running--;
         t->n_running--;
+        t->turn = ++s->turns;
     } else {
         take_out(&t->first, &t->last, e);
         s->n_waiting--;
@@ -139,7 +141,7 @@ struct cfg_sched_entry *cfg_sched_plan(struct cfg_sched *s, unsigned cap)
         append(&s->first, &s->last, e);
         e->running = true;
         t->n_running++;
-        t->turn = ++s->served;
+        t->turn = ++s->turns;
         s->n_running++;
         s->n_waiting--;
     }

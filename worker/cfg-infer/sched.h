@@ -4,9 +4,10 @@
  *                 └──────────────remove────────────────┘
  *
  * The cap governs admission (apply class `drain`): lowering it stops admission at once, and what runs above it
- * finishes. A free place goes to the tenant that has the fewest requests running, of equals to the one that was served
- * the longest ago, within a tenant to the oldest request: whoever floods the queue delays himself. No preemption: what
- * was admitted runs until it is done. What runs stays in the order of its admission.
+ * finishes. A free place goes to the tenant that has the fewest requests running, of equals to the one that has
+ * waited the longest since it came or was served, within a tenant to the oldest request: whoever floods the queue
+ * delays himself, and nobody starves however many new tenants come. No preemption: what was admitted runs until it is
+ * done. What runs stays in the order of its admission.
  *
  * No clock, no I/O; one thread. The entries lie inside the caller's requests. */
 #ifndef CFG_INFER_SCHED_H
@@ -29,7 +30,7 @@ struct cfg_sched_entry {
 struct cfg_sched {
     unsigned capacity; /* the most that may ever run at once */
     unsigned n_running, n_waiting;
-    uint64_t served; /* admissions so far: the order of turns */
+    uint64_t turns; /* begun so far: their order */
     struct cfg_sched_tenant *tenants;
     struct cfg_sched_entry *first, *last; /* running, in the order of admission */
 };

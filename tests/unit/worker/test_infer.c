@@ -349,11 +349,11 @@ Test(sched, a_flood_delays_the_one_who_floods)
     cr_assert_eq(submit(20, "quiet"), 0);
     cr_assert_eq(submit(21, "calm"), 0);
     cfg_sched_remove(&sched, &entries[0]);
-    cr_assert_str_eq(running(4), "1 2 3 21", "before sixteen that came earlier");
+    cr_assert_str_eq(running(4), "1 2 3 20", "before sixteen that came earlier");
     cfg_sched_remove(&sched, &entries[1]);
-    cr_assert_str_eq(running(4), "2 3 21 20");
+    cr_assert_str_eq(running(4), "2 3 20 21");
     cfg_sched_remove(&sched, &entries[2]);
-    cr_assert_str_eq(running(4), "3 21 20 4", "nobody else waits: the place is used");
+    cr_assert_str_eq(running(4), "3 20 21 4", "nobody else waits: the place is used");
 }
 
 /* Of tenants with equally much, the one that was served the longest ago: nobody starves, whatever the order of names.
@@ -378,6 +378,24 @@ Test(sched, turns)
             cr_expect_eq(served[round * 3 + i] / 3, round, "oldest first within a tenant");
         }
         cr_expect_eq(seen, 7U, "each tenant once per round");
+    }
+}
+
+/* Names that were not seen before come all the time, and none of them passes one that waits. */
+Test(sched, new_tenants_do_not_pass_one_that_waits)
+{
+    cr_assert_eq(submit(0, "first"), 0);
+    cr_assert_str_eq(running(1), "0");
+    for (unsigned i = 1; i < 20; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "new%u", i);
+        cr_assert_eq(submit(i, name), 0);
+    }
+    cr_assert_eq(submit(20, "first"), 0);
+    for (unsigned i = 0; i <= 20; i++) {
+        struct cfg_sched_entry *e = cfg_sched_plan(&sched, 1);
+        cr_expect_eq(e, &entries[i], "%d in place of %u", (int)(e - entries), i);
+        cfg_sched_remove(&sched, e);
     }
 }
 
