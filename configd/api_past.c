@@ -4,6 +4,7 @@
 
 #include "configd/fleet_past.h"
 #include "configd/http_auth.h"
+#include "configd/past_runs.h"
 #include "configd/settings.h"
 #include "configd/timeline.h"
 #include "configd/view.h"
@@ -307,67 +308,14 @@ static void merge_by_time(cJSON *items, cJSON *events)
     cJSON_Delete(events);
 }
 
-static void add_event(const struct gather *g, cJSON *events, const struct fleet_run *r, const char *what)
+static void add_runs(struct gather *g, cJSON *items)
 {
-    char object[160], rev[CFG_REV_TEXT];
-    int64_t us = 0;
-    cJSON *item = cJSON_CreateObject();
-    (void)snprintf(object, sizeof object, "group/%.140s", r->group);
-    bool in_time = cfg_rfc3339_parse(&us, cfg_slice_str(r->at), NULL) == 0 && us >= g->since_us && us <= g->until_us;
-    bool ok = in_time && cJSON_AddStringToObject(item, "kind", "run") && cJSON_AddStringToObject(item, "why", "run") &&
-              cJSON_AddStringToObject(item, "namespace", "") && cJSON_AddStringToObject(item, "object", object) &&
-              cJSON_AddNumberToObject(item, "version", 0) && cJSON_AddStringToObject(item, "author", "") &&
-              cJSON_AddStringToObject(item, "message", "") && cJSON_AddStringToObject(item, "time", r->at) &&
-              cJSON_AddStringToObject(item, "revision", cfg_rev_format(r->revision, rev)) &&
-              cJSON_AddFalseToObject(item, "deleted") && cJSON_AddFalseToObject(item, "forced") &&
-              cJSON_AddArrayToObject(item, "changes") && cJSON_AddNumberToObject(item, "more_changes", 0) &&
-              cJSON_AddStringToObject(item, "what", what);
-    if (!ok || !cJSON_AddItemToArray(events, item))
-        cJSON_Delete(item);
-}
-
-/* How many groups took this revision up, told with the first that did. 0: an earlier one has told it. */
-static unsigned adopters(const struct fleet_past *p, size_t i)
-{
-    unsigned n = 0;
-    for (size_t k = 0; k < p->n; k++) {
-        bool same = cfg_rev_cmp(p->runs[k].revision, p->runs[i].revision) == 0;
-        if (same && k < i)
-            return 0;
-        n += same;
-    }
-    return n;
-}
-
-static void add_runs(const struct gather *g, cJSON *items)
-{
-    const struct fleet_past *p = &g->runs;
-    char what[200];
-    cJSON *events;
-    if (items == NULL || cfg_call_query(g->call, "author") || cfg_call_query(g->call, "object") ||
-        (events = cJSON_CreateArray()) == NULL)
+    if (items == NULL || cfg_call_query(g->call, "author") || cfg_call_query(g->call, "object"))
         return;
-    for (size_t i = p->n; i-- > 0;) {
-        const struct fleet_run *r = &p->runs[i], *before = NULL;
-        unsigned n = adopters(p, i);
-        for (size_t k = i; before == NULL && k-- > 0;)
-            before = strcmp(p->runs[k].group, r->group) == 0 ? &p->runs[k] : NULL;
-        unsigned long long step = (unsigned long long)r->from;
-        if (r->revision.epoch == 0) {
-            (void)snprintf(what, sizeof what, "ended at step %llu", step);
-            add_event(g, events, r, what);
-            continue;
-        }
-        if (before && strcmp(before->incarnation, r->incarnation) != 0) {
-            (void)snprintf(what, sizeof what, "started again, at step %llu", step);
-            add_event(g, events, r, what);
-        }
-        if (n > 0) {
-            (void)snprintf(what, sizeof what, "first to adopt the revision, at step %llu; %u in all", step, n);
-            add_event(g, events, r, what);
-        }
-    }
-    merge_by_time(items, events);
+    cJSON *events = cfg_past_runs(&g->runs, g->since_us, g->until_us, g->limit + 1);
+    if (events)
+        merge_by_time(items, events);
+    g->incomplete |= events == NULL || g->runs.partial;
 }
 
 static void answer_log(struct gather *g)

@@ -1,6 +1,7 @@
 /* Parts of several replicas put together, and past runs looked up. */
 #include "configd/fleet_merge.h"
 #include "configd/fleet_past.h"
+#include "configd/past_runs.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -223,5 +224,80 @@ Test(fleet_past, what_is_no_record_is_left_out)
     cr_assert_eq(fleet_past_take(&p, cfg_slice_str(strange), NULL, NULL), 0);
     cr_assert_eq(fleet_past_take(&p, cfg_slice_str("no JSON"), NULL, NULL), 0);
     cr_assert_eq(p.n, 0u);
+    fleet_past_finish(&p);
+}
+
+/* --- what the log tells of it --- */
+
+static void add_run(struct fleet_past *p, const char *group, const char *incarnation, uint64_t revision, uint64_t step,
+                    unsigned second)
+{
+    struct fleet_run *r = &p->runs[p->n];
+    *r = (struct fleet_run){.group = strdup(group),
+                            .incarnation = strdup(incarnation),
+                            .worker = strdup(group),
+                            .revision = {revision ? 1 : 0, revision},
+                            .from = step,
+                            .order = p->n++};
+    (void)snprintf(r->at, sizeof r->at, "2026-12-01T02:%02u:%02uZ", second / 60 % 60, second % 60);
+}
+
+static struct fleet_past room_for(size_t n)
+{
+    struct fleet_past p = {.runs = calloc(n, sizeof *p.runs), .cap = n};
+    cr_assert_not_null(p.runs);
+    return p;
+}
+
+static const char *told(const cJSON *events, int i)
+{
+    static char text[160];
+    const cJSON *e = cJSON_GetArrayItem(events, i);
+    (void)snprintf(text, sizeof text, "%s %s", cfg_json_get_str(e, "object", ""), cfg_json_get_str(e, "what", ""));
+    return text;
+}
+
+Test(past_runs, a_revision_is_told_once_and_a_restart_for_itself)
+{
+    struct fleet_past p = room_for(8);
+    add_run(&p, "g", "a", 5, 0, 0);
+    add_run(&p, "h", "x", 5, 3, 1);
+    add_run(&p, "g", "a", 9, 40, 2);
+    add_run(&p, "g", "a", 0, 70, 3);
+    add_run(&p, "g", "b", 9, 60, 4);
+    add_run(&p, "h", "x", 9, 80, 5);
+    cJSON *events = cfg_past_runs(&p, 0, INT64_MAX, 100);
+    cr_assert_eq(cJSON_GetArraySize(events), 4);
+    cr_assert_str_eq(told(events, 0), "group/g started again, at step 60");
+    cr_assert_str_eq(told(events, 1), "group/g ended at step 70");
+    cr_assert_str_eq(told(events, 2), "group/g first to adopt the revision, at step 40; 3 in all");
+    cr_assert_str_eq(told(events, 3), "group/g first to adopt the revision, at step 0; 2 in all");
+    cJSON_Delete(events);
+    events = cfg_past_runs(&p, 0, INT64_MAX, 2);
+    cr_assert_eq(cJSON_GetArraySize(events), 2, "the latest ones");
+    cr_assert_str_eq(told(events, 1), "group/g ended at step 70");
+    cJSON_Delete(events);
+    const int64_t since = INT64_C(1796090523) * 1000000; /* 02:02:03 */
+    events = cfg_past_runs(&p, since, INT64_MAX, 100);
+    cr_assert_eq(cJSON_GetArraySize(events), 0, "all were before");
+    cJSON_Delete(events);
+    fleet_past_finish(&p);
+}
+
+/* A fleet of thousands makes a record for each worker and change: a look at every pair of them would take minutes. */
+Test(past_runs, a_hundred_thousand_records_are_no_hurdle, .timeout = 30)
+{
+    enum { WORKERS = 5000, CHANGES = 20 };
+    struct fleet_past p = room_for((size_t)WORKERS * CHANGES);
+    char group[24];
+    for (unsigned c = 0; c < CHANGES; c++)
+        for (unsigned w = 0; w < WORKERS; w++) {
+            (void)snprintf(group, sizeof group, "w%u", w);
+            add_run(&p, group, "a", 10 + c, c * 100, c);
+        }
+    cJSON *events = cfg_past_runs(&p, 0, INT64_MAX, 1000);
+    cr_assert_eq(cJSON_GetArraySize(events), CHANGES);
+    cr_assert_str_eq(told(events, CHANGES - 1), "group/w0 first to adopt the revision, at step 0; 5000 in all");
+    cJSON_Delete(events);
     fleet_past_finish(&p);
 }
