@@ -107,7 +107,10 @@ static bool judge_presence(struct cfg_object *o, void *arg)
             (void)judge(&s, d);
     }
     if (d->rc == 0 && (!whole || told < total))
-        (void)judge(&(struct cfg_crew_skills){.replica = o->id.name, .unknown = true, .workers = total - told}, d);
+        (void)judge(&(struct cfg_crew_skills){.replica = o->id.name,
+                                              .unknown = true,
+                                              .workers = total > told ? total - told : 1},
+                    d);
     cJSON_Delete(tree);
     return d->rc == 0;
 }

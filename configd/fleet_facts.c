@@ -13,13 +13,39 @@ enum {
 
 /* --- arms --- */
 
+static void note_use(struct fleet_worker *w, void *arg)
+{
+    (void)arg;
+    if (w->arm)
+        w->arm->used = true;
+}
+
+/* The oldest that no worker is assigned to makes room: windows may name any arm, and what they name must not keep the
+ * arms of workers out. False: all have workers. */
+static bool drop_unused(struct fleet_deployment *d)
+{
+    struct fleet_arm **oldest = NULL;
+    for (struct fleet_arm *a = d->arms; a; a = a->next)
+        a->used = false;
+    fleet_each_worker(d, note_use, NULL);
+    for (struct fleet_arm **p = &d->arms; *p; p = &(*p)->next)
+        oldest = (*p)->used ? oldest : p;
+    if (oldest == NULL)
+        return false;
+    struct fleet_arm *gone = *oldest;
+    *oldest = gone->next;
+    fleet_window_finish(&gone->window);
+    free(gone);
+    return true;
+}
+
 struct fleet_arm *fleet_arm_at(struct fleet_deployment *d, const char *name)
 {
     struct fleet_arm *a = d->arms;
     size_t n = 0;
     for (; a && strcmp(a->name, name) != 0; a = a->next)
         n++;
-    if (a || n >= FLEET_ARMS || (a = calloc(1, sizeof *a)) == NULL)
+    if (a || (n >= FLEET_ARMS && !drop_unused(d)) || (a = calloc(1, sizeof *a)) == NULL)
         return a;
     (void)snprintf(a->name, sizeof a->name, "%s", name);
     a->next = d->arms;

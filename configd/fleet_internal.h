@@ -35,6 +35,7 @@ struct fleet_arm {
     char name[CFG_LIMIT_NAME + 1];
     struct fleet_window window;
     struct cfg_rev since; /* windows of an older revision are of another release under the same name: left out */
+    bool used;            /* while it is looked for which of them are */
     struct fleet_arm *next;
 };
 
@@ -85,6 +86,7 @@ struct fleet_worker {
     uint64_t window_seq;     /* the newest window that was counted */
     uint32_t p50_us, p99_us; /* of the newest window's steps */
     float step_rate;         /* per second, in it; 0: not known */
+    uint64_t window_ms;      /* when it came */
     uint64_t run_step;       /* the newest adoption that was recorded */
     struct cfg_rev run_revision;
     struct fleet_told told; /* of exposures, by this incarnation */
@@ -211,6 +213,13 @@ CFG_MUST_CHECK int fleet_check_skills(struct cfg_fleet *f, const struct cfg_depl
                                       cJSON **problem, struct cfg_error *err);
 /* Is this a report's member "windows" (NULL: none is fine)? CFG_E_INVALID, CFG_E_VALUE, CFG_E_LIMIT with the path. */
 CFG_MUST_CHECK int fleet_windows_check(const cJSON *windows, struct cfg_error *err);
+/* How fast a worker steps, by its newest window; zeros: not known, or it came so long ago that it tells nothing of now.
+ */
+struct fleet_pace {
+    double step_rate;
+    uint32_t p50_us, p99_us;
+};
+struct fleet_pace fleet_pace_of(const struct fleet_worker *w, uint64_t now_ms);
 /* Adds up those that were checked and have not been counted for this incarnation. */
 void fleet_windows_take(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *windows);
 /* Is this a registration's or report's member "ceilings" (NULL: none is fine)? CFG_E_INVALID with the path. */

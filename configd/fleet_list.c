@@ -57,9 +57,10 @@ static void put_report(struct list *l, cJSON *o, const struct fleet_worker *w)
     fleet_put_number(r, o, "step", w->step);
     fleet_put_text(r, o, "state", w->reported ? w->state : "starting");
     fleet_put_number(r, o, "age_ms", (double)w->age_ms);
-    fleet_put_number(r, o, "step_rate", (double)w->step_rate);
-    fleet_put_number(r, o, "p50_us", w->p50_us);
-    fleet_put_number(r, o, "p99_us", w->p99_us);
+    const struct fleet_pace pace = fleet_pace_of(w, l->now_ms);
+    fleet_put_number(r, o, "step_rate", pace.step_rate);
+    fleet_put_number(r, o, "p50_us", pace.p50_us);
+    fleet_put_number(r, o, "p99_us", pace.p99_us);
     fleet_put_copy(r, o, "pending", kept, cJSON_CreateArray);
     fleet_put_copy(r, o, "rejects", kept, cJSON_CreateArray);
     fleet_put_copy(r, o, "overrides", kept, cJSON_CreateArray);

@@ -202,7 +202,8 @@ static void join_group(struct fleet_reply *r, cJSON *into, const cJSON *from)
 {
     double n = num(into, "ranks"), m = num(from, "ranks");
     const char *state = cfg_json_get_str(from, "state", "");
-    double rate = n + m > 0 ? (num(into, "step_rate") * n + num(from, "step_rate") * m) / (n + m) : 0;
+    double mine = num(into, "step_rate"), theirs = num(from, "step_rate"); /* 0: not known */
+    double rate = mine > 0 && theirs > 0 ? (mine * n + theirs * m) / (n + m) : mine + theirs;
     if (fleet_state_parse(state) < fleet_state_parse(cfg_json_get_str(into, "state", "")))
         fleet_replace(r, into, "state", cJSON_CreateString(state));
     take_older_revision(r, into, from);
@@ -239,14 +240,16 @@ static cJSON *find_arm(const cJSON *arms, const char *name)
     return NULL;
 }
 
-/* Each part has counted the group for its arm. */
-static void count_once(struct fleet_reply *r, const cJSON *arms, const cJSON *group)
+/* Joins two parts of one group, each of which its replica has counted for the group's arm. */
+static void count_once(struct fleet_reply *r, const cJSON *arms, cJSON *into, const cJSON *from)
 {
-    cJSON *arm = find_arm(arms, cfg_json_get_str(group, "arm", ""));
+    double parts = num(into, "step_rate") + num(from, "step_rate");
+    cJSON *arm = find_arm(arms, cfg_json_get_str(from, "arm", ""));
+    join_group(r, into, from);
     if (arm == NULL)
         return;
     set_num(r, arm, "groups", num(arm, "groups") - 1);
-    set_num(r, arm, "step_rate", fmax(0, num(arm, "step_rate") - num(group, "step_rate")));
+    set_num(r, arm, "step_rate", fmax(0, num(arm, "step_rate") - parts + num(into, "step_rate")));
 }
 
 static void put_groups(struct fleet_parts *p, cJSON *whole, bool as_part, const cJSON *arms)
@@ -263,10 +266,8 @@ static void put_groups(struct fleet_parts *p, cJSON *whole, bool as_part, const 
     struct ranked *all = take_apart(list, "group", &n, by_name);
     p->reply.failed = p->reply.failed || all == NULL;
     for (size_t i = 0, k; i < n; i = k) {
-        for (k = i + 1; k < n && strcmp(all[k].name, all[i].name) == 0; k++) {
-            join_group(&p->reply, all[i].entry, all[k].entry);
-            count_once(&p->reply, arms, all[k].entry);
-        }
+        for (k = i + 1; k < n && strcmp(all[k].name, all[i].name) == 0; k++)
+            count_once(&p->reply, arms, all[i].entry, all[k].entry);
         (void)cJSON_AddItemToArray(list, all[i].entry);
         for (size_t j = i + 1; j < k; j++)
             cJSON_Delete(all[j].entry);

@@ -44,6 +44,7 @@ struct ask {
     char *authorization; /* owned; NULL: none */
     struct peer *all;    /* owned */
     size_t n, waiting;
+    bool failed; /* there was no memory for all of them */
     struct waiter *waiters, **last;
     struct ask *next;
 };
@@ -261,11 +262,13 @@ static void add_peer(void *arg, const char *replica, const char *url, uint64_t w
         return;
     }
     struct peer *p = &a->all[a->n];
-    if (a->n == PEERS_MAX || (p->replica = strdup(replica)) == NULL || (p->url = strdup(url)) == NULL) {
+    if ((p->replica = strdup(replica)) == NULL || (p->url = strdup(url)) == NULL) {
         free(p->replica);
         p->replica = NULL;
+        a->failed = true; /* one that is left out would count as nobody */
         return;
     }
+    p->why = a->n >= PEERS_MAX ? "there are more replicas than are asked at once" : NULL;
     p->ask = a;
     p->transfer.fns = &peer_fns;
     p->workers = workers;
@@ -293,6 +296,10 @@ static struct ask *new_ask(struct cfg_peers *p, const struct cfg_peers_question 
         return NULL;
     }
     cfg_fleet_others(p->fleet, deployment, add_peer, a);
+    if (a->failed) {
+        free_ask(a);
+        return NULL;
+    }
     a->next = p->asks;
     p->asks = a;
     return a;
@@ -313,7 +320,8 @@ void cfg_peers_ask(struct cfg_peers *p, const struct cfg_peers_question *q, cons
     if (fresh == NULL)
         return;
     for (size_t i = 0; i < a->n; i++)
-        start_peer(&a->all[i]);
+        if (a->all[i].why == NULL)
+            start_peer(&a->all[i]);
     answered(a);
 }
 

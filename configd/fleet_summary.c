@@ -92,23 +92,36 @@ static int by_group(const void *a, const void *b)
     return c ? c : (x->worker->rank > y->worker->rank) - (x->worker->rank < y->worker->rank);
 }
 
+/* The mean of those ranks whose pace is known; 0: of none. */
+static double rate_of(const struct summary *s, const struct judged *ranks, size_t n)
+{
+    double sum = 0;
+    size_t known = 0;
+    for (size_t i = 0; i < n; i++) {
+        double rate = fleet_pace_of(ranks[i].worker, s->now_ms).step_rate;
+        sum += rate;
+        known += rate > 0;
+    }
+    return known > 0 ? sum / (double)known : 0;
+}
+
 /* The ranks of one group that are connected here, summed up: the slowest and the furthest behind speak for all. */
 static void add_group(struct summary *s, cJSON *groups, const struct judged *ranks, size_t n)
 {
     const struct fleet_worker *first = ranks[0].worker;
     struct judged worst = ranks[0];
-    double step = first->step, rate = 0;
+    double step = -1; /* not known */
     uint32_t p50 = 0, p99 = 0;
     struct cfg_rev rev = first->applied;
     char text[CFG_REV_TEXT];
     for (size_t i = 0; i < n; i++) {
         const struct fleet_worker *w = ranks[i].worker;
         worst = ranks[i].state < worst.state ? ranks[i] : worst;
-        step = w->step < step ? w->step : step;
+        const struct fleet_pace pace = fleet_pace_of(w, s->now_ms);
+        step = w->reported && (step < 0 || w->step < step) ? w->step : step;
         rev = cfg_rev_cmp(w->applied, rev) < 0 ? w->applied : rev;
-        p50 = w->p50_us > p50 ? w->p50_us : p50;
-        p99 = w->p99_us > p99 ? w->p99_us : p99;
-        rate += (double)w->step_rate / (double)n;
+        p50 = pace.p50_us > p50 ? pace.p50_us : p50;
+        p99 = pace.p99_us > p99 ? pace.p99_us : p99;
     }
     cJSON *o = fleet_add_entry(&s->reply, groups);
     fleet_put_text(&s->reply, o, "group", first->group);
@@ -118,8 +131,8 @@ static void add_group(struct summary *s, cJSON *groups, const struct judged *ran
     fleet_put_text(&s->reply, o, "state", fleet_state_name(worst.state));
     fleet_put(&s->reply, o, "revision",
               cfg_rev_is_none(rev) ? cJSON_CreateNull() : cJSON_CreateString(cfg_rev_format(rev, text)));
-    fleet_put_number(&s->reply, o, "step", step);
-    fleet_put_number(&s->reply, o, "step_rate", rate);
+    fleet_put_number(&s->reply, o, "step", step < 0 ? 0 : step);
+    fleet_put_number(&s->reply, o, "step_rate", rate_of(s, ranks, n));
     fleet_put_number(&s->reply, o, "p50_us", p50);
     fleet_put_number(&s->reply, o, "p99_us", p99);
 }
@@ -158,14 +171,13 @@ static void pace_of(struct pace *out, const struct summary *s, const char *arm)
     *out = (struct pace){0};
     for (size_t i = 0, n; i < s->n; i += n) {
         const struct fleet_worker *w = s->all[i].worker;
-        double rate = 0;
-        for (n = 0; i + n < s->n && strcmp(s->all[i + n].worker->group, w->group) == 0; n++)
-            rate += (double)s->all[i + n].worker->step_rate;
+        for (n = 1; i + n < s->n && strcmp(s->all[i + n].worker->group, w->group) == 0;)
+            n++;
         if (strcmp(arm_of(w), arm) != 0)
             continue;
         out->workers += n;
         out->groups++;
-        out->step_rate += rate / (double)n;
+        out->step_rate += rate_of(s, s->all + i, n);
     }
 }
 

@@ -88,13 +88,23 @@ static uint32_t microseconds(uint64_t us)
 }
 
 /* The newest window is what is shown of one worker; more is kept of arms alone. */
-static void note_pace(struct fleet_worker *w, uint64_t steps, uint64_t ms, const struct cfg_histogram *latency)
+static void note_pace(struct fleet_worker *w, uint64_t now_ms, uint64_t steps, uint64_t ms,
+                      const struct cfg_histogram *latency)
 {
+    w->window_ms = now_ms;
     w->step_rate = ms > 0 ? (float)steps * 1000.0f / (float)ms : 0;
     if (latency->n == 0)
         return;
     w->p50_us = microseconds(cfg_histogram_quantile(latency, 0.5));
     w->p99_us = microseconds(cfg_histogram_quantile(latency, 0.99));
+}
+
+struct fleet_pace fleet_pace_of(const struct fleet_worker *w, uint64_t now_ms)
+{
+    uint64_t slow_ms = 2 * (uint64_t)w->p99_us / 1000; /* whose steps take minutes has a window as seldom */
+    if (w->window_ms == 0 || now_ms - w->window_ms > FLEET_SHOWN_MS + slow_ms)
+        return (struct fleet_pace){0, 0, 0};
+    return (struct fleet_pace){(double)w->step_rate, w->p50_us, w->p99_us};
 }
 
 static void take_window(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *window)
@@ -107,7 +117,7 @@ static void take_window(const struct cfg_fleet *f, struct fleet_worker *w, const
     struct cfg_moments m;
     if (durations && cfg_histogram_parse(&latency, durations, NULL) != 0)
         return; /* it was checked */
-    note_pace(w, steps, ms, &latency);
+    note_pace(w, fleet_now_ms(f), steps, ms, &latency);
     struct cfg_rev rev = {0, 0};
     if (arm == NULL || cfg_rev_parse(&rev, cfg_slice_str(cfg_json_get_str(window, "revision", "")), NULL) != 0 ||
         cfg_rev_cmp(rev, arm->since) < 0)

@@ -411,6 +411,68 @@ Test(fleet, windows_are_added_up_per_arm_and_count_once)
     cr_assert_eq(w.steps + w.metric.n, 0u, "nobody told anything");
 }
 
+/* Windows may name any arm; what they name must not keep the arms that workers run out. */
+Test(fleet, arms_that_nobody_runs_make_room)
+{
+    struct cfg_fleet_window w;
+    struct stream s = {0};
+    char arm[16];
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &s), 0);
+    uint64_t begin = cfg_fleet_clock_ms(fleet);
+    for (int i = 1; i <= 3 * FLEET_ARMS; i++) {
+        (void)snprintf(arm, sizeof arm, "made-up-%d", i);
+        cr_assert_eq(tell_window("w0", i, arm), 0);
+        cr_assert(cfg_fleet_window(&w, fleet, "blue", arm, begin, begin + 1, NULL), "%s", arm);
+        cr_assert_eq(w.steps, 4u);
+    }
+    cr_assert(cfg_fleet_window(&w, fleet, "blue", "base", begin, begin + 1, NULL), "w0 runs it");
+    cr_assert_not(cfg_fleet_window(&w, fleet, "blue", "made-up-1", begin, begin + 1, NULL));
+    cJSON *whole = cfg_fleet_summary(fleet, "blue");
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(whole, "arms")), FLEET_ARMS);
+    cJSON_Delete(whole);
+}
+
+static double of_group(int i, const char *key)
+{
+    cJSON *whole = cfg_fleet_summary(fleet, "blue");
+    const cJSON *g = cJSON_GetArrayItem(cfg_json_get(whole, "groups"), i);
+    double v = cfg_json_get_num(g, key, -1);
+    cJSON_Delete(whole);
+    return v;
+}
+
+/* Whoever has stopped stepping has no pace, and whoever has told nothing yet takes nothing from the others'. */
+Test(fleet, a_pace_is_known_as_long_as_it_is_told)
+{
+    static const char rank0[] = "\"group\":\"g\",\"rank\":0,\"world\":2",
+                      rank1[] = "\"group\":\"g\",\"rank\":1,\"world\":2";
+    struct stream s[3] = {{0}};
+    cJSON *list;
+    cr_assert_eq(enter("w0", A, rank0, NULL), 0);
+    cr_assert_eq(enter("w1", A, rank1, NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &s[0]), 0);
+    cr_assert_eq(connect_stream("w1", A, &s[1]), 0);
+    cr_assert_eq(tell_window("w0", 1, "base"), 0);
+    cr_assert_eq(report("w0", A, (struct cfg_rev){1, 1}, cfg_topic_digest(blue())), 0);
+    cr_assert_eq(of_group(0, "step_rate"), 500, "four steps in 8 ms; w1 has told nothing");
+    cr_assert_eq(of_group(0, "step"), 5);
+    cr_assert_eq(cfg_json_get_num(one_worker(&list), "step_rate", -1), 500);
+    cJSON_Delete(list);
+    now_ms += FLEET_SHOWN_MS + 1;
+    cr_assert_eq(report("w0", A, (struct cfg_rev){1, 1}, cfg_topic_digest(blue())), 0);
+    cr_assert_eq(of_group(0, "step_rate"), 0, "it reports, but no steps any more");
+    cr_assert_eq(of_group(0, "p99_us"), 0);
+    cr_assert_eq(cfg_json_get_num(one_worker(&list), "step_rate", -1), 0);
+    cJSON_Delete(list);
+    cr_assert_eq(tell_window("w0", 2, "base"), 0);
+    cr_assert_eq(of_group(0, "step_rate"), 500);
+    cr_assert_eq(enter("w0", B, rank0, NULL), 0);
+    cr_assert_eq(connect_stream("w0", B, &s[2]), 0);
+    cr_assert_eq(of_group(0, "step_rate"), 0, "another process");
+    cr_assert_eq(of_group(0, "step"), 0);
+}
+
 Test(fleet, capabilities_are_kept_as_sets)
 {
     struct stream s[3] = {{0}};

@@ -82,6 +82,29 @@ Test(fleet_merge, groups_and_arms_are_joined_over_replicas)
     cJSON_Delete(answers[0].body);
 }
 
+/* A rank that has told nothing yet is not one that stands still. */
+Test(fleet_merge, a_pace_that_is_not_known_is_not_zero)
+{
+    static const char *const paces[][2] = {{"0", "8"}, {"8", "0"}, {"8", "8"}};
+    for (size_t i = 0; i < sizeof paces / sizeof paces[0]; i++) {
+        cJSON *parts[2];
+        for (int k = 0; k < 2; k++) {
+            parts[k] = json(k == 0 ? PART("r1", "", GROUP("g", "2", "current", "1-9"), ARM("base", "1"))
+                                   : PART("r2", "", GROUP("g", "2", "current", "1-9"), ARM("base", "1")));
+            cJSON_SetNumberValue(cfg_json_get(cJSON_GetArrayItem(cfg_json_get(parts[k], "groups"), 0), "step_rate"),
+                                 atof(paces[i][k]));
+            cJSON_SetNumberValue(cfg_json_get(cJSON_GetArrayItem(cfg_json_get(parts[k], "arms"), 0), "step_rate"),
+                                 atof(paces[i][k]));
+        }
+        struct fleet_answer answers[] = {{.replica = "r2", .url = "http://r2", .workers = 2, .body = parts[1]}};
+        cJSON *whole = fleet_merge_summary(parts[0], answers, 1, false);
+        cr_assert_eq(num(cJSON_GetArrayItem(cfg_json_get(whole, "groups"), 0), "step_rate"), 8);
+        cr_assert_eq(num(cJSON_GetArrayItem(cfg_json_get(whole, "arms"), 0), "step_rate"), 8);
+        cJSON_Delete(whole);
+        cJSON_Delete(parts[1]);
+    }
+}
+
 Test(fleet_merge, a_part_of_a_part_is_the_same)
 {
     cJSON *part = fleet_merge_summary(
