@@ -78,7 +78,8 @@ static void put_arm(struct cfg_buf *out, const char *name, const cJSON *summary,
 static void put_rates(struct cfg_buf *out, const cJSON *list)
 {
     const cJSON *summary, *arm;
-    cfg_metrics_head(out, "configd_arm_steps_per_second", "gauge", "Steps of an arm's groups here, by their latest reports.");
+    cfg_metrics_head(out, "configd_arm_steps_per_second", "gauge",
+                     "Steps of an arm's groups here, by their latest reports.");
     cJSON_ArrayForEach(summary, list)
     {
         cJSON_ArrayForEach(arm, cfg_json_get(summary, "arms"))
