@@ -8,7 +8,8 @@
  *
  * It can be made to die at a point of the protocol (FAULT=POINT:N): `prepare`, `commit`: of value N; `send`: after the
  * N-th frame of a round that it sent, so that a rank 0 dies between two answers. FAULT=corrupt:N corrupts its digest in
- * the words of a round whose candidate is being decided, N times. SIGUSR1 makes it late to its next step. */
+ * the words of a round whose candidate is being decided, N times. FAULT=divide:N: it cannot prepare a value that N does
+ * not divide. SIGUSR1 makes it late to its next step. */
 #include <cfg/worker.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -98,7 +99,11 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
 static int prepare(void *arg, const struct cfg_view *next, struct cfg_error *err)
 {
     (void)arg;
-    (void)err;
+    if (is_fault("divide") && next->values[0].i64 % fault_n != 0) {
+        (void)snprintf(err->text, sizeof err->text, "a batch of %lld does not divide by %lld",
+                       (long long)next->values[0].i64, fault_n);
+        return err->code = CFG_E_VALUE;
+    }
     if (is_fault("prepare") && next->values[0].i64 == fault_n) {
         die();
     }
@@ -194,6 +199,7 @@ static struct cfg_worker *open_worker(void)
     if (cfg_worker_open(&w, &options, &err) == 0) {
         const char *most = getenv("FAULT_MOST"); /* a declaration that the others do not share */
         (void)cfg_param_i64(w, "counter.w0", CFG_BARRIER, 0, most != NULL ? atoll(most) : INT64_MAX, 0);
+        (void)cfg_param_i64(w, "tp", CFG_PINNED, 1, 64, 1);
         if (cfg_worker_on_change(w, "counter", &hooks, &err) == 0) {
             return w;
         }

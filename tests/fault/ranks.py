@@ -1,7 +1,7 @@
 """A rank group under attack: real ranks, half of them at each of two real configds over a real etcd, stepping all the while.
 
 What is judged are the ranks' own journals: at every step all ranks of the group ran the same revision, and it never fell.
-    ranks.py [--faults N] [--seed N] [--writes N] [--outage SECONDS] [RankTest.test_name …]
+    ranks.py [--faults N] [--seed N] [--storm SECONDS] [--outage SECONDS] [RankTest.test_name …]
 """
 import argparse
 import os
@@ -19,7 +19,7 @@ from lab import Configd, Lab, Problem, Process, Proxy
 
 RANK = os.path.join(laboratory.BUILD, "tests", "fault", "fault_rank")
 DEADLINE_MS = 1000  # of a round; a rank made late by SIGUSR1 comes 500 ms behind it
-OPTIONS = argparse.Namespace(faults=4, seed=1, outage=1.0, writes=96)
+OPTIONS = argparse.Namespace(faults=4, seed=1, outage=1.0, storm=1.0)
 
 
 class Rank(Process):
@@ -83,11 +83,14 @@ class RankTest(unittest.TestCase):
 
     def start(self, group="configd", env=None, servers=None):
         """env: by rank; servers: by rank, else half at each configd."""
+        self.launch(group, env, servers)
+        self.wait_for_value()
+
+    def launch(self, group, env=None, servers=None):
         self.ranks = [Rank(self.lab, i, self.world, group, (servers or {}).get(i) or self.daemons[i % 2].url, (env or {}).get(i))
                       for i in range(self.world)]
         for r in self.ranks:
             r.start()
-        self.wait_for_value()
 
     def wait_for_value(self, timeout=15.0):
         """All ranks run steps on the newest value."""
@@ -224,26 +227,28 @@ class RankTest(unittest.TestCase):
         self.wait_for_value()
         self.judge()
 
-    def test_a_thousand_writes_in_a_second(self):
-        """As many writes as this machine takes, through both configds, while ranks step."""
+    def test_a_storm_of_writes(self):
+        """As many writes in a second as the store takes, through both configds, while ranks step."""
         self.start()
-        count, lock = [0], threading.Lock()
+        lock, end = threading.Lock(), time.monotonic() + OPTIONS.storm
+        written = [self.value]
 
         def write_on(at):
-            for _ in range(OPTIONS.writes // 8):
+            while time.monotonic() < end:
                 with lock:
-                    count[0] += 1
-                    value = self.value + count[0]
+                    written[0] += 1
+                    value = written[0]
                 laboratory.set_value(self.daemons[at].url, {"counter.w0": value})
 
-        threads = [threading.Thread(target=write_on, args=(i % 2,)) for i in range(8)]
+        threads = [threading.Thread(target=write_on, args=(i % 2,)) for i in range(16)]
         for t in threads:
             t.start()
         for t in threads:
             t.join()
-        self.value += count[0]
+        print(f"storm: {written[0] - self.value} writes in {OPTIONS.storm} s", flush=True)
+        self.value = written[0]
         self.write()
-        self.wait_for_value()
+        self.wait_for_value(60.0)
         self.wait_for_steps()
         self.judge()
         # Each configd has half of the group, and both know where it meets.
@@ -283,6 +288,56 @@ class RankTest(unittest.TestCase):
                             and "rank 1 has 1000000" in self.ranks[0].output())
         self.judge()
 
+    def test_a_pin_that_differs_on_one_rank(self):
+        """A deployment is made anew with another pin while its ranks run: who boots into that joins nobody that booted before."""
+        url, group = self.daemons[0].url, f"tcp:127.0.0.1:{laboratory.free_port()}"
+        self.world = 2
+        laboratory.set_value(url, {"tp": 4})
+        laboratory.make_deployment(url, "pinned", pin=["tp"])
+        self.start(group, env={i: {"CONFIGD_DEPLOYMENT": "pinned"} for i in range(2)})
+        self.daemons[0].call("DELETE", "/v1/deployments/pinned?force=true")
+        laboratory.set_value(url, {"tp": 8})
+        laboratory.make_deployment(url, "pinned", pin=["tp"])
+        self.wait_for_steps()
+
+        def boot(*ranks):
+            for r in ranks:
+                r.kill()
+                if os.path.exists(r.cache):
+                    os.remove(r.cache)
+            for r in ranks:
+                r.start()
+
+        boot(self.ranks[1])
+        laboratory.wait_for("the pins to be compared", lambda: "tp: rank 0 has 4; rank 1 has 8" in self.ranks[0].output())
+        last = self.ranks[0].last()
+        self.assertEqual(self.ranks[1].last()[0], last[0], "one rank went on alone")
+        boot(*self.ranks)
+        self.wait_for_steps()
+        self.judge()
+
+    def test_a_batch_that_does_not_divide(self):
+        """The schema's invariant refuses the write; what one rank cannot prepare, none runs, and the steps go on."""
+        url = self.daemons[0].url
+        schema = {"x-invariants": [{"expr": f"global_batch % {self.world} == 0", "message": "ranks share the batch evenly"}]}
+        self.daemons[0].call("PUT", "/v1/schemas/chat", schema, {"If-None-Match": "*"})
+        self.value = self.world
+        laboratory.set_value(url, {"counter.w0": self.value, "global_batch": self.value})
+        self.start(env={2: {"FAULT": f"divide:{self.world}"}})
+        with self.assertRaises(Problem) as refused:
+            laboratory.set_value(url, {"global_batch": 6})
+        self.assertEqual(refused.exception.code, "schema")
+        self.assertIn("share the batch evenly", str(refused.exception.body))
+        before = self.value
+        laboratory.set_value(url, {"counter.w0": before + 1})  # which no invariant speaks of
+        laboratory.wait_for("the rank that cannot", lambda: self.said(f"a batch of {before + 1} does not divide by {self.world}"))
+        self.wait_for_steps(50)
+        self.assertEqual({r.last()[1] for r in self.ranks}, {before}, "a batch that does not divide was run")
+        self.value = before + self.world
+        laboratory.set_value(url, {"counter.w0": self.value})
+        self.wait_for_value()
+        self.judge()
+
 
 def load_tests(loader, tests, pattern):
     return laboratory.part_of(tests)
@@ -292,7 +347,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--faults", type=int, default=OPTIONS.faults)
     parser.add_argument("--seed", type=int, default=OPTIONS.seed)
-    parser.add_argument("--writes", type=int, default=OPTIONS.writes)
+    parser.add_argument("--storm", type=float, default=OPTIONS.storm)
     parser.add_argument("--outage", type=float, default=OPTIONS.outage)
     OPTIONS, rest = parser.parse_known_args()
     unittest.main(verbosity=2, argv=[sys.argv[0], *rest])
