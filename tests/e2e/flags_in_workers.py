@@ -171,7 +171,13 @@ class Session(unittest.TestCase):
         out = subprocess.run([laboratory.CFGCTL, "flag", "exposures", "blue"], env={**os.environ, "CONFIGD_SERVER": self.configd.url},
                              capture_output=True, text=True, timeout=60, check=True).stdout
         self.assertRegex(out, r"experiment/ab\.flag +on +base +60 +3\d")
-        # Another configd counts what is served from now on: nothing counts at both.
+        # Another configd counts what is served from now on: nothing counts at both. A worker sends a report when the one before it has been
+        # answered, and until then would tell the same exposures again, to whoever follows.
+        seen = time.monotonic()
+
+        def heard_again():
+            return all(w["heard_ms"] < (time.monotonic() - seen) * 1000 for w in self.configd.call("GET", "/v1/deployments/blue/workers")["workers"])
+        laboratory.wait_for("a report after those that told of them", heard_again)
         self.configd.kill()
         self.configd.start().wait_ready()
         again = self.ask(0, {"n": 1}, "u-again")
