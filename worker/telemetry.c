@@ -119,7 +119,7 @@ const char *cfg_telemetry_send(struct cfg_telemetry *t, const struct cfg_gather 
             t->tries = 0;
         }
     }
-    t->tries++;
+    t->tries = t->sent != NULL ? t->tries + 1 : 0; /* a worker at rest waits for nothing */
     return t->sent != NULL ? t->sent : "";
 }
 

@@ -19,7 +19,7 @@ struct cfg_telemetry {
     uint64_t outcomes_seq; /* of the newest outcomes sent */
     uint64_t runs_taken, runs_sent;
     uint64_t lost;  /* steps that found no place */
-    unsigned tries; /* reports with `sent` since it might have been taken first */
+    unsigned tries; /* reports with `sent` since it might have been taken first; 0: none waits */
 };
 
 void cfg_telemetry_finish(struct cfg_telemetry *t); /* takes a zeroed struct */
