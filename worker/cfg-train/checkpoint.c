@@ -1,6 +1,7 @@
 /* Checkpoints: a safetensors file that cfg-infer can serve and cfg-train can continue from. See trainer.h. */
 #include "worker/cfg-train/trainer.h"
 #include "worker/model/safetensors.h"
+#include "worker/model/vec.h"
 #include "worker/model/weights.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -185,8 +186,14 @@ static int need_floats(float *out, size_t n, const struct cfg_safetensors *file,
                        struct cfg_error *err)
 {
     const struct cfg_st_tensor *v = cfg_safetensors_find(file, name);
-    return v != NULL ? cfg_safetensors_floats(out, n, v, err)
-                     : cfg_fail(err, CFG_E_VALUE, "tensor %s is missing: weights alone cannot be resumed from", name);
+    if (v == NULL) {
+        return cfg_fail(err, CFG_E_VALUE, "tensor %s is missing: weights alone cannot be resumed from", name);
+    }
+    int rc = cfg_safetensors_floats(out, n, v, err);
+    uint64_t bad = rc == 0 ? cfg_vec_nonfinite(out, n) : 0;
+    return bad == 0 ? rc
+                    : cfg_fail(err, CFG_E_VALUE, "tensor %s holds %llu values that are not finite", name,
+                               (unsigned long long)bad);
 }
 
 static int take(struct cfg_trainer *t, const struct cfg_safetensors *file, struct cfg_error *err)

@@ -148,9 +148,11 @@ static int copy_in(struct cfg_model_cuda *m, const unsigned char *contexts, cons
 /* Waits for the stream. */
 static int add_losses(struct cfg_model_cuda *m, uint32_t n, double *loss, struct cfg_error *err)
 {
-    int rc =
-        cfg_cuda_check(cudaMemcpyAsync(m->losses_host, m->losses, n * sizeof(float), cudaMemcpyDeviceToHost, m->stream),
-                       "losses", err);
+    int rc = cfg_cuda_launched(err);
+    rc = rc == 0 ? cfg_cuda_check(
+                       cudaMemcpyAsync(m->losses_host, m->losses, n * sizeof(float), cudaMemcpyDeviceToHost, m->stream),
+                       "losses", err)
+                 : rc;
     rc = rc == 0 ? cfg_cuda_check(cudaStreamSynchronize(m->stream), "a micro batch", err) : rc;
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         *loss += (double)m->losses_host[i];

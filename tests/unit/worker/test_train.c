@@ -215,6 +215,26 @@ Test(train, a_loss_that_is_no_number_ends_it_before_the_weights_change, .init = 
     cfg_allreduce_free(a);
 }
 
+Test(train, a_checkpoint_with_damaged_moments_is_refused, .init = make_dir, .fini = drop_dir)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_allreduce *a = solo();
+    struct cfg_trainer *t = trainer(a, &pin);
+    size_t n = cfg_model_n_parameters(&pin.shape);
+    float *first = calloc(n, sizeof *first), *second = calloc(n, sizeof *second);
+    cr_assert(first != NULL && second != NULL);
+    steps(t, 2);
+    second[7] = INFINITY;
+    cr_assert_eq(cfg_model_moments_write(t->model, first, second, &err), 0);
+    cr_assert_eq(save(t, false, &err), 0);
+    cr_expect_eq(cfg_trainer_resume(t, file, &err), CFG_E_VALUE);
+    cr_expect(strstr(err.text, "optimizer.second holds 1 values that are not finite") != NULL, "%s", err.text);
+    free(first);
+    free(second);
+    cfg_trainer_free(t);
+    cfg_allreduce_free(a);
+}
+
 Test(train, a_full_disk_leaves_the_last_checkpoint, .init = make_dir, .fini = drop_dir)
 {
     struct cfg_error err = CFG_ERROR_INIT;
