@@ -268,7 +268,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--at-once", type=int, default=16, help="deployments that roll out at the same time")
     p.add_argument("--workers", type=int, default=10, help="of each deployment")
-    p.add_argument("--bake-ms", type=int, default=12000)
+    p.add_argument("--bake-ms", type=int, default=15000)
     p.add_argument("--within-ms", type=int, help="how long a complete rollback may take (as long as a step bakes)")
     o = p.parse_args()
     if o.attacks:

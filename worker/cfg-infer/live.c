@@ -271,6 +271,7 @@ int cfg_live_open(struct cfg_live *l, const struct cfg_infer_options *o, const s
         return rc;
     }
     declare(l, o, shape);
+    l->readable = cfg_metric_declare(l->w, "readable");
     rc = cfg_worker_on_change(l->w, "", &hooks, err);
     return rc != 0 ? rc : cfg_worker_ceiling(l->w, described[CFG_P_BATCH_SIZE].path, (double)o->max_batch, err);
 }

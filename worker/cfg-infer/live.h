@@ -49,6 +49,7 @@ struct cfg_live {
     struct cfg_worker *w;
     cfg_param params[CFG_N_PARAMS];
     cfg_flag ab;          /* for requests, which have somebody asking */
+    cfg_metric readable;  /* the share of a step's bytes that texts are made of */
     const uint64_t *step; /* borrowed: which one the next is */
     /* On the stepper, when another view holds; both are borrowed for the call. */
     void (*hold)(void *arg, struct cfg_settings *now, const struct cfg_view *view);

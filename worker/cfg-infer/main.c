@@ -133,7 +133,12 @@ static int do_step(struct program *p, struct cfg_seq *in, bool left)
         cfg_seq_free_list(in);
         return 4;
     }
+    uint64_t tokens = p->serve.tokens, readable = p->serve.readable;
     int rc = cfg_serve_step(&p->serve, &out, v, p->step, in, left, &err);
+    if (p->serve.tokens > tokens) {
+        cfg_worker_metric(p->live.w, p->live.readable,
+                          (double)(p->serve.readable - readable) / (double)(p->serve.tokens - tokens));
+    }
     if (p->http != NULL) {
         cfg_http_send(p->http, out);
     }

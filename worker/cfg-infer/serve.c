@@ -186,6 +186,14 @@ static void tell(struct cfg_pieces *out, struct cfg_seq *q, size_t shown, uint64
     out->of[out->n++] = (struct cfg_piece){q, cfg_seq_produced(q), shown, step, q->marks, finish};
 }
 
+/* Letters, digits, spaces and what stands between words: what a sampler that has lost its mind produces less of. */
+static bool is_readable(unsigned char byte)
+{
+    static const char between[] = " \n.,;:!?'\"()-";
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+           (byte != 0 && strchr(between, byte) != NULL);
+}
+
 static void extend(struct cfg_serve *s, struct cfg_seq *q, unsigned char byte, uint64_t step, struct cfg_pieces *out)
 {
     if (q->len == q->prompt_len) {
@@ -195,6 +203,7 @@ static void extend(struct cfg_serve *s, struct cfg_seq *q, unsigned char byte, u
     q->last_step = step;
     q->bytes[q->len++] = byte;
     s->tokens++;
+    s->readable += is_readable(byte);
     const unsigned char *text = q->bytes + q->prompt_len;
     size_t produced = cfg_seq_produced(q);
     unsigned stopped = cfg_stops_match(&q->how.stops, text, produced);

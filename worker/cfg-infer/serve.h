@@ -23,6 +23,7 @@ struct cfg_serve {
     struct cfg_stops stops;
     bool greedy_start;
     uint64_t tokens, finished, n_own; /* n_own: of our own load that run or wait */
+    uint64_t readable;                /* of the tokens: bytes that texts are made of */
     unsigned char *contexts, *bytes;
     struct cfg_model_row *rows;
 };

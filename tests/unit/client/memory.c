@@ -45,6 +45,7 @@ static void on_view(void *arg, const struct cfg_view_event *ev)
     struct memory *t = arg;
     t->views++;
     copy(t->revision, sizeof t->revision, ev->revision, strlen(ev->revision));
+    copy(t->arm, sizeof t->arm, ev->arm, strlen(ev->arm));
     copy(t->digest, sizeof t->digest, ev->digest, strlen(ev->digest));
     copy(t->store, sizeof t->store, ev->store, strlen(ev->store));
     copy(t->view, sizeof t->view, ev->view, ev->view_len);

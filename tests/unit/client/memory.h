@@ -18,7 +18,7 @@ struct memory {
     struct cfg_machine *machine;
 
     unsigned views, marks, states, registrations;
-    char revision[64], digest[80], store[64], view[8192], meta[2048], mark[64], why[400], hint[300];
+    char revision[64], arm[64], digest[80], store[64], view[8192], meta[2048], mark[64], why[400], hint[300];
     enum cfg_session_state state;
     int why_code;
 };

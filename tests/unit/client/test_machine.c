@@ -84,6 +84,29 @@ Test(machine, applies_patches_in_order)
     memory_finish(&t);
 }
 
+/* Who is moved to another arm that runs the same hears of it by an empty patch, also a session that reads no meta data.
+ */
+Test(machine, a_patch_says_whose_arm_it_is_of)
+{
+    for (int without = 0; without < 2; without++) {
+        struct memory t;
+        char digest[CFG_DIGEST_TEXT], patch[512];
+        struct cfg_machine_options o = worker;
+        o.without_meta = without;
+        follow(&t, &o, digest);
+        cr_assert_str_eq(t.arm, "base");
+        (void)snprintf(patch, sizeof patch,
+                       "{\"revision\":\"1-6\",\"arm\":\"canary\",\"from\":\"%s\",\"digest\":\"%s\",\"patch\":[]}",
+                       digest, digest);
+        memory_event(&t, "patch", "1-6", patch);
+        cr_assert_eq(t.views, 2);
+        cr_assert_str_eq(t.arm, "canary");
+        patch_to(&t, "1-7", 1, 2);
+        cr_assert_str_eq(t.arm, "canary", "a patch that does not say leaves it as it is");
+        memory_finish(&t);
+    }
+}
+
 Test(machine, events_split_at_every_byte)
 {
     struct memory t;

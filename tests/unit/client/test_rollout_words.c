@@ -1,0 +1,90 @@
+/* Rollouts as people type them. */
+#include "client/cfgctl/rollout_text.h"
+#include "client/cfgctl/rollout_words.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static void is(cJSON *v, const char *text)
+{
+    struct cfg_buf out;
+    cfg_buf_init(&out, 65536);
+    cfg_json_print(&out, v);
+    cr_assert_str_eq(out.data, text);
+    cfg_buf_finish(&out);
+    cJSON_Delete(v);
+}
+
+Test(rollout_words, durations)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } rows[] = {{"250ms", 250}, {"60s", 60000}, {"60", 60000}, {"1.5m", 90000}, {"2h", 7200000}, {"0", 0}};
+    uint64_t ms;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_assert_eq(rollout_parse_duration(&ms, rows[i].text, NULL), 0, "%s", rows[i].text);
+        cr_assert_eq(ms, rows[i].ms, "%s", rows[i].text);
+    }
+    static const char *const bad[] = {"", "s", "-1s", "5 parsec", "1e99s", "x"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(rollout_parse_duration(&ms, bad[i], NULL), CFG_E_INVALID, "%s", bad[i]);
+}
+
+Test(rollout_words, steps)
+{
+    cJSON *v = NULL;
+    cr_assert_eq(rollout_parse_steps(&v, "1%,10%:5m,50%:1s!,100%", NULL), 0);
+    is(v, "[{\"share\":0.01},{\"share\":0.1,\"bake_ms\":300000},{\"share\":0.5,\"bake_ms\":1000,\"gate\":true},"
+          "{\"share\":1}]");
+    static const char *const bad[] = {"", "1", "1%,", "%", "10%:", "10%;5m", "ten%", "!"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(rollout_parse_steps(&v, bad[i], NULL), CFG_E_INVALID, "%s", bad[i]);
+}
+
+Test(rollout_words, plans)
+{
+    cJSON *v = NULL;
+    cr_assert_eq(rollout_parse_plan(&v, "linear:4", NULL), 0);
+    is(v, "{\"linear\":4}");
+    cr_assert_eq(rollout_parse_plan(&v, "exponential:1%:2", NULL), 0);
+    is(v, "{\"exponential\":{\"first\":0.01,\"factor\":2}}");
+    cr_assert_eq(rollout_parse_plan(&v, "exponential:1", NULL), CFG_E_INVALID);
+    cr_assert_eq(rollout_parse_plan(&v, "cubic", NULL), CFG_E_INVALID);
+}
+
+Test(rollout_words, labels_and_windows)
+{
+    cJSON *v = cJSON_CreateObject();
+    cr_assert_eq(rollout_parse_where(v, "region=eu,gpu=H200", NULL), 0);
+    cr_assert_eq(rollout_parse_where(v, "region=us", NULL), 0);
+    is(v, "{\"region\":[\"eu\",\"us\"],\"gpu\":[\"H200\"]}");
+    v = cJSON_CreateObject();
+    cr_assert_eq(rollout_parse_where(v, "region", NULL), CFG_E_INVALID);
+    cr_assert_eq(rollout_parse_where(v, "=eu", NULL), CFG_E_INVALID);
+    cJSON_Delete(v);
+    cr_assert_eq(rollout_parse_freeze(&v, "sat,sun", NULL), 0);
+    is(v, "{\"days\":[\"sat\",\"sun\"]}");
+    cr_assert_eq(rollout_parse_freeze(&v, "22:00-06:00", NULL), 0);
+    is(v, "{\"from\":\"22:00\",\"to\":\"06:00\"}");
+    cr_assert_eq(rollout_parse_freeze(&v, "fri 18:00-24:00", NULL), 0);
+    is(v, "{\"days\":[\"fri\"],\"from\":\"18:00\",\"to\":\"24:00\"}");
+    cr_assert_eq(rollout_parse_freeze(&v, "fri late", NULL), CFG_E_INVALID);
+}
+
+/* Text of others cannot drive a terminal. */
+Test(rollout_words, a_story_is_one_line_per_decision)
+{
+    cJSON *v = NULL;
+    struct cfg_buf out;
+    const char *text = "{\"time\":\"2026-01-01T00:00:00.000000Z\",\"message\":\"rolled back\\u001b[31m\",\"state\":"
+                       "{\"phase\":\"rolling-back\",\"step\":0},\"decision\":{\"input\":\"failed\",\"actor\":\"gpu-1\","
+                       "\"guards\":[{\"guard\":\"e<1%\",\"verdict\":\"fails\",\"canary\":0.5,\"base\":0.1,\"n\":7}]}}";
+    cr_assert_eq(cfg_json_parse(&v, cfg_slice_str(text), 16, NULL), 0);
+    cfg_buf_init(&out, 65536);
+    rollout_tell(&out, v);
+    cr_assert(strstr(out.data, "rolling-back gpu-1: rolled back?[31m\n"), "%s", out.data);
+    cr_assert(strstr(out.data, "    e<1% fails: canary 0.5, base 0.1 (7 samples)\n"), "%s", out.data);
+    cfg_buf_finish(&out);
+    cJSON_Delete(v);
+}
