@@ -130,7 +130,10 @@ static int do_step(struct program *p, struct cfg_seq *in, bool left)
     const struct cfg_view *v = cfg_step_begin(p->live.w, p->step);
     if (v == NULL) {
         (void)fprintf(stderr, "cfg-infer: a newer incarnation of this worker has taken over\n");
-        cfg_seq_free_list(in);
+        out = cfg_serve_cut(&p->serve, in); /* whoever has just come is told, too */
+        if (p->http != NULL) {
+            cfg_http_send(p->http, out);
+        }
         return 4;
     }
     uint64_t tokens = p->serve.tokens, readable = p->serve.readable;

@@ -299,7 +299,7 @@ int cfg_serve_step(struct cfg_serve *s, struct cfg_pieces **out, const struct cf
     int rc = p != NULL ? begin(s, v, err) : cfg_fail(err, CFG_E_NOMEM, "out of memory");
     if (rc != 0) {
         free(p);
-        cfg_seq_free_list(in);
+        *out = cfg_serve_cut(s, in); /* the HTTP side waits for each and must not be left with what is gone */
         return rc;
     }
     come_and_go(s, in, sweep, step, p);
@@ -330,6 +330,10 @@ struct cfg_pieces *cfg_serve_cut(struct cfg_serve *s, struct cfg_seq *in)
         } else {
             tell(p, q, cfg_seq_produced(q), q->last_step, CFG_FINISH_CUT);
         }
+    }
+    if (p != NULL && p->n == 0) {
+        free(p);
+        p = NULL;
     }
     return p;
 }

@@ -36,8 +36,8 @@ void cfg_serve_finish(struct cfg_serve *s);
 
 /* A step under v: takes `in` (a list, consumed) into the queue, lets go of those whose clients have left (`sweep`: some
  * have), admits, and gives every running sequence a byte. *out: what to tell the HTTP side, returned-owned, NULL when
- * there is nothing. Errors end the service: the model's, and CFG_E_INTERNAL when the model ran with other parameters
- * than the view's. */
+ * there is nothing. Also on failure. Errors end the service: the model's, and CFG_E_INTERNAL when the model ran with
+ * other parameters than the view's. */
 CFG_MUST_CHECK int cfg_serve_step(struct cfg_serve *s, struct cfg_pieces **out, const struct cfg_view *v, uint64_t step,
                                   struct cfg_seq *in, bool sweep, struct cfg_error *err);
 /* Ends everything that runs, waits or is in `in`: a last piece for each. NULL when there is nothing. */

@@ -12,15 +12,15 @@
 static struct cfg_live_params params;
 static struct cfg_model_row rows[8];
 static uint32_t n_rows, calls, live_calls;
+static bool broken;  /* takes no parameters any more */
 static uint64_t lie; /* added to the version that it says it ran with */
 
 static int fake_live(struct cfg_model *m, const struct cfg_live_params *p, struct cfg_error *err)
 {
     (void)m;
-    (void)err;
     params = *p;
     live_calls++;
-    return 0;
+    return broken ? cfg_fail(err, CFG_E_IO, "the device is gone") : 0;
 }
 
 static int fake_infer(struct cfg_model *m, struct cfg_model_batch *b, struct cfg_error *err)
@@ -147,6 +147,19 @@ Test(serve, a_model_that_ran_with_other_parameters_ends_the_service)
     cr_assert_eq(cfg_serve_step(&serve, &out, &views[0], 2, NULL, false, &err), CFG_E_INTERNAL);
     cr_assert_not_null(strstr(err.text, "version 2, not 1"), "%s", err.text);
     drop(out);
+}
+
+Test(serve, whoever_comes_to_a_step_that_fails_is_told)
+{
+    struct cfg_pieces *out = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    drop(step(0, 1, ask("{\"prompt\":\"x\",\"stream\":true}")));
+    broken = true;
+    cr_assert_eq(cfg_serve_step(&serve, &out, &views[1], 2, ask("{\"prompt\":\"y\"}"), false, &err), CFG_E_IO);
+    cr_assert(out != NULL && out->n == 2, "the one that runs and the one that came");
+    cr_assert(out->of[0].finish == CFG_FINISH_CUT && out->of[1].finish == CFG_FINISH_CUT);
+    drop(out);
+    cr_assert_null(cfg_serve_cut(&serve, NULL));
 }
 
 Test(serve, a_piece_per_step_of_a_stream_and_one_for_a_whole_answer)
