@@ -2,6 +2,7 @@
 #include "worker/cfg-infer/http_internal.h"
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/listener.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADERS_MAX = 16 * 1024, IO_TIMEOUT_S = 30, FLUSH_S = 1 };
+enum { HEADERS_MAX = 16 * 1024, IO_TIMEOUT_S = 30, FLUSH_S = 1, ACCEPT_AGAIN_US = 100000 };
 
 uint64_t cfg_infer_now_us(void)
 {
@@ -209,6 +210,25 @@ static unsigned bound_port(struct evhttp_bound_socket *socket, unsigned asked)
     return ntohs(four.sin_port);
 }
 
+static void accept_again_on_loop(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)evconnlistener_enable(arg); /* fails only if it was freed, and then this is not called */
+}
+
+/* No descriptor left, say: the loop would spin on the readable listener. */
+static void accept_failed_on_loop(struct evconnlistener *listener, void *arg)
+{
+    const struct timeval soon = {0, ACCEPT_AGAIN_US};
+    (void)arg; /* evhttp's */
+    (void)evconnlistener_disable(listener);
+    if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, accept_again_on_loop, listener, &soon) !=
+        0) {
+        (void)evconnlistener_enable(listener); /* better to spin than to be deaf */
+    }
+}
+
 static int open_server(struct cfg_http *h, struct cfg_error *err)
 {
     h->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -230,6 +250,7 @@ static int open_server(struct cfg_http *h, struct cfg_error *err)
     if (s == NULL) {
         return cfg_fail(err, CFG_E_IO, "cannot listen on %s:%u: %s", h->host, h->port, strerrordesc_np(errno));
     }
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(s), accept_failed_on_loop);
     h->port = bound_port(s, h->port);
     return 0;
 }

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -67,9 +68,9 @@ class Case(unittest.TestCase):
             json.dump(view, f)
         os.rename(self.path + ".new", self.path)
 
-    def start(self, *options, model=None):
+    def start(self, *options, model=None, stderr=None):
         p = subprocess.Popen([PROGRAM, "--source", "file:" + self.path, "--listen", "127.0.0.1:0", "--model", model or self.model(), *options],
-                             stdout=subprocess.PIPE, text=True, encoding="utf-8")  # a sanitizer's words go where ctest looks
+                             stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8")  # a sanitizer's words go where ctest looks
         self.addCleanup(self.stop, p)
         self.first = p.stdout.readline()
         self.url = re.match(r"listening on (http://\S+)", p.stdout.readline()).group(1)
@@ -442,6 +443,22 @@ class BadInput(Case):
             c.close()
             waiting.join()
         self.assertIn("cfg_infer_clients_gone_total 2\n", self.call("GET", "/metrics").body.decode())
+
+    def test_more_connections_than_descriptors(self):
+        self.put()
+        with open(os.path.join(self.dir.name, "stderr"), "w+", encoding="utf-8") as said:
+            p = self.start(stderr=said)
+            limit = max(int(fd) for fd in os.listdir(f"/proc/{p.pid}/fd")) + 9
+            resource.prlimit(p.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            host, port = self.address.split(":")
+            flood = [socket.create_connection((host, int(port))) for _ in range(40)]
+            flood[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertIn(b" 200 ", flood[0].recv(4096), "those who are in are served")
+            for s in flood:
+                s.close()
+            self.assertEqual(self.call("GET", "/healthz").status, 200, "and so is who comes when there is room again")
+            said.seek(0)
+            self.assertNotIn("accept", said.read(), "it does not spin on those who wait")
 
     def test_a_full_queue(self):
         self.put(temperature=1, batch_size=1, queue=2)
