@@ -173,9 +173,49 @@ static bool demands_more(const struct cfg_draft *d)
     return false;
 }
 
+/* --- deployments that come to see flags --- */
+
+struct seen {
+    struct cfg_bench *bench;
+    const char *deployment;
+    struct cfg_error *err;
+    int rc;
+};
+
+static bool check_seen(struct cfg_object *o, void *arg)
+{
+    struct seen *s = arg;
+    char address[CFG_OBJECT_ID_TEXT];
+    const struct cfg_draft *draft = cfg_bench_find(s->bench, &o->id);
+    const cJSON *required = draft ? required_by(draft->after) : o->deleted ? NULL : cfg_flag_facts_requires(o->facts);
+    (void)snprintf(address, sizeof address, "%s/%s", o->id.ns, o->id.name);
+    struct demand demand = {
+        .bench = s->bench, .deployment = s->deployment, .flag = address, .required = required, .err = s->err};
+    s->rc = required ? ask(&demand) : 0;
+    return s->rc == 0;
+}
+
+static int check_view_of_flags(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+{
+    const cJSON *before = cfg_json_get(d->before, "flags"), *ns;
+    struct seen s = {.bench = b, .deployment = d->id.ns, .err = err};
+    cJSON_ArrayForEach(ns, cfg_json_get(d->after, "flags"))
+    {
+        if (s.rc != 0 || has(before, ns->valuestring))
+            continue;
+        s.rc = cfg_bench_guard_space(b, CFG_KIND_FLAG, ns->valuestring, err);
+        if (s.rc == 0)
+            b->heads->each(b->heads->arg, CFG_KIND_FLAG, ns->valuestring, check_seen, &s);
+    }
+    return s.rc;
+}
+
 int cfg_capabilities_flags(struct cfg_bench *b, struct cfg_error *err)
 {
     int rc = 0;
+    for (size_t i = 0; i < b->n && rc == 0; i++)
+        if (b->items[i]->touched && b->items[i]->id.kind == CFG_KIND_DEPLOYMENT && b->items[i]->before)
+            rc = check_view_of_flags(b, b->items[i], err);
     for (size_t i = 0; i < b->n && rc == 0; i++) {
         const struct cfg_draft *d = b->items[i];
         struct seers s = {.bench = b, .flag = d, .required = required_by(d->after), .err = err};

@@ -193,6 +193,10 @@ static void look_deep(struct visit *v, const char *name)
                        cfg_json_get_str(cJSON_GetArrayItem(violations, 0), "message", "?"));
         if (cJSON_GetArraySize(violations) > 0)
             doctor_add(v->findings, DOCTOR_ERROR, name, text, "they reject it", "cfgctl contract check names each");
+    } else {
+        (void)snprintf(text, sizeof text, "its view could not be checked: %.150s", err.text);
+        doctor_add(v->findings, DOCTOR_WARNING, name, text, "whether its workers take it is not known",
+                   err.hint[0] ? err.hint : "cfgctl contract check");
     }
     cJSON_Delete(reply);
     cJSON_Delete(empty);

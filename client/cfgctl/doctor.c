@@ -238,7 +238,10 @@ static void judge_mode(const struct judge *j, const cJSON *file, const char *wha
 {
     const char *text = cfg_json_get_str(file, "mode", NULL), *name = cfg_json_get_str(file, "file", "?");
     unsigned long mode = text ? strtoul(text, NULL, 8) : 0;
-    if (mode & 0022)
+    if (text == NULL && cfg_json_get(file, "file"))
+        find(j, DOCTOR_WARNING, "configd goes on with what it has read, and cannot start with it again",
+             "put it back, readable by configd alone (chmod 600)", "%s %s cannot be looked at", what, name);
+    else if (mode & 0022)
         find(j, DOCTOR_ERROR, "whoever may write it can let himself in", "chmod 600, and read what is in it",
              "%s %s can be written by others (%s)", what, name, text);
     else if (mode & 0044)

@@ -324,3 +324,30 @@ Test(fleet_whole, a_flag_is_not_turned_on_for_workers_that_lack_what_it_requires
     cJSON_Delete(reply);
     stream_close(w0);
 }
+
+/* The other way round: the flag is on, and the deployment comes to see it. */
+Test(fleet_whole, a_deployment_is_shown_no_flag_that_its_workers_cannot_bear)
+{
+    static const char *const patch = "{\"flags\":[\"experiment\",\"lab\"]}", *const merge =
+                                                                                 "application/merge-patch+json";
+    cJSON *reply = NULL;
+    struct stream *w0 = join(&d[0], "w0", A);
+    cr_assert(cfg_test_poll(knows_blue, &d[1], 10000));
+    cr_assert_eq(daemon_call(NULL, &d[1], "POST", "/v1/changes", NULL,
+                             "[{\"namespace\":\"lab\",\"set\":[{\"name\":\"fast\",\"mode\":\"set\",\"value\":true,"
+                             "\"on_off\":\"on\"}]}]"),
+                 200);
+    cr_assert_eq(daemon_call(NULL, &d[1], "PATCH", "/v1/flags/lab/fast", merge, "{\"requires\":[\"bf16\"]}"), 200,
+                 "nobody sees it");
+    struct wanted w = {&d[1], 1, 0, 0, false};
+    (void)cfg_test_poll(shows, &w, 2000);
+    cr_assert_eq(daemon_call(&reply, &d[1], "PATCH", BLUE, merge, patch), 409);
+    cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "capability");
+    const cJSON *v = cJSON_GetArrayItem(cfg_json_get(reply, "violations"), 0);
+    cr_assert_str_eq(cfg_json_get_str(v, "worker", ""), "w0");
+    cr_assert_str_eq(cfg_json_get_str(v, "flag", ""), "lab/fast");
+    cJSON_Delete(reply);
+    cr_assert_eq(daemon_call(NULL, &d[1], "PATCH", BLUE "?force=true", merge, patch), 200);
+    cr_assert_eq(daemon_call(NULL, &d[1], "PATCH", BLUE, merge, patch), 200, "it sees them already");
+    stream_close(w0);
+}

@@ -128,6 +128,16 @@ Test(restore_point, one_that_follows_gets_its_documents_back)
         "[{\"object\":\"deployment/blue\",\"if_version\":7,\"patch\":{\"flags\":[]}}]");
 }
 
+Test(restore_point, one_that_held_gets_what_it_held_into_its_documents)
+{
+    static const char then[] = "{\"now\":7,\"held\":{\"chat\":2,\"same\":4},\"locked\":false,"
+                               "\"release\":{\"chat\":2,\"same\":4},\"flags\":[\"f\"],\"objects\":[]}",
+                      now[] = "{\"name\":\"blue\",\"flags\":[\"f\"],\"arms\":{\"base\":{\"follows\":\"head\","
+                              "\"release\":{\"chat\":5,\"same\":4}}}}";
+    cr_assert_str_eq(changes(then, now, NULL), "[{\"object\":\"config/chat\",\"rollback_to\":2,\"if_version\":5}]");
+    cr_assert_str_eq(changes(then, now, "[\"chat\"]"), "[]");
+}
+
 Test(restore_point, one_that_holds_is_moved)
 {
     cr_assert_str_eq(changes(PAST("null", "false", "{\"chat\":3}", "[\"f\"]"), HOLDS, "[\"f/a\",\"f/b\"]"),
@@ -274,6 +284,7 @@ Test(doctor, finds_what_is_wrong_with_a_server)
     } rows[] = {
         {HEALTH(WELL_ETCD), 0.2, "ok"},
         {HEALTH(WELL_ETCD), -2.5, "warning; its clock is 2.5 s behind this machine's"},
+        {HEALTH(WELL_ETCD), 1.005, "ok"}, /* as far as a request can tell */
         {HEALTH(WELL_ETCD), 40, "error; its clock is 40.0 s ahead of this machine's"},
         {"{\"replica\":\"r1\",\"state\":\"foreign\",\"why\":\"store x\"," WELL_ETCD "}", 0,
          "error; the replica faces a foreign store: store x"},
@@ -293,6 +304,16 @@ Test(doctor, finds_what_is_wrong_with_a_server)
          0, "error; the TLS key k can be read by others (0640)"},
         {HEALTH("\"token_file\":{\"file\":\"t\",\"mode\":\"0644\"}," WELL_ETCD), 0,
          "warning; the token file t can be read by others (0644)"},
+        {HEALTH("\"token_file\":{\"file\":\"t\"}," WELL_ETCD), 0, "warning; the token file t cannot be looked at"},
+        {HEALTH("\"etcd\":{\"members\":[{},{},{}],\"quota\":100,\"endpoints\":[{\"endpoint\":\"a\",\"ok\":true,"
+                "\"db_size\":96},{\"ok\":true},{\"ok\":true}]}"),
+         0, "error; etcd's database has 0 of 0 MiB, 96 %"},
+        {HEALTH("\"etcd\":{\"members\":[{},{},{}],\"quota\":100,\"endpoints\":[{\"endpoint\":\"a\",\"ok\":true,"
+                "\"db_size\":80},{\"ok\":true},{\"ok\":true}]}"),
+         0, "warning; etcd's database has 0 of 0 MiB, 80 %"},
+        {HEALTH("\"etcd\":{\"members\":[{},{},{}],\"alarms\":[{\"member\":\"a1\",\"alarm\":\"NOSPACE\"}],"
+                "\"endpoints\":[{\"ok\":true},{\"ok\":true},{\"ok\":true}]}"),
+         0, "error; etcd member a1 has raised NOSPACE"},
         {HEALTH("\"token_file\":{\"file\":\"t\",\"mode\":\"0666\"}," WELL_ETCD), 0,
          "error; the token file t can be written by others (0666)"},
         {HEALTH(

@@ -36,9 +36,12 @@ Test(fleet_merge, who_does_not_answer_is_unknown_and_never_nobody)
 {
     struct fleet_answer answers[] = {
         {.replica = "r2", .url = "http://r2", .workers = 5, .why = "it did not answer in time"}};
-    cJSON *whole =
-        fleet_merge_summary(json(PART("r1", "current 5 aa w0\\nidle 5 bb w1\\n", "", "")), answers, 1, false);
+    cJSON *whole = fleet_merge_summary(
+        json(PART("r1", "current 5 aa w0\\nidle 5 bb w1\\n", GROUP("g", "2", "current", "1-9"), "")), answers, 1,
+        false);
     cr_assert(cfg_json_get_bool(whole, "partial", false));
+    cr_assert_str_eq(cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(whole, "groups"), 0), "state", ""), "unknown",
+                     "its other ranks may be there");
     cr_assert_eq(num(whole, "unknown"), 5);
     cr_assert_eq(num(whole, "workers"), 7);
     cr_assert_eq(num(cfg_json_get(whole, "states"), "unknown"), 5);
@@ -49,6 +52,29 @@ Test(fleet_merge, who_does_not_answer_is_unknown_and_never_nobody)
     cr_assert_str_eq(cfg_json_get_str(other, "why", ""), "it did not answer in time");
     cr_assert_null(cfg_json_get(whole, "roll"));
     cJSON_Delete(whole);
+}
+
+Test(fleet_merge, who_has_moved_on_is_no_straggler_where_it_was)
+{
+    struct fleet_answer answers[] = {{.replica = "r2",
+                                      .url = "http://r2",
+                                      .workers = 2,
+                                      .body = json(PART("r2", "current 5 aa w0\\nlagging 5 bb w1\\n", "", ""))}};
+    cJSON *own = json(PART("r1", "stale 60000 aa w0\\n", "", "")), *behind;
+    cr_assert_eq(cfg_json_set(own, "stragglers",
+                              json("[{\"worker\":\"w0\",\"state\":\"stale\",\"why\":\"x\",\"replica\":\"r1\"}]")),
+                 0);
+    cr_assert_eq(cfg_json_set(answers[0].body, "stragglers",
+                              json("[{\"worker\":\"w1\",\"state\":\"lagging\",\"why\":\"y\",\"replica\":\"r2\"}]")),
+                 0);
+    cJSON *whole = fleet_merge_summary(own, answers, 1, false);
+    behind = cfg_json_get(whole, "stragglers");
+    cr_assert_eq(cJSON_GetArraySize(behind), 1);
+    cr_assert_str_eq(cfg_json_get_str(behind->child, "worker", ""), "w1");
+    cr_assert_eq(num(cfg_json_get(whole, "states"), "stale"), -1);
+    cr_assert_eq(num(whole, "workers"), 2);
+    cJSON_Delete(whole);
+    cJSON_Delete(answers[0].body);
 }
 
 Test(fleet_merge, groups_and_arms_are_joined_over_replicas)
