@@ -337,9 +337,10 @@ static int tcp_check(struct cfg_group *base, struct cfg_error *err)
     for (uint32_t i = base->rank == 0 ? 1 : 0; rc == 0 && i < g->n_peers; i++) {
         struct cfg_frame f;
         bool ended = has_ended(&g->peers[i]);
-        while (ended && rc == 0) { /* what else it said first is of no use any more */
-            rc = take(g, i, true, CFG_FRAME_WORDS, &f, err);
-            rc = rc > 0 ? 0 : rc;
+        while (ended) { /* what else it said first is of no use any more; what has not come whole is looked at again */
+            int got = take(g, i, true, CFG_FRAME_WORDS, &f, err);
+            ended = got > 0;
+            rc = got < 0 ? got : 0;
         }
     }
     return rc;
