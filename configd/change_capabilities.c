@@ -1,7 +1,7 @@
-/* Flags that require capabilities, against the workers that are connected now: one that lacks what a flag requires must
- * not have it turned on. As with contracts, here the fleet is asked, elsewhere presence records tell; the guard on
- * presence makes sure that nobody comes between the decision and the commit. What a replica does not tell counts
- * against the write: it may be the one worker that lacks it. */
+/* Flags and deployments that require capabilities, against the workers that are connected now: one that lacks what a
+ * flag requires must not have it turned on, nor be shown it by its deployment. As with contracts, here the fleet is
+ * asked, elsewhere presence records tell; the guard on presence makes sure that nobody comes between the decision and
+ * the commit. What a replica does not tell counts against the write: it may be the one worker that lacks it. */
 #include "configd/change_checks.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@ enum { NAMES_MAX = 8, TEXT = 160 };
 
 struct demand {
     struct cfg_bench *bench;
-    const char *deployment, *flag; /* flag: its address */
+    const char *deployment, *flag; /* flag: its address; NULL: the deployment itself asks for it */
     const cJSON *required;         /* array of names */
     struct cfg_error *err;
     int rc;
@@ -32,13 +32,13 @@ static bool has(const cJSON *list, const char *name)
 static int add(struct demand *d, const struct cfg_crew_skills *s, cJSON *v)
 {
     bool ok = v && cJSON_AddStringToObject(v, "deployment", d->deployment) &&
-              cJSON_AddStringToObject(v, "flag", d->flag) &&
+              (d->flag == NULL || cJSON_AddStringToObject(v, "flag", d->flag)) &&
               cJSON_AddNumberToObject(v, "workers", (double)s->workers) &&
               (s->n_names == 0 || cJSON_AddStringToObject(v, "worker", s->names[0])) &&
               (s->replica == NULL || cJSON_AddStringToObject(v, "replica", s->replica)) &&
               cJSON_AddStringToObject(v, "hint",
-                                      "--force turns it on all the same; these workers may not be able to "
-                                      "do what it asks");
+                                      "--force does it all the same; these workers may not be able to do what "
+                                      "is asked");
     if (ok)
         return cfg_checks_add(d->bench, CFG_E_CAPABILITY, v, d->err);
     cJSON_Delete(v);
@@ -162,9 +162,9 @@ static const cJSON *required_by(const cJSON *flag)
 }
 
 /* Only what this write turns on, or demands more of: what was forced before stays as it is. */
-static bool demands_more(const struct cfg_draft *d)
+static bool demands_more(const cJSON *before, const cJSON *after)
 {
-    const cJSON *before = required_by(d->before), *after = required_by(d->after), *r;
+    const cJSON *r;
     cJSON_ArrayForEach(r, after)
     {
         if (!has(before, r->valuestring))
@@ -173,58 +173,72 @@ static bool demands_more(const struct cfg_draft *d)
     return false;
 }
 
-/* --- deployments that come to see flags --- */
-
-struct seen {
-    struct cfg_bench *bench;
-    const char *deployment;
-    struct cfg_error *err;
-    int rc;
-};
-
-static bool check_seen(struct cfg_object *o, void *arg)
-{
-    struct seen *s = arg;
-    char address[CFG_OBJECT_ID_TEXT];
-    const struct cfg_draft *draft = cfg_bench_find(s->bench, &o->id);
-    const cJSON *required = draft ? required_by(draft->after) : o->deleted ? NULL : cfg_flag_facts_requires(o->facts);
-    (void)snprintf(address, sizeof address, "%s/%s", o->id.ns, o->id.name);
-    struct demand demand = {
-        .bench = s->bench, .deployment = s->deployment, .flag = address, .required = required, .err = s->err};
-    s->rc = required ? ask(&demand) : 0;
-    return s->rc == 0;
-}
-
-static int check_view_of_flags(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
-{
-    const cJSON *before = cfg_json_get(d->before, "flags"), *ns;
-    struct seen s = {.bench = b, .deployment = d->id.ns, .err = err};
-    cJSON_ArrayForEach(ns, cfg_json_get(d->after, "flags"))
-    {
-        if (s.rc != 0 || has(before, ns->valuestring))
-            continue;
-        s.rc = cfg_bench_guard_space(b, CFG_KIND_FLAG, ns->valuestring, err);
-        if (s.rc == 0)
-            b->heads->each(b->heads->arg, CFG_KIND_FLAG, ns->valuestring, check_seen, &s);
-    }
-    return s.rc;
-}
-
 int cfg_capabilities_flags(struct cfg_bench *b, struct cfg_error *err)
 {
     int rc = 0;
-    for (size_t i = 0; i < b->n && rc == 0; i++)
-        if (b->items[i]->touched && b->items[i]->id.kind == CFG_KIND_DEPLOYMENT && b->items[i]->before)
-            rc = check_view_of_flags(b, b->items[i], err);
     for (size_t i = 0; i < b->n && rc == 0; i++) {
         const struct cfg_draft *d = b->items[i];
         struct seers s = {.bench = b, .flag = d, .required = required_by(d->after), .err = err};
-        if (!d->touched || d->id.kind != CFG_KIND_FLAG || !demands_more(d))
+        if (!d->touched || d->id.kind != CFG_KIND_FLAG || !demands_more(required_by(d->before), s.required))
             continue;
         rc = cfg_bench_guard_space(b, CFG_KIND_DEPLOYMENT, "", err);
         if (rc == 0)
             b->heads->each(b->heads->arg, CFG_KIND_DEPLOYMENT, NULL, check_seer, &s);
         rc = rc ? rc : s.rc;
+    }
+    return rc;
+}
+
+/* --- deployments that ask for more, or see more flags --- */
+
+struct sight {
+    struct cfg_bench *bench;
+    const struct cfg_draft *deployment;
+    struct cfg_error *err;
+};
+
+struct seen {
+    const struct sight *sight;
+    const char *ns;
+};
+
+static int demand(const struct sight *s, const char *flag, const cJSON *required)
+{
+    struct demand demand = {
+        .bench = s->bench, .deployment = s->deployment->id.ns, .flag = flag, .required = required, .err = s->err};
+    return ask(&demand);
+}
+
+/* A flag of a namespace that comes into sight, as the change leaves it behind. */
+static int check_seen(void *arg, const char *name, const struct cfg_flag_facts *facts, const cJSON *body,
+                      const struct cfg_object *head)
+{
+    (void)body, (void)head;
+    const struct seen *seen = arg;
+    char address[CFG_OBJECT_ID_TEXT];
+    if (cfg_flag_facts_requires(facts) == NULL)
+        return 0;
+    (void)snprintf(address, sizeof address, "%s/%s", seen->ns, name);
+    return demand(seen->sight, address, cfg_flag_facts_requires(facts));
+}
+
+int cfg_capabilities_deployments(struct cfg_bench *b, struct cfg_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < b->n && rc == 0; i++) {
+        const struct cfg_draft *d = b->items[i];
+        struct sight s = {b, d, err};
+        if (!d->touched || d->id.kind != CFG_KIND_DEPLOYMENT || d->after == NULL)
+            continue;
+        const cJSON *required = cfg_json_get(d->after, "requires"), *flags = cfg_json_get(d->before, "flags"), *ns;
+        if (demands_more(cfg_json_get(d->before, "requires"), required))
+            rc = demand(&s, NULL, required);
+        cJSON_ArrayForEach(ns, cfg_json_get(d->after, "flags"))
+        {
+            struct seen seen = {&s, ns->valuestring};
+            if (rc == 0 && !has(flags, ns->valuestring))
+                rc = cfg_flags_each_after(b, ns->valuestring, check_seen, &seen, err);
+        }
     }
     return rc;
 }

@@ -66,5 +66,7 @@ CFG_MUST_CHECK int cfg_contracts_view(struct cfg_bench *b, const struct cfg_conc
 CFG_MUST_CHECK int cfg_contracts_flags(struct cfg_bench *b, struct cfg_error *err);
 /* Adds the workers that lack what flags require which are turned on (change_capabilities.c). CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_capabilities_flags(struct cfg_bench *b, struct cfg_error *err);
+/* The same for what deployments require of every worker, and for flags that come into their sight. */
+CFG_MUST_CHECK int cfg_capabilities_deployments(struct cfg_bench *b, struct cfg_error *err);
 
 #endif

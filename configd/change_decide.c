@@ -365,6 +365,7 @@ static int check(struct cfg_views *views, struct cfg_bench *b, struct cfg_error 
     rc = rc ? rc : cfg_views_compose(views, b, &hooks, err);
     rc = rc ? rc : cfg_contracts_flags(b, err);
     rc = rc ? rc : cfg_capabilities_flags(b, err);
+    rc = rc ? rc : cfg_capabilities_deployments(b, err);
     rc = rc ? rc : check_size(b, err);
     return rc ? rc : cfg_checks_refuse(b, err);
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REQUIRES_MAX = 16 }; /* capabilities, as of a flag */
+
 static int no_memory(struct cfg_error *err)
 {
     return cfg_fail(err, CFG_E_NOMEM, "out of memory");
@@ -55,6 +57,23 @@ static int read_flags(cJSON **out, const cJSON *list, struct cfg_error *err)
     }
     *out = flags;
     return 0;
+}
+
+/* Capabilities of every worker, each once; "requires" leaves the record where the list is empty or null. */
+static int put_requires(cJSON *record, const cJSON *list, struct cfg_error *err)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(record, "requires");
+    if (list && !cJSON_IsNull(list) && (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > REQUIRES_MAX))
+        return cfg_fail(err, CFG_E_VALUE, "requires must be an array of at most %d capabilities", REQUIRES_MAX);
+    const cJSON *item;
+    int rc = 0;
+    cJSON_ArrayForEach(item, list)
+    {
+        rc = rc ? rc : cfg_check_word("capability", cfg_slice_str(cJSON_IsString(item) ? item->valuestring : ""), err);
+    }
+    if (rc != 0 || list == NULL || list->child == NULL)
+        return rc;
+    return cfg_json_set(record, "requires", cJSON_Duplicate(list, true)) == 0 ? 0 : no_memory(err);
 }
 
 /* {"base":{"follows":"head"}} or {"base":{"follows":"fixed","release":{"chat":43,"base":7}}}; NULL without memory. */
@@ -235,13 +254,14 @@ static int fill_record(cJSON *record, struct cfg_bench *b, const struct cfg_draf
         cfg_json_set(record, "adopted_stores", cJSON_CreateArray()) != 0)
         rc = no_memory(err);
     cfg_release_finish(&fixed);
+    rc = rc ? rc : put_requires(record, cfg_json_get(body, "requires"), err);
     return rc ? rc : fill_pin(record, b, ns, body, err);
 }
 
 static int create(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_change_entry *e, struct cfg_error *err)
 {
     const cJSON *body = e->body;
-    static const char *const members[] = {"name", "config", "pin", "flags", "track", NULL};
+    static const char *const members[] = {"name", "config", "pin", "flags", "track", "requires", NULL};
     struct cfg_draft *config;
     if (d->before) {
         (void)cfg_fail(err, CFG_E_EXISTS, "deployment %s exists already, at version %" PRIu64, d->id.ns,
@@ -320,7 +340,7 @@ static int adopt_store(cJSON *record, const cJSON *value, struct cfg_error *err)
 
 static int check_patch(const struct cfg_draft *d, const cJSON *body, struct cfg_error *err)
 {
-    static const char *const members[] = {"track", "flags", "release", "adopt_store", NULL};
+    static const char *const members[] = {"track", "flags", "release", "adopt_store", "requires", NULL};
     static const char *const frozen[] = {"pin", "pin_keys", "pin_digest", "config", "generation", "name", NULL};
     for (const char *const *f = frozen; *f; f++)
         if (cfg_json_get(body, *f))
@@ -372,6 +392,8 @@ static int patch(struct cfg_bench *b, struct cfg_draft *d, const struct cfg_chan
         rc = no_memory(err);
     if (rc == 0 && store)
         rc = adopt_store(d->after, store, err);
+    if (rc == 0 && cfg_json_get(e->body, "requires"))
+        rc = put_requires(d->after, cfg_json_get(e->body, "requires"), err);
     if (rc == 0 && set_text(d->after, "track", hold ? "hold" : "head") != 0)
         rc = no_memory(err);
     if (rc == 0 && !locked && !split)

@@ -117,6 +117,7 @@ static int read_fields(struct cfg_deployment *d, const char *name, cJSON *tree, 
     d->pin_keys = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin_keys");
     d->pin = cJSON_DetachItemFromObjectCaseSensitive(tree, "pin");
     d->adopted_stores = cJSON_DetachItemFromObjectCaseSensitive(tree, "adopted_stores");
+    d->requires = cJSON_DetachItemFromObjectCaseSensitive(tree, "requires");
     if (!cJSON_IsArray(d->pin_keys) || !cJSON_IsObject(d->pin) || !cJSON_IsArray(d->adopted_stores))
         return broken(d, err, "pin, pin_keys or adopted_stores");
     const cJSON *key;
@@ -124,6 +125,11 @@ static int read_fields(struct cfg_deployment *d, const char *name, cJSON *tree, 
     {
         if (!cJSON_IsString(key))
             return broken(d, err, "pin_keys");
+    }
+    cJSON_ArrayForEach(key, d->requires)
+    {
+        if (!cJSON_IsString(key))
+            return broken(d, err, "requires");
     }
     return 0;
 }
@@ -168,6 +174,7 @@ void cfg_deployment_finish(struct cfg_deployment *d)
     cJSON_Delete(d->pin_keys);
     cJSON_Delete(d->pin);
     cJSON_Delete(d->adopted_stores);
+    cJSON_Delete(d->requires);
     *d = (struct cfg_deployment){0};
 }
 

@@ -294,17 +294,14 @@ static bool has_name(const cJSON *list, const char *name)
     return false;
 }
 
-static bool check_demand(struct cfg_object *o, void *arg)
+static bool check_list(struct demands *d, const cJSON *required, const char *message)
 {
-    struct demands *d = arg;
-    const cJSON *r, *required = o->deleted ? NULL : cfg_flag_facts_requires(o->facts);
+    const cJSON *r;
     cJSON_ArrayForEach(r, required)
     {
-        char message[200];
         if (!cJSON_IsString(r) || has_name(d->has, r->valuestring))
             continue;
         cJSON *v = cJSON_CreateObject();
-        (void)snprintf(message, sizeof message, "the flag %s/%.80s is on and requires it", o->id.ns, o->id.name);
         if (v && cJSON_AddStringToObject(v, "path", r->valuestring) &&
             cJSON_AddStringToObject(v, "keyword", "capability") && cJSON_AddStringToObject(v, "message", message) &&
             cJSON_AddItemToArray(d->violations, v))
@@ -315,17 +312,26 @@ static bool check_demand(struct cfg_object *o, void *arg)
     return !d->failed;
 }
 
+static bool check_demand(struct cfg_object *o, void *arg)
+{
+    char message[200];
+    (void)snprintf(message, sizeof message, "the flag %s/%.80s is on and requires it", o->id.ns, o->id.name);
+    return o->deleted || check_list(arg, cfg_flag_facts_requires(o->facts), message);
+}
+
 int fleet_check_skills(struct cfg_fleet *f, const struct cfg_deployment *d, const cJSON *capabilities, cJSON **problem,
                        struct cfg_error *err)
 {
     struct demands all = {.has = capabilities, .deployment = d->name, .violations = cJSON_CreateArray()};
+    if (all.violations)
+        (void)check_list(&all, d->requires, "the deployment requires it of every worker");
     for (size_t i = 0; all.violations && i < d->n_flags; i++)
         cfg_store_each(f->store, CFG_KIND_FLAG, d->flags[i], check_demand, &all);
     if (all.violations && !all.failed && all.violations->child) {
         int rc = tell(CFG_E_CAPABILITY, all.violations, d->name, problem, err);
         cfg_error_set_hint(err,
-                           "a worker says what it can do when it starts; switch the flag off, or leave this "
-                           "worker out of %s",
+                           "a worker says what it can do when it starts; switch the flag off, see cfgctl deployment "
+                           "update %s --requires, or leave this worker out",
                            d->name);
         return rc;
     }

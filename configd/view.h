@@ -26,6 +26,7 @@ struct cfg_deployment {
     bool hold;
     uint64_t generation;
     cJSON *pin_keys, *pin, *adopted_stores; /* array of paths, object of resolved values, array of store ids */
+    cJSON *requires;                        /* array of capabilities that its workers must have; NULL: none */
     struct cfg_arm *arms;
     size_t n_arms;
     struct cfg_split split; /* which groups run another arm than the base; while a rollout runs */

@@ -54,7 +54,8 @@
     X(META, "meta", 0, "NAME=VALUE", NULL, "metadata of the flag (repeatable)")                                       \
     X(REMOVE_META, "remove-meta", 0, "NAME", NULL, "metadata that goes (repeatable)")                                 \
     X(STATE, "state", 0, "STATE", "ENABLED|DISABLED", "flagd's state; DISABLED: the caller's default holds")          \
-    X(REQUIRES, "requires", 0, "C[,C]", NULL, "capabilities that workers must have while it is on; '' for none")      \
+    X(REQUIRES, "requires", 0, "C[,C]", NULL,                                                                         \
+      "capabilities that workers must have (of a flag: while it is on); '' for none")                                 \
     X(HASH_VERSION, "hash-version", 0, "N", "1|2|3", "how splits hash; another one deals all units anew")             \
     X(BY, "by", 0, "ATTRIBUTE", NULL, "what names the unit that is dealt, such as user.id (targetingKey)")            \
     X(SEED, "seed", 0, "TEXT", NULL, "hash this instead of the flag's name: flags of one seed split alike")           \

@@ -32,13 +32,20 @@ static void add(cJSON *o, const char *key, cJSON *value, bool *ok)
     *ok = false;
 }
 
+/* Given with nothing, it takes away what was required. */
+static cJSON *required(const struct cli *c)
+{
+    return cli_value(c, OPT_REQUIRES)[0] ? cli_items(c, OPT_REQUIRES) : cJSON_CreateArray();
+}
+
 /* Everything but the name is in the file. */
 static int create_from_lock(struct cli *c, struct cfg_error *err)
 {
     struct cfg_buf text;
     cJSON *lock = NULL, *body = cJSON_CreateObject();
     bool ok = body != NULL;
-    if (cli_has(c, OPT_CONFIG) || cli_has(c, OPT_PIN) || cli_has(c, OPT_FLAGS) || cli_has(c, OPT_TRACK)) {
+    if (cli_has(c, OPT_CONFIG) || cli_has(c, OPT_PIN) || cli_has(c, OPT_FLAGS) || cli_has(c, OPT_TRACK) ||
+        cli_has(c, OPT_REQUIRES)) {
         cJSON_Delete(body);
         return cfg_fail(err, CFG_E_INVALID, "a lock says what it is made of: --from-lock goes alone");
     }
@@ -76,6 +83,8 @@ int cmd_deployment_create(struct cli *c, struct cfg_error *err)
     add(body, "flags", cli_items(c, OPT_FLAGS), &ok);
     if (cli_has(c, OPT_TRACK))
         add(body, "track", cJSON_CreateString(cli_value(c, OPT_TRACK)), &ok);
+    if (cli_has(c, OPT_REQUIRES))
+        add(body, "requires", required(c), &ok);
     rc = ok ? cli_write(c, "POST", "/v1/deployments", body, NULL, err) : cli_no_memory(err);
     cJSON_Delete(body);
     return rc;
@@ -229,12 +238,14 @@ int cmd_deployment_update(struct cli *c, struct cfg_error *err)
         add(body, "track", cJSON_CreateString(cli_value(c, OPT_TRACK)), &ok);
     if (cli_has(c, OPT_FLAGS))
         add(body, "flags", cli_items(c, OPT_FLAGS), &ok);
+    if (cli_has(c, OPT_REQUIRES))
+        add(body, "requires", required(c), &ok);
     rc = ok ? 0 : cli_no_memory(err);
     if (rc == 0 && cli_has(c, OPT_TO))
         rc = add_release_to(c, path.base, body, err);
     if (rc == 0 && body->child == NULL) {
         rc = cfg_fail(err, CFG_E_INVALID, "nothing to update");
-        cfg_error_set_hint(err, "--to N, --track head|hold, --flags NS[,NS]; a pin is never moved");
+        cfg_error_set_hint(err, "--to N, --track head|hold, --flags NS[,NS], --requires C[,C]; a pin is never moved");
     }
     return patch(c, path.base, body, rc, err);
 }

@@ -108,8 +108,9 @@ const struct cli_command cli_commands[] = {
      "cfgctl deployment create chat-blue --config chat --pin distributed --flags experiment\n"
      "cfgctl deploy create chat-slow --config chat --track hold\n"
      "cfgctl deploy create chat-again --from-lock run.lock.json    # what it ran then, whatever was written since",
-     CLI_WRITES | CLI_BIT(FROM_LOCK) | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK), 1, 1,
-     cmd_deployment_create},
+     CLI_WRITES | CLI_BIT(FROM_LOCK) | CLI_BIT(CONFIG) | CLI_BIT(PIN) | CLI_BIT(FLAGS) | CLI_BIT(TRACK) |
+         CLI_BIT(REQUIRES),
+     1, 1, cmd_deployment_create},
     {"deployment list", "deploy", "", "list deployments", "cfgctl deployment list -o wide", 0, 0, 0,
      cmd_deployment_list},
     {"deployment get", "deploy", "NAME", "show a deployment and what is frozen in it",
@@ -117,8 +118,10 @@ const struct cli_command cli_commands[] = {
     {"deployment update", "deploy", "NAME", "move a deployment to a version, or change what it follows",
      "cfgctl deployment update chat-blue --to 43 --wait\n"
      "cfgctl deployment update chat-blue --to base=8       # a base of what it holds\n"
-     "cfgctl deployment update chat-blue --track head",
-     CLI_WRITES | CLI_BIT(TO) | CLI_BIT(TRACK) | CLI_BIT(FLAGS), 1, 1, cmd_deployment_update},
+     "cfgctl deployment update chat-blue --track head\n"
+     "cfgctl deployment update chat-blue --requires bf16   # of every worker; '' for nothing",
+     CLI_WRITES | CLI_BIT(TO) | CLI_BIT(TRACK) | CLI_BIT(FLAGS) | CLI_BIT(REQUIRES) | CLI_BIT(FORCE), 1, 1,
+     cmd_deployment_update},
     {"deployment delete", "deploy", "NAME", "delete a deployment without workers (--force: with)",
      "cfgctl deployment delete chat-blue", CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(FORCE), 1, 1,
      cmd_deployment_delete},

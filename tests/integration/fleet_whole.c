@@ -351,3 +351,42 @@ Test(fleet_whole, a_deployment_is_shown_no_flag_that_its_workers_cannot_bear)
     cr_assert_eq(daemon_call(NULL, &d[1], "PATCH", BLUE, merge, patch), 200, "it sees them already");
     stream_close(w0);
 }
+
+static int patch_blue(const char *query, const char *patch, cJSON **reply)
+{
+    char *path = cfg_test_format(BLUE "%s", query);
+    int status = daemon_call(reply, &d[1], "PATCH", path, "application/merge-patch+json", patch);
+    free(path);
+    return status;
+}
+
+Test(fleet_whole, a_deployment_requires_of_every_worker)
+{
+    cJSON *reply = NULL;
+    struct stream *w0 = join(&d[0], "w0", A);
+    cr_assert(cfg_test_poll(knows_blue, &d[1], 10000));
+    struct wanted w = {&d[1], 1, 0, 0, false};
+    (void)cfg_test_poll(shows, &w, 2000);
+    cr_assert_eq(patch_blue("", "{\"requires\":[\"b f\"]}", NULL), 400);
+    cr_assert_eq(patch_blue("", "{\"requires\":\"bf16\"}", NULL), 422);
+    cr_assert_eq(patch_blue("", "{\"requires\":[\"bf16\"]}", &reply), 409);
+    cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "capability");
+    cr_assert_str_eq(cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "violations"), 0), "worker", ""), "w0");
+    cJSON_Delete(reply);
+    cr_assert_eq(patch_blue("?force=true", "{\"requires\":[\"bf16\"]}", NULL), 200);
+    reply = get(&d[1], BLUE);
+    cr_assert(strstr(cfg_json_get_str(reply, "message", ""), "forced past"));
+    cr_assert_eq(cJSON_GetArraySize(cfg_json_get(reply, "requires")), 1);
+    cJSON_Delete(reply);
+    cr_assert_eq(patch_blue("", "{\"requires\":[\"bf16\"],\"track\":\"head\"}", NULL), 200, "it demands no more");
+    cr_assert_eq(enter(&d[1], "w1", "", &reply), 409);
+    cr_assert(strstr(cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "violations"), 0), "message", ""),
+                     "the deployment requires it"));
+    cJSON_Delete(reply);
+    cr_assert_eq(enter(&d[1], "w1", ",\"capabilities\":[\"bf16\"]", NULL), 200);
+    cr_assert_eq(patch_blue("", "{\"requires\":null}", NULL), 200);
+    reply = get(&d[1], BLUE);
+    cr_assert_null(cfg_json_get(reply, "requires"));
+    cJSON_Delete(reply);
+    stream_close(w0);
+}
