@@ -70,7 +70,7 @@ CFG_MUST_CHECK int cfg_layers_differ(cJSON **a, cJSON **b, struct cfg_layers *be
 /* The merged document, interpolations as they stand. *out is returned-owned. CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_layers_document(cJSON **out, struct cfg_layers *l, struct cfg_error *err);
 /* The merged document with every interpolation resolved; "???" stays (cfg_layers_missing). *out is returned-owned.
- * CFG_E_UNKNOWN_KEY (with the near miss as the hint), CFG_E_VALUE (syntax, type, cycle, arithmetic),
+ * CFG_E_VALUE (a key that is not there, with the near miss as the hint; syntax, type, cycle, arithmetic),
  * CFG_E_UNSUPPORTED (resolver), CFG_E_LIMIT, CFG_E_NOMEM; err->path is the dotted path of the value that failed, and
  * the text names the layer that set it. */
 CFG_MUST_CHECK int cfg_layers_resolve(cJSON **out, struct cfg_layers *l, struct cfg_error *err);

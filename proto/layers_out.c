@@ -166,6 +166,8 @@ static int put_inter(struct out *o, cJSON **made, struct node *v, unsigned depth
         code = put_scalar(o, made, target);
     if (code == 0 || inside)
         return code;
+    if (code == CFG_E_UNKNOWN_KEY) /* of the document: nobody asked for that key but it */
+        code = o->err ? (o->err->code = CFG_E_VALUE) : CFG_E_VALUE;
     if (!o->l->kept && !o->l->located && code != CFG_E_NOMEM) {
         char *path = path_of(v);
         (void)cfg_error_wrap(o->err, "%.200s (%.60s)", path ? path : "", o->l->layers[v->layer].name);

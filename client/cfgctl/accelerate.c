@@ -202,14 +202,14 @@ static int refuse_unknown(struct reading *r)
 {
     if (r->names.len == 0)
         return 0;
-    cfg_fail(r->err, CFG_E_UNKNOWN_KEY, "Accelerate does not know %.300s", r->names.data);
+    cfg_fail(r->err, CFG_E_VALUE, "Accelerate does not know %.300s", r->names.data);
     cfg_error_set_path(r->err, "%s", r->names.data);
     if (r->near)
         cfg_error_set_hint(
             r->err, "did you mean %s? else --drop-unknown leaves such keys out, --keep-unknown stores them", r->near);
     else
         cfg_error_set_hint(r->err, "--drop-unknown leaves such keys out, --keep-unknown stores them");
-    return CFG_E_UNKNOWN_KEY;
+    return CFG_E_VALUE;
 }
 
 /* --- the schema --- */

@@ -16,7 +16,7 @@ enum accelerate_unknown { ACCELERATE_REFUSE, ACCELERATE_KEEP, ACCELERATE_DROP };
 /* Reads a launch file as Accelerate does (YAML 1.1; JSON is a subset) and corrects what no one means: a word or number
  * where only text is right was text (`mixed_precision: no`). *out is the object for `accelerate`, returned-owned. notes
  * gets a line of text for everything that is not as the file has it or that readers differ on; violations what the
- * schema says. CFG_E_JSON and the reader's other codes, CFG_E_UNKNOWN_KEY (unknown REFUSE: all are named),
+ * schema says. CFG_E_JSON and the reader's other codes, CFG_E_VALUE (unknown REFUSE: all are named),
  * CFG_E_SCHEMA, CFG_E_NOMEM. */
 CFG_MUST_CHECK int accelerate_read(cJSON **out, struct cfg_slice text, enum accelerate_unknown unknown, cJSON *notes,
                                    cJSON *violations, struct cfg_error *err);

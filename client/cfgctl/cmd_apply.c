@@ -89,10 +89,11 @@ static int join(cJSON *whole, cJSON *part, struct cfg_error *err)
     return 0;
 }
 
-/* A part that stands on what an earlier one makes cannot be planned before that is there. */
+/* A part that stands on what an earlier one makes cannot be planned before that is there: it is judged when written. */
 static bool is_early(const struct job *j, const cJSON *part, int rc)
 {
-    return part != j->parts->child && (rc == CFG_E_NOT_FOUND || rc == CFG_E_UNKNOWN_KEY || rc == CFG_E_IN_USE);
+    bool stands = rc == CFG_E_NOT_FOUND || rc == CFG_E_UNKNOWN_KEY || rc == CFG_E_VALUE || rc == CFG_E_IN_USE;
+    return part != j->parts->child && stands;
 }
 
 static int make_plan(struct job *j, cJSON **out, struct cfg_error *err)

@@ -153,7 +153,7 @@ class Session(unittest.TestCase):
         self.assertNotIn("\033", table, "no colours into a pipe")
         self.refused(5, r"world.* is missing", "resolve", base)
         self.refused(4, "exists already", "resolve", base, top, "--set", "+batch=2")
-        self.refused(3, "did you mean batch", "resolve", base, top, "--set", "x=${bacth}")
+        self.refused(5, "did you mean batch", "resolve", base, top, "--set", "x=${bacth}")
 
     def test_layers(self):
         self.ok("set", "base/sampling.temperature=0.7", "base/seed=1", "base/distributed.tp=4", "-m", "site values")
@@ -365,6 +365,12 @@ class Session(unittest.TestCase):
         self.assertRegex(self.ok("version"), r"cfgctl +0\.1\.0\nconfigd +0\.1\.0")
 
     # --- bad input: clear error, right exit code, nothing changed ---
+
+    def test_what_refers_to_nothing_is_bad_content(self):
+        self.ok("set", "run/a=1", "run/b=${a}")
+        self.ok("deployment", "create", "runs", "--config", "run")
+        self.refused(5, "the key 'nope' does not exist", "set", "run/c=${nope}")
+        self.refused(5, "the key 'a' does not exist", "unset", "run/a")
 
     def test_bad_input(self):
         self.ok("set", "chat/sampling.temperature=0.2", "chat/name=x", "e/f=on")

@@ -297,7 +297,7 @@ same_network: true
         self.refused(2, "no machine 2", "export", "accelerate", "llama", "--machine-rank", "2")
         self.refused(3, "nothing under `accelerate`", "export", "accelerate", "blue")
         name = self.write("odd.yaml", self.LAUNCH + "tpu_config: {}\n")
-        self.refused(3, "tpu_config", "import", "accelerate", name, "train")
+        self.refused(5, "tpu_config", "import", "accelerate", name, "train")
         self.assertIn("dropped", self.run_cfgctl("import", "accelerate", name, "train", "--drop-unknown", "--dry-run").stderr)
         self.ok("import", "accelerate", name, "kept", "--keep-unknown")
         self.assertIn("tpu_config", self.json("get", "kept")["document"]["accelerate"])

@@ -226,7 +226,7 @@ Test(releases, pinned_paths_must_exist_when_resolved)
 
 Test(releases, a_write_that_breaks_a_view_is_refused_with_deployment_path_and_layer)
 {
-    world_fails(&w, BASE("{\"seed\":null}"), CFG_E_UNKNOWN_KEY, "deployment blue");
+    world_fails(&w, BASE("{\"seed\":null}"), CFG_E_VALUE, "deployment blue");
     cr_assert(strstr(w.err.text, "seed") && strstr(w.err.text, "chat"), "%s", w.err.text);
     cr_assert_str_eq(w.err.path, "twice");
     world_fails(&w, BASE("{\"model\":\"???\"}"), CFG_E_VALUE, "deployment blue: model is required");
@@ -343,7 +343,7 @@ Test(releases, moving_an_arm_takes_new_bases_from_their_heads_and_must_be_whole)
     cr_assert_str_eq(world_head(&w, "deployment/red", "arms.base.release"), "{\"base\":1,\"more\":1,\"chat\":2}");
     world_ok(&w, "[{\"object\":\"deployment/blue\",\"delete\":true}]");
     world_ok(&w, CHAT("{\"bad\":\"${nowhere}\"}"));
-    world_fails(&w, "[{\"object\":\"deployment/red\",\"patch\":{\"release\":{\"chat\":3}}}]", CFG_E_UNKNOWN_KEY,
+    world_fails(&w, "[{\"object\":\"deployment/red\",\"patch\":{\"release\":{\"chat\":3}}}]", CFG_E_VALUE,
                 "deployment red");
 }
 

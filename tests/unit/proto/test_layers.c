@@ -120,9 +120,9 @@ Test(layers, resolving)
 
 Test(layers, errors_name_path_and_layer)
 {
-    expect("{\"a\":1}|{\"b\":{\"c\":\"${x.y}\"}}", "unknown_key b.c: b.c (middle): the key 'x.y' does not exist");
+    expect("{\"a\":1}|{\"b\":{\"c\":\"${x.y}\"}}", "bad_value b.c: b.c (middle): the key 'x.y' does not exist");
     expect("{\"a\":\"${b}\",\"b\":\"${c}\"}|{\"c\":\"${nope}\"}",
-           "unknown_key c: c (middle): the key 'nope' does not exist");
+           "bad_value c: c (middle): the key 'nope' does not exist");
     expect("{\"a\":\"${b}\",\"c\":1}|{\"b\":\"${a}\"}", "bad_value a: interpolation cycle: a (base) → b (middle) → a");
     expect("{\"a\":\"${a}\"}", "bad_value a: interpolation cycle: a (base) → a");
     expect("{\"a\":{\"x\":\"${a}\"}}", "bad_value a.x: a.x (base): 'a' leads to an object that it is a part of");
@@ -132,7 +132,7 @@ Test(layers, errors_name_path_and_layer)
     expect("{\"a\":\"${m}\",\"m\":\"???\"}", "bad_value a: a (base): 'm' is missing: ?"
                                              "??");
     expect("{\"a\":\"${s.t}\",\"s\":1}", "bad_value a: a (base): 's.t' leads through 's', which holds no other values");
-    expect("{\"a\":\"${..b}\"}", "unknown_key a: a (base): '..b' goes up beyond the document");
+    expect("{\"a\":\"${..b}\"}", "bad_value a: a (base): '..b' goes up beyond the document");
     expect("{\"a\":\"${eval: 1 / z}\",\"z\":0}", "bad_value a: a (base): eval: column 3: 1 / 0: division by zero");
     expect("{\"a\":\"${nan:}\"}", "unsupported a: a (base): there is no resolver 'nan'");
     expect("{\"a\":\"${oc.decode:'nan'}\"}", "bad_value a: a (base): nan has no place in a document");
@@ -146,7 +146,7 @@ Test(layers, near_misses)
     struct cfg_error err = CFG_ERROR_INIT;
     read_stack(&s, "{\"train\":{\"batch\":1},\"a\":\"${train.bacth}\"}");
     cr_assert_eq(cfg_layers_merge(&l, s.layers, s.n, NULL, &err), 0);
-    cr_expect_eq(cfg_layers_resolve(&v, l, &err), CFG_E_UNKNOWN_KEY);
+    cr_expect_eq(cfg_layers_resolve(&v, l, &err), CFG_E_VALUE);
     cr_expect_str_eq(err.hint, "did you mean train.batch?");
     cr_expect_null(v);
     cfg_layers_free(l);
@@ -198,7 +198,7 @@ Test(layers, all_failures_at_once)
     free(got);
     cr_expect_eq(cJSON_GetArraySize(failures), 2);
     cr_expect_str_eq(cfg_json_get_str(failures->child, "path", ""), "a");
-    cr_expect_str_eq(cfg_json_get_str(failures->child, "code", ""), "unknown_key");
+    cr_expect_str_eq(cfg_json_get_str(failures->child, "code", ""), "bad_value");
     cr_expect_str_eq(cfg_json_get_str(failures->child->next, "layer", ""), "middle");
     cJSON_Delete(failures);
 }
