@@ -38,6 +38,21 @@ static unsigned hold(const struct cfg_stops *s, const char *text)
     return cfg_stops_hold(s, (const unsigned char *)text, strlen(text));
 }
 
+Test(stops, what_may_become_one_is_held)
+{
+    struct cfg_stops s;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_eq(read_stops(&s, "[\"abc\",\"xyzw\"]", &err), 0);
+    cr_expect_eq(hold(&s, "-a"), 1U);
+    cr_expect_eq(hold(&s, "-ab"), 2U, "all but the last byte");
+    cr_expect_eq(hold(&s, "-xyz"), 3U);
+    cr_expect_eq(hold(&s, "-abx"), 1U);
+    cr_expect_eq(hold(&s, "-ab-"), 0U);
+    cr_expect_eq(hold(&s, "ab"), 2U, "also where it is all there is");
+    cr_assert_eq(read_stops(&s, "\"a\"", &err), 0);
+    cr_expect_eq(hold(&s, "-a"), 0U, "one byte never waits");
+}
+
 Test(stops, forms)
 {
     struct cfg_stops s;

@@ -556,6 +556,21 @@ class Pages(Case):
         self.assertEqual([c["choices"][0]["finish_reason"] for c in chunks], [None] * (len(chunks) - 1) + ["length"])
         self.assertEqual({c["id"] for c in [*chunks, last]}, {r.headers["X-Request-Id"]})
 
+    def test_a_chunk_that_had_to_wait_says_since_when(self):
+        self.put(temperature=1)
+        self.start()
+        whole = self.ask(max_tokens=400, seed=5).text
+        # A character that might begin the stop sequence waits for the next one, which shows that it does not.
+        i = next(i for i in range(1, len(whole) - 1) if whole[i].isalnum() and whole[i].isascii() and "\ufffd" not in whole[i - 1:i + 2]
+                 and whole[i + 1].isascii() and whole[i + 1] != whole[i])
+        stop = whole[i] + next(c for c in "#$%&" if whole[i] + c not in whole)
+        r = self.ask(max_tokens=400, seed=5, stream=True, stop=stop)
+        self.assertEqual("".join(c["choices"][0]["text"] for c in r.events), whole)
+        waited = [c for c in r.events if c["choices"][0]["text"] == whole[i:i + 2]]
+        self.assertNotEqual(waited, [])
+        for c in waited:
+            self.assertEqual(c["configd"]["first"], {"step": c["configd"]["step"] - 1, "revision": c["configd"]["revision"]})
+
     def test_metrics(self):
         self.put(temperature=0)
         self.start()
