@@ -29,6 +29,34 @@ static int add_seed(cJSON *body, struct cfg_error *err)
     return cfg_json_set(body, "seed", cJSON_CreateString(text)) == 0 ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
 
+/* Does a guard look at the base? */
+static bool is_compared(const cJSON *guards)
+{
+    const cJSON *text;
+    bool relative = false;
+    cJSON_ArrayForEach(text, guards)
+    {
+        struct cfg_rollout_guard *g = NULL;
+        if (cfg_rollout_guard_new(&g, text->valuestring, NULL) == 0)
+            relative = relative || cfg_rollout_guard_is_relative(g);
+        cfg_rollout_guard_free(g);
+    }
+    return relative;
+}
+
+/* Somebody has to be left to compare with. */
+static int check_base(const struct cfg_observation *o, const cJSON *plan, double share, struct cfg_error *err)
+{
+    bool all = o->eligible == o->base.groups + o->canary.groups && o->highest < share;
+    if (share >= 1 || !all || !is_compared(cfg_json_get(plan, "guards")))
+        return 0;
+    (void)cfg_fail(err, CFG_E_VALUE, "%.6g %% would hold all of the %" PRIu64 " rank groups: no base to compare with",
+                   share * 100, o->eligible);
+    cfg_error_set_path(err, "steps");
+    cfg_error_set_hint(err, "begin with less than %.4g %%", o->highest * 100);
+    return CFG_E_VALUE;
+}
+
 /* The first step must begin with somebody. Who is elsewhere is not asked: the driver looks at all before it begins. */
 static int check_groups(struct cfg_app *app, struct cfg_deployment *d, const cJSON *plan, struct cfg_error *err)
 {
@@ -48,7 +76,7 @@ static int check_groups(struct cfg_app *app, struct cfg_deployment *d, const cJS
         return CFG_E_CONFLICT;
     }
     if (o.lowest < share)
-        return 0;
+        return check_base(&o, plan, share, err);
     (void)cfg_fail(err, CFG_E_VALUE, "%.6g %% would hold none of the %" PRIu64 " rank groups", share * 100, o.eligible);
     cfg_error_set_path(err, "steps");
     cfg_error_set_hint(err, "the smallest share that holds one is %.4g %%", cfg_split_share_for(o.lowest) * 100);

@@ -51,6 +51,8 @@ static void count_group(struct observing *x, const struct fleet_worker *w, struc
         x->out->eligible++;
         if (point < x->out->lowest)
             x->out->lowest = point;
+        if (point > x->out->highest)
+            x->out->highest = point;
     }
     cJSON_Delete(about);
 }

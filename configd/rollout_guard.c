@@ -429,7 +429,7 @@ static bool gather(struct cfg_guard_reading *out, struct estimate e[], const str
 
 void cfg_rollout_guard_judge(struct cfg_guard_reading *out, const struct cfg_rollout_guard *g,
                              const struct cfg_arm_report *canary, const struct cfg_arm_report *base,
-                             uint64_t min_samples)
+                             uint64_t min_samples, bool compared)
 {
     struct estimate e[CFG_GUARD_NAMES] = {{.n = 0}};
     *out = (struct cfg_guard_reading){.verdict = CFG_VERDICT_HOLDS};
@@ -439,8 +439,9 @@ void cfg_rollout_guard_judge(struct cfg_guard_reading *out, const struct cfg_rol
     }
     bool enough = gather(out, e, g, canary, base, min_samples);
     if (cfg_rollout_guard_is_relative(g) && base->groups == 0 && canary->groups > 0) {
-        out->verdict = CFG_VERDICT_PASSES;
-        (void)snprintf(out->why, sizeof out->why, "nobody runs the base any more: nothing to compare with");
+        out->verdict = compared ? CFG_VERDICT_PASSES : CFG_VERDICT_HOLDS;
+        (void)snprintf(out->why, sizeof out->why, "nobody runs the base%s: nothing to compare with",
+                       compared ? " any more" : ", though not all should have left it");
     } else if (enough) {
         judge_values(out, g, e);
     }

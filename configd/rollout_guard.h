@@ -63,10 +63,11 @@ struct cfg_guard_reading {
     uint64_t n_canary, n_base;
     char why[200]; /* of what holds or fails, for people */
 };
-/* min_samples: of each quantity, in each arm. Where the base has no groups left (the last step), guards that look at it
- * have nothing to compare and pass; the reading says so. */
+/* min_samples: of each quantity, in each arm. Where the base has no groups left, guards that look at it have nothing to
+ * compare: they pass where that has been done before (an earlier step of the rollout), or is not to be expected (a step
+ * that begins with everybody): compared. Else they hold. The reading says so. */
 void cfg_rollout_guard_judge(struct cfg_guard_reading *out, const struct cfg_rollout_guard *g,
                              const struct cfg_arm_report *canary, const struct cfg_arm_report *base,
-                             uint64_t min_samples);
+                             uint64_t min_samples, bool compared);
 
 #endif

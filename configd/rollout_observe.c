@@ -139,8 +139,9 @@ CFG_PRINTF(2, 3) static void wait_for(struct cfg_rollout_verdict *v, const char 
 
 static void judge_guards(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const struct cfg_whole *w)
 {
+    bool compared = r->state.step > 0 || r->steps[r->state.step].share >= 1;
     for (size_t i = 0; i < r->n_guards; i++)
-        cfg_rollout_guard_judge(&v->readings[i], r->guards[i], &w->sum.canary, &w->sum.base, r->min_samples);
+        cfg_rollout_guard_judge(&v->readings[i], r->guards[i], &w->sum.canary, &w->sum.base, r->min_samples, compared);
 }
 
 /* Something is clearly wrong. What only some replicas know is enough for that. */

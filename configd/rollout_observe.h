@@ -17,6 +17,7 @@ struct cfg_observation {
     struct cfg_arm_report base, canary;
     uint64_t eligible; /* groups with a point */
     double lowest;     /* of their points; 1: none */
+    double highest;    /* likewise, 0: none; not told to others */
 };
 void cfg_observation_print(struct cfg_buf *out, const struct cfg_observation *o); /* check cfg_buf_status */
 /* CFG_E_VALUE for a record that is none of ours. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 static struct cfg_arm_report canary, base;
+static bool compared = true;
 
 static void start(void)
 {
@@ -38,7 +39,7 @@ static struct cfg_guard_reading judge(const char *text)
     struct cfg_error err = CFG_ERROR_INIT;
     cr_assert_eq(cfg_rollout_guard_new(&g, text, &err), 0, "%s: %s", text, err.text);
     cr_assert_str_eq(cfg_rollout_guard_text(g), text);
-    cfg_rollout_guard_judge(&r, g, &canary, &base, 30);
+    cfg_rollout_guard_judge(&r, g, &canary, &base, 30, compared);
     cfg_rollout_guard_free(g);
     return r;
 }
@@ -120,6 +121,9 @@ Test(guard, nothing_to_compare_with_at_the_last_step, .init = start)
     feed_steps(&canary, 100, 10);
     struct cfg_guard_reading r = judge("p99_ms<1.1*base");
     cr_assert(r.verdict == CFG_VERDICT_PASSES && strstr(r.why, "nobody runs the base"), "%s", r.why);
+    expect("p99_ms<5", CFG_VERDICT_FAILS);
+    compared = false; /* the first step took everybody by chance */
+    expect("p99_ms<1.1*base", CFG_VERDICT_HOLDS);
     expect("p99_ms<5", CFG_VERDICT_FAILS);
 }
 
