@@ -136,11 +136,9 @@ enum cfg_flip_action cfg_flip_decide(const struct cfg_flip_state *s, const struc
     int64_t next = cfg_flip_plan_next(p);
     if (!s->may_write || s->busy)
         return CFG_FLIP_WAIT;
-    if (s->leased && (next == CFG_FLAG_NEVER || s->lock == CFG_FLIP_LOCK_OTHERS))
+    if (next == CFG_FLAG_NEVER || s->taken)
         return CFG_FLIP_RELEASE;
-    if (next == CFG_FLAG_NEVER || s->lock == CFG_FLIP_LOCK_OTHERS)
-        return CFG_FLIP_WAIT;
-    if (s->lock == CFG_FLIP_LOCK_FREE || !s->leased)
-        return s->lock == CFG_FLIP_LOCK_FREE ? CFG_FLIP_LOCK : CFG_FLIP_WAIT;
+    if (!s->held)
+        return CFG_FLIP_LOCK;
     return next <= now ? CFG_FLIP_WRITE : CFG_FLIP_WAIT;
 }

@@ -44,18 +44,17 @@ cJSON *cfg_flip_body(const struct cfg_flip_space *s, int64_t at);
 
 /* --- what a replica does next --- */
 
-enum cfg_flip_lock { CFG_FLIP_LOCK_FREE, CFG_FLIP_LOCK_MINE, CFG_FLIP_LOCK_OTHERS };
 struct cfg_flip_state {
-    bool may_write;          /* the replica is complete, and its store is ours */
-    bool busy;               /* a request of ours is under way */
-    bool leased;             /* we hold a lease for the lock */
-    enum cfg_flip_lock lock; /* as the replica shows it */
+    bool may_write; /* the replica is complete, and its store is ours */
+    bool busy;      /* a flip of ours is being written */
+    bool held;      /* the lock is ours, as the replica shows it */
+    bool taken;     /* it is another's */
 };
 enum cfg_flip_action {
     CFG_FLIP_WAIT,    /* for whatever comes, or until the plan's next flip when the lock is ours */
-    CFG_FLIP_LOCK,    /* take a lease, and the lock with it */
+    CFG_FLIP_LOCK,    /* want the lock: it is nobody's, and something is planned */
     CFG_FLIP_WRITE,   /* the flip that is due */
-    CFG_FLIP_RELEASE, /* give the lease back: nothing is planned any more, or the lock is somebody else's */
+    CFG_FLIP_RELEASE, /* want it no more: nothing is planned any more, or it is another's */
 };
 enum cfg_flip_action cfg_flip_decide(const struct cfg_flip_state *s, const struct cfg_flip_plan *p, int64_t now);
 

@@ -13,6 +13,7 @@ struct cfg_lease_lock {
     struct cfg_timer *keep, *retry;
     int64_t lease;      /* 0: none */
     bool wanted, put;   /* put: the lock was put under this lease */
+    struct cfg_rev at;  /* when it was put */
     bool busy, keeping; /* a lease or the lock is being asked for; the lease is being kept */
     bool told;          /* what `moved` was told last */
     bool stopping;      /* free while a callback is to come: the last one frees */
@@ -45,6 +46,11 @@ static int shown(const struct cfg_lease_lock *l)
 bool cfg_lease_lock_held(const struct cfg_lease_lock *l)
 {
     return l->lease != 0 && l->put && shown(l) == 1;
+}
+
+bool cfg_lease_lock_taken(const struct cfg_lease_lock *l)
+{
+    return shown(l) == -1;
 }
 
 int64_t cfg_lease_lock_lease(const struct cfg_lease_lock *l)
@@ -152,7 +158,8 @@ static void locked(void *arg, const struct cfg_etcd_txn_reply *reply, const stru
     }
     l->busy = false;
     l->put = true; /* held once the store shows it */
-    tell(l);
+    l->at = (struct cfg_rev){cfg_store_identity(l->o.store)->epoch, (uint64_t)reply->header.revision};
+    step(l);
 }
 
 static void put_lock(struct cfg_lease_lock *l)
@@ -198,6 +205,8 @@ static bool may_write(const struct cfg_lease_lock *l)
 
 static void step(struct cfg_lease_lock *l)
 {
+    if (l->put && shown(l) == 0 && cfg_rev_cmp(l->at, cfg_store_seen(l->o.store)) <= 0)
+        l->put = false; /* somebody took the key away: it is put again */
     tell(l);
     if (l->busy || !may_write(l))
         return;
@@ -221,7 +230,6 @@ void cfg_lease_lock_want(struct cfg_lease_lock *l, bool want)
     step(l);
 }
 
-/* A lock that was put and is gone (somebody took the key away) is put again. */
 static void on_changed(void *arg, struct cfg_rev rev, const struct cfg_store_change *changes, size_t n, bool full)
 {
     struct cfg_lease_lock *l = arg;
@@ -230,8 +238,6 @@ static void on_changed(void *arg, struct cfg_rev rev, const struct cfg_store_cha
     for (size_t i = 0; i < n && !look; i++) {
         const struct cfg_object *o = changes[i].after ? changes[i].after : changes[i].before;
         look = o->id.kind == CFG_KIND_LOCK && strcmp(o->id.ns, l->name) == 0;
-        if (look && changes[i].after == NULL)
-            l->put = false;
     }
     if (look)
         step(l);

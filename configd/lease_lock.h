@@ -27,6 +27,7 @@ CFG_MUST_CHECK int cfg_lease_lock_new(struct cfg_lease_lock **out, const struct 
 void cfg_lease_lock_free(struct cfg_lease_lock *l); /* gives it back; before the etcd client; NULL is fine */
 void cfg_lease_lock_want(struct cfg_lease_lock *l, bool want);
 bool cfg_lease_lock_held(const struct cfg_lease_lock *l);
+bool cfg_lease_lock_taken(const struct cfg_lease_lock *l);    /* another has it, as the store shows it */
 int64_t cfg_lease_lock_lease(const struct cfg_lease_lock *l); /* 0: none */
 
 #endif

@@ -73,24 +73,19 @@ Test(flip, what_a_replica_does)
     struct cfg_flip_plan none = {0}, p = {0};
     struct cfg_flip_state s = {.may_write = true};
     put(&p, "a", "f", 0, 100, 200);
-    cr_assert_eq(cfg_flip_decide(&s, &none, 50), CFG_FLIP_WAIT, "no lock without a reason");
+    cr_assert_eq(cfg_flip_decide(&s, &none, 50), CFG_FLIP_RELEASE, "no lock without a reason");
     cr_assert_eq(cfg_flip_decide(&s, &p, 50), CFG_FLIP_LOCK, "before it is due");
+    cr_assert_eq(cfg_flip_decide(&s, &p, 150), CFG_FLIP_LOCK, "and nothing without it");
     s.busy = true;
     cr_assert_eq(cfg_flip_decide(&s, &p, 150), CFG_FLIP_WAIT);
-    s = (struct cfg_flip_state){.may_write = true, .leased = true, .lock = CFG_FLIP_LOCK_MINE};
+    s = (struct cfg_flip_state){.may_write = true, .held = true};
     cr_assert_eq(cfg_flip_decide(&s, &p, 99), CFG_FLIP_WAIT);
     cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_WRITE);
     cr_assert_eq(cfg_flip_decide(&s, &none, 100), CFG_FLIP_RELEASE);
     s.may_write = false;
     cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_WAIT);
-    s = (struct cfg_flip_state){.may_write = true, .lock = CFG_FLIP_LOCK_OTHERS};
-    cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_WAIT);
-    s.leased = true;
+    s = (struct cfg_flip_state){.may_write = true, .taken = true};
     cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_RELEASE);
-    s = (struct cfg_flip_state){.may_write = true, .lock = CFG_FLIP_LOCK_MINE};
-    cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_WAIT, "an earlier life's lock: it runs out");
-    s = (struct cfg_flip_state){.may_write = true, .leased = true, .lock = CFG_FLIP_LOCK_FREE};
-    cr_assert_eq(cfg_flip_decide(&s, &p, 100), CFG_FLIP_LOCK, "a lease whose lock is gone");
     cfg_flip_plan_finish(&p);
 }
 
@@ -181,11 +176,8 @@ Test(flip, each_instant_is_told_once_whoever_holds_the_lock)
         for (int r = 0; r < REPLICAS; r++) {
             if (luck >> r & 8) /* the replica has caught up */
                 cfg_flip_plan_heard(&p[r], "a", record);
-            struct cfg_flip_state s = {.may_write = true,
-                                       .leased = r == holder,
-                                       .lock = r == holder  ? CFG_FLIP_LOCK_MINE
-                                               : holder < 0 ? CFG_FLIP_LOCK_FREE
-                                                            : CFG_FLIP_LOCK_OTHERS};
+            const struct cfg_flip_state s = {
+                .may_write = true, .held = r == holder, .taken = holder >= 0 && r != holder};
             int64_t at = 0;
             if (cfg_flip_decide(&s, &p[r], now) != CFG_FLIP_WRITE || !cfg_flip_plan_due(&p[r], now, &at))
                 continue;
