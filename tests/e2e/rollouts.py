@@ -60,10 +60,10 @@ class Rollouts(Base):
         self.assertIn("cfgctl rollout status blue -w", out)
         deployment = self.json("deployment", "get", "blue")
         self.assertEqual((deployment["track"], deployment["arms"]["base"]["release"]), ("hold", {"chat": 1}))
+        self.ok("set", "chat/late=1")  # waits
+        self.phase("gate")  # where it writes nothing of itself
         self.refused(4, "has a rollout already", "rollout", "start", "blue", "--steps", "99.9%,100%")
         self.refused(4, "under way", "deployment", "update", "blue", "--track", "head")
-        self.ok("set", "chat/late=1")  # waits
-        self.phase("gate")
         self.assertRegex(self.ok("rollout", "status", "blue"), r"chat v1 → v2 · gate · \[60%!\] ▸ 100%")
         self.ok("rollout", "pause", "blue", "-m", "coffee")
         self.refused(4, "paused takes no \"approve\"", "rollout", "approve", "blue")
