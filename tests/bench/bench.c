@@ -49,7 +49,7 @@ void bench_pin(int core)
     (void)sched_setaffinity(0, sizeof set, &set); /* an unpinned run is noisier, not wrong */
 }
 
-static int free_port(void)
+int bench_free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
@@ -134,7 +134,7 @@ static struct bench_process *new_process(void)
     for (size_t i = 0; i < 2; i++) {
         (void)snprintf(p->dir, sizeof p->dir, "%s", folder_patterns[i]);
         if (mkdtemp(p->dir) != NULL) {
-            (void)snprintf(p->host_port, sizeof p->host_port, "127.0.0.1:%d", free_port());
+            (void)snprintf(p->host_port, sizeof p->host_port, "127.0.0.1:%d", bench_free_port());
             return p;
         }
     }
@@ -169,7 +169,7 @@ struct bench_process *bench_etcd(int core)
     struct bench_process *out = new_process();
     char client[96], peer[96], data[160];
     (void)snprintf(client, sizeof client, "http://%s", out->host_port);
-    (void)snprintf(peer, sizeof peer, "http://127.0.0.1:%d", free_port());
+    (void)snprintf(peer, sizeof peer, "http://127.0.0.1:%d", bench_free_port());
     (void)snprintf(data, sizeof data, "%s/data", out->dir);
     const char *argv[] = {"etcd",  "--data-dir",
                           data,    "--listen-client-urls",
@@ -322,6 +322,22 @@ int bench_call(int fd, const char *method, const char *path, const char *content
         cfg_buf_put(reply, bytes, (size_t)n);
     }
     return status;
+}
+
+void bench_must_call(int fd, const char *method, const char *path, const char *content_type, const char *body,
+                     struct cfg_buf *reply)
+{
+    int status = bench_call(fd, method, path, content_type, body, reply);
+    if (status / 100 != 2)
+        die("%s %s: %d %s", method, path, status, reply->len > 0 ? reply->data : "");
+}
+
+void bench_tell(int fd, const char *method, const char *path, const char *content_type, const char *body)
+{
+    struct cfg_buf reply;
+    cfg_buf_init(&reply, 1 << 20);
+    bench_must_call(fd, method, path, content_type, body, &reply);
+    cfg_buf_finish(&reply);
 }
 
 static int compare_doubles(const void *a, const void *b)

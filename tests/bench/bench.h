@@ -29,6 +29,8 @@ void bench_stop_all(void);
 uint64_t bench_cpu_ns(pid_t pid);          /* user + system so far */
 uint64_t bench_anonymous_bytes(pid_t pid); /* private anonymous memory, from smaps_rollup */
 
+int bench_free_port(void); /* of the loopback interface; exits on failure */
+
 /* --- HTTP --- */
 int bench_connect(const char *host_port); /* blocking, TCP_NODELAY; exits on failure */
 /* A whole request as bytes: POST with JSON unless method says otherwise. Appends. */
@@ -41,6 +43,11 @@ size_t bench_reply_length(const struct cfg_buf *b, int *status);
  * failure. */
 int bench_call(int fd, const char *method, const char *path, const char *content_type, const char *body,
                struct cfg_buf *reply);
+/* The same, and exits when it is refused. */
+void bench_must_call(int fd, const char *method, const char *path, const char *content_type, const char *body,
+                     struct cfg_buf *reply);
+/* The same; what is answered is nobody's concern. */
+void bench_tell(int fd, const char *method, const char *path, const char *content_type, const char *body);
 
 /* --- figures --- */
 struct bench_spread {

@@ -31,22 +31,11 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void call(const char *method, const char *path, const char *type, const char *body)
-{
-    struct cfg_buf reply;
-    cfg_buf_init(&reply, 1 << 20);
-    if (bench_call(configd_fd, method, path, type, body, &reply) / 100 != 2) {
-        fprintf(stderr, "bench: %s %s: %s\n", method, path, reply.data);
-        exit(1);
-    }
-    cfg_buf_finish(&reply);
-}
-
 static void change(unsigned event)
 {
     char text[128];
     (void)snprintf(text, sizeof text, "{\"sampling\":{\"temperature\":0.%u}}", 10000 + event);
-    call("PATCH", "/v1/config/bench", "application/merge-patch+json", text);
+    bench_tell(configd_fd, "PATCH", "/v1/config/bench", "application/merge-patch+json", text);
 }
 
 /* One frame as configd sends it, so that the floor can send as many bytes. */
@@ -153,10 +142,11 @@ int main(int argc, char **argv)
     }
     struct bench_process *configd = bench_configd(bench_etcd(0), 0, NULL);
     configd_fd = bench_connect(configd->host_port);
-    call("POST", "/v1/changes", NULL,
-         "[{\"namespace\":\"bench\",\"set\":[{\"name\":\"sampling.temperature\",\"mode\":\"set\",\"value\":0.5}]}]");
-    call("POST", "/v1/deployments", NULL,
-         "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}");
+    bench_tell(
+        configd_fd, "POST", "/v1/changes", NULL,
+        "[{\"namespace\":\"bench\",\"set\":[{\"name\":\"sampling.temperature\",\"mode\":\"set\",\"value\":0.5}]}]");
+    bench_tell(configd_fd, "POST", "/v1/deployments", NULL,
+               "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}");
     learn_frame(configd->host_port);
     uint64_t before = bench_anonymous_bytes(configd->pid);
     start_fleet(configd->host_port);

@@ -16,17 +16,6 @@
 
 enum { WORLD = 4, STEPS = 20000, WARM = 1000, ROUNDS = 5 };
 
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || getsockname(fd, (struct sockaddr *)&a, &n) != 0)
-        exit(1);
-    (void)close(fd);
-    return ntohs(a.sin_port);
-}
-
 static struct cfg_worker *start(uint32_t rank, unsigned every, int port)
 {
     char group[64], id[16];
@@ -157,7 +146,7 @@ static double run(unsigned every, bool floor)
 {
     int port = 0, listener = floor ? listen_on(&port) : -1, told[2];
     double us = 0;
-    port = floor ? port : free_port();
+    port = floor ? port : bench_free_port();
     if (pipe(told) != 0)
         exit(1);
     for (uint32_t rank = 0; rank < WORLD; rank++) {

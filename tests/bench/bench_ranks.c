@@ -33,28 +33,6 @@ static struct told *told; /* shared between the processes: the ranks, then the o
 static unsigned step_ms = 10;
 static int configd_fd;
 
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || getsockname(fd, (struct sockaddr *)&a, &n) != 0)
-        exit(1);
-    (void)close(fd);
-    return ntohs(a.sin_port);
-}
-
-static void call(const char *method, const char *path, const char *type, const char *body)
-{
-    struct cfg_buf reply;
-    cfg_buf_init(&reply, 1 << 20);
-    if (bench_call(configd_fd, method, path, type, body, &reply) / 100 != 2) {
-        fprintf(stderr, "bench: %s %s: %s\n", method, path, reply.data);
-        exit(1);
-    }
-    cfg_buf_finish(&reply);
-}
-
 static _Noreturn void fail(const char *why)
 {
     fprintf(stderr, "bench: %s\n", why);
@@ -149,12 +127,12 @@ int main(int argc, char **argv)
     told = mmap(NULL, sizeof *told * (WORLD + 1), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct bench_process *configd = bench_configd(bench_etcd(0), 0, NULL);
     (void)snprintf(url, sizeof url, "http://%s", configd->host_port);
-    (void)snprintf(group, sizeof group, "tcp:127.0.0.1:%d", free_port());
+    (void)snprintf(group, sizeof group, "tcp:127.0.0.1:%d", bench_free_port());
     configd_fd = bench_connect(configd->host_port);
-    call("POST", "/v1/changes", NULL,
-         "[{\"namespace\":\"bench\",\"set\":[{\"name\":\"train.n\",\"mode\":\"set\",\"value\":1}]}]");
-    call("POST", "/v1/deployments", NULL,
-         "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}");
+    bench_tell(configd_fd, "POST", "/v1/changes", NULL,
+               "[{\"namespace\":\"bench\",\"set\":[{\"name\":\"train.n\",\"mode\":\"set\",\"value\":1}]}]");
+    bench_tell(configd_fd, "POST", "/v1/deployments", NULL,
+               "{\"name\":\"bench\",\"config\":\"bench\",\"pin\":[],\"flags\":[],\"track\":\"head\"}");
     for (uint32_t i = 0; i < WORLD; i++)
         pids[i] = start(url, group, i, &told[i]);
     pids[WORLD] = start(url, NULL, WORLD, &told[WORLD]);
@@ -164,7 +142,7 @@ int main(int argc, char **argv)
         (void)usleep(3 * step_ms * 1000 + (unsigned)rand_r(&seed) % (step_ms * 1000));
         (void)snprintf(text, sizeof text, "{\"train\":{\"n\":%zu}}", i + 2);
         uint64_t sent = bench_now_ns();
-        call("PATCH", "/v1/config/bench", "application/merge-patch+json", text);
+        bench_tell(configd_fd, "PATCH", "/v1/config/bench", "application/merge-patch+json", text);
         ranks[i] = (double)(await(told, WORLD, (int64_t)i + 2) - sent) / 1e6;
         alone[i] = (double)(await(told + WORLD, 1, (int64_t)i + 2) - sent) / 1e6;
     }

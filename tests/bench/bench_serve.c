@@ -28,12 +28,8 @@ static void call(const struct bench_process *p, const char *method, const char *
                  const char *body, struct cfg_buf *reply)
 {
     int fd = bench_connect(p->host_port);
-    int status = bench_call(fd, method, path, type, body, reply);
+    bench_must_call(fd, method, path, type, body, reply);
     close(fd);
-    if (status < 200 || status > 299) {
-        (void)fprintf(stderr, "bench: %s %s: %d %s\n", method, path, status, reply->len > 0 ? reply->data : "");
-        exit(1);
-    }
 }
 
 /* All threads', in nanoseconds; /proc counts in hundredths of a second. */
