@@ -16,17 +16,13 @@ static struct daemon d[2];
 
 static void setup(void)
 {
-    etcd = cfg_test_etcd_start(NULL);
-    for (size_t i = 0; i < 2; i++)
-        daemon_start(&d[i], cfg_test_etcd_endpoint(etcd, 0), NULL);
+    etcd = daemon_two(d, NULL, NULL);
     daemon_blue(&d[0]);
 }
 
 static void teardown(void)
 {
-    for (size_t i = 0; i < 2; i++)
-        daemon_free(&d[i]);
-    cfg_test_etcd_free(etcd);
+    daemon_two_free(d, etcd);
 }
 
 TestSuite(fleet, .init = setup, .fini = teardown);

@@ -16,17 +16,13 @@ static struct daemon d[2];
 
 static void setup(void)
 {
-    static const char *const names[2][3] = {{"--replica-id", "r0", NULL}, {"--replica-id", "r1", NULL}};
-    etcd = cfg_test_etcd_start(NULL);
-    for (size_t i = 0; i < 2; i++)
-        daemon_start(&d[i], cfg_test_etcd_endpoint(etcd, 0), names[i]);
+    etcd = daemon_two(d, (const char *const[]){"--replica-id", "r0", NULL},
+                      (const char *const[]){"--replica-id", "r1", NULL});
 }
 
 static void teardown(void)
 {
-    for (size_t i = 0; i < 2; i++)
-        daemon_free(&d[i]);
-    cfg_test_etcd_free(etcd);
+    daemon_two_free(d, etcd);
 }
 
 TestSuite(flips, .init = setup, .fini = teardown, .timeout = 120);

@@ -81,6 +81,21 @@ void daemon_free(struct daemon *d)
     d->proc = NULL;
 }
 
+struct cfg_test_etcd *daemon_two(struct daemon d[2], const char *const *first, const char *const *second)
+{
+    struct cfg_test_etcd *etcd = cfg_test_etcd_start(NULL);
+    daemon_start(&d[0], cfg_test_etcd_endpoint(etcd, 0), first);
+    daemon_start(&d[1], cfg_test_etcd_endpoint(etcd, 0), second);
+    return etcd;
+}
+
+void daemon_two_free(struct daemon d[2], struct cfg_test_etcd *etcd)
+{
+    daemon_free(&d[0]);
+    daemon_free(&d[1]);
+    cfg_test_etcd_free(etcd);
+}
+
 int daemon_call(cJSON **reply, const struct daemon *d, const char *method, const char *path, const char *type,
                 const char *body)
 {

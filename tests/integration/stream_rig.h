@@ -17,6 +17,9 @@ struct daemon {
 void daemon_start_with(struct daemon *d, const char *etcd, const char *heartbeat_s, const char *const *more);
 void daemon_start(struct daemon *d, const char *etcd, const char *const *more);
 void daemon_free(struct daemon *d);
+/* Two on an etcd of their own, which is returned-owned. first, second: as `more` above. */
+struct cfg_test_etcd *daemon_two(struct daemon d[2], const char *const *first, const char *const *second);
+void daemon_two_free(struct daemon d[2], struct cfg_test_etcd *etcd);
 
 /* One request; the status. *reply (may be NULL) is returned-owned, NULL for a reply without JSON. */
 int daemon_call(cJSON **reply, const struct daemon *d, const char *method, const char *path, const char *type,
