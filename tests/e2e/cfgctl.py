@@ -2,7 +2,9 @@
 import hashlib
 import json
 import os
+import pty
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -36,12 +38,38 @@ class Session(unittest.TestCase):
 
     # --- helpers ---
 
+    def environment(self, server=None):
+        """Nobody else's configuration."""
+        mine = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
+        return {**mine, "CONFIGD_SERVER": server or self.configd.url}
+
     def run_cfgctl(self, *args, env=None, stdin=None, server=None):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
-        environment["CONFIGD_SERVER"] = server or self.configd.url
-        environment.update(env or {})
-        return subprocess.run([laboratory.CFGCTL, *args], input=stdin, stdin=None if stdin else subprocess.DEVNULL,
-                              capture_output=True, text=True, env=environment, timeout=60)
+        return subprocess.run([laboratory.CFGCTL, *args], input=stdin, stdin=None if stdin else subprocess.DEVNULL, capture_output=True,
+                              text=True, env={**self.environment(server), **(env or {})}, timeout=60)
+
+    def at_the_terminal(self, args, until, answer):
+        """Runs cfgctl on a terminal; once `until` is shown, types what answer() gives. (exit code, what it showed)."""
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen([laboratory.CFGCTL, *args], stdin=theirs, stdout=theirs, stderr=theirs, env={**self.environment(), "NO_COLOR": "1"})
+        os.close(theirs)
+        seen, answered = b"", False
+        while True:
+            if not select.select([ours], [], [], 60)[0]:
+                child.kill()
+                self.fail(f"nothing for a minute after {seen}")
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:
+                break  # the terminal is closed at the other end
+            if not chunk:
+                break
+            seen += chunk
+            if until in seen and not answered:
+                answered = True
+                os.write(ours, answer())
+        os.close(ours)
+        self.assertTrue(answered, seen)
+        return child.wait(60), seen.decode().replace("\r\n", "\n")
 
     def ok(self, *args, **more):
         done = self.run_cfgctl(*args, **more)
@@ -477,16 +505,17 @@ class Tls(Session):
         self.assertIn(plain.returncode, (7, 9))
 
 
-def own(case):
-    """Only the tests that a class defines itself."""
-    return [case(name) for name in vars(case) if name.startswith("test_")]
-
-
-if __name__ == "__main__":
-    missing = [p for p in (laboratory.CONFIGD, laboratory.CFGCTL, laboratory.WORKER) if not os.access(p, os.X_OK)]
+def main(*cases, needs=()):
+    """Runs the tests that these classes define themselves: all, or those that the first argument, an expression, names."""
+    missing = [p for p in (laboratory.CONFIGD, laboratory.CFGCTL, *needs) if not os.access(p, os.X_OK)]
     if missing:
         sys.exit(f"not built: {', '.join(missing)}")
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    tests = [t for t in own(Session) + own(Tokens) + own(Tls) if wanted.search(t.id())]
+    own = (case(name) for case in cases for name in vars(case) if name.startswith("test_"))
+    tests = [t for t in own if wanted.search(t.id())]
     result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
     sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+
+
+if __name__ == "__main__":
+    main(Session, Tokens, Tls, needs=[laboratory.WORKER])

@@ -3,10 +3,8 @@ import json
 import os
 import re
 import subprocess
-import sys
-import unittest
 
-from cfgctl import Session, laboratory, own  # also finds the laboratory
+from cfgctl import Session, laboratory, main  # also finds the laboratory
 
 
 class Flags(Session):
@@ -411,6 +409,4 @@ class Flags(Session):
 
 
 if __name__ == "__main__":
-    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Flags) if wanted.search(t.id())))
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    main(Flags)

@@ -1,18 +1,16 @@
 """cfg-fleet, 300 simulated workers of one process, against a real etcd and a real configd: what it says of itself, and what configd says of it."""
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import unittest
 
 SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
 sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab as laboratory  # noqa: E402
-from cfgctl import Session as Base  # noqa: E402
+from cfgctl import Session as Base, main  # noqa: E402
 
 FLEET = os.path.join(laboratory.BUILD, "worker", "cfg-fleet", "cfg-fleet")
 WORKERS = 300
@@ -149,10 +147,4 @@ class Simulated(Base):
 
 
 if __name__ == "__main__":
-    missing = [p for p in (laboratory.CONFIGD, laboratory.CFGCTL, FLEET) if not os.access(p, os.X_OK)]
-    if missing:
-        sys.exit(f"not built: {', '.join(missing)}")
-    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    tests = [t for t in (Simulated(name) for name in vars(Simulated) if name.startswith("test_")) if wanted.search(t.id())]
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    main(Simulated, needs=[FLEET])

@@ -1,14 +1,9 @@
 """plan, promote, apply and export -f, against a real etcd and a real configd: files in git and what is served, kept together."""
 import json
 import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import unittest
 
-from cfgctl import Session, laboratory, own  # also finds the laboratory
+from cfgctl import Session, laboratory, main  # also finds the laboratory
 
 
 class Plan(Session):
@@ -124,31 +119,12 @@ class Folder(Session):
     def document(self, ns):
         return self.json("get", ns)["document"]
 
-    def at_the_terminal(self, args, before_answer, answer="y"):
+    def asked(self, args, before_answer=lambda: None, answer="y"):
         """Runs cfgctl on a terminal; does something between its question and the answer. (exit code, what it showed)."""
-        ours, theirs = pty.openpty()
-        env = {**{k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}, "CONFIGD_SERVER": self.configd.url, "NO_COLOR": "1"}
-        child = subprocess.Popen([laboratory.CFGCTL, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=env, close_fds=True)
-        os.close(theirs)
-        seen, answered = b"", False
-        while True:
-            if not select.select([ours], [], [], 60)[0]:
-                child.kill()
-                self.fail(f"nothing for a minute after {seen}")
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:
-                break  # the terminal is closed at the other end
-            if not chunk:
-                break
-            seen += chunk
-            if b"[y/N] " in seen and not answered:
-                answered = True
-                before_answer()
-                os.write(ours, answer.encode() + b"\n")
-        os.close(ours)
-        self.assertTrue(answered, seen)
-        return child.wait(), seen.decode().replace("\r\n", "\n")
+        def answered():
+            before_answer()
+            return answer.encode() + b"\n"
+        return self.at_the_terminal(args, b"[y/N] ", answered)
 
     # --- the main path ---
 
@@ -389,16 +365,16 @@ class Folder(Session):
         self.apply()
         self.write("chat.yaml", "t: 2\n")
         self.write("other.yaml", "t: 2\n")
-        code, seen = self.at_the_terminal(["apply", "-f", self.dir], lambda: self.ok("set", "chat/t=9"))
+        code, seen = self.asked(["apply", "-f", self.dir], lambda: self.ok("set", "chat/t=9"))
         self.assertEqual(code, 4, seen)
         self.assertIn("somebody wrote since the plan was made", seen)
         self.assertIn("nothing was written", seen)
         self.assertEqual((self.document("chat"), self.document("other")), ({"t": 9}, {"t": 1}), "all or nothing")
-        code, seen = self.at_the_terminal(["apply", "-f", self.dir, "--take"], lambda: None, "n")
+        code, seen = self.asked(["apply", "-f", self.dir, "--take"], answer="n")
         self.assertEqual((code, self.document("other")), (1, {"t": 1}), seen)
-        code, seen = self.at_the_terminal(["apply", "-f", self.dir, "--take"], lambda: None)
+        code, seen = self.asked(["apply", "-f", self.dir, "--take"])
         self.assertEqual((code, self.document("chat"), self.document("other")), (0, {"t": 2}, {"t": 2}), seen)
-        code, seen = self.at_the_terminal(["promote", "chat", "base", "t"], lambda: self.ok("set", "base/x=2"))
+        code, seen = self.asked(["promote", "chat", "base", "t"], lambda: self.ok("set", "base/x=2"))
         self.assertEqual(code, 4, seen)
         self.assertIn("somebody was faster", seen)
         self.assertEqual(self.document("base"), {"x": 2})
@@ -427,6 +403,4 @@ class Folder(Session):
 
 
 if __name__ == "__main__":
-    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Plan) + own(Promote) + own(Folder) if wanted.search(t.id())))
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    main(Plan, Promote, Folder)

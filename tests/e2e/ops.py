@@ -2,14 +2,10 @@
 import base64
 import json
 import os
-import pty
 import re
-import select
 import subprocess
-import sys
-import unittest
 
-from cfgctl import Session, laboratory, own, start  # also finds the laboratory
+from cfgctl import Session, laboratory, main, start  # also finds the laboratory
 
 
 class Past(Session):
@@ -147,7 +143,7 @@ class Present(Session):
         self.fleet(2)
         laboratory.wait_for("steps", lambda: re.search(r"steps/s=\d", self.line("status", "blue", "-w")))
         # at a terminal: the alternate screen, until q
-        code, shown = self.at_the_terminal(["status", "blue", "-w"], b"GROUP", b"q")
+        code, shown = self.at_the_terminal(["status", "blue", "-w"], b"GROUP", lambda: b"q")
         self.assertEqual(code, 0, shown)
         self.assertTrue(shown.startswith("\x1b[?1049h") and shown.endswith("\x1b[?25h\x1b[?1049l"), shown)
         self.assertRegex(shown, r"blue  1-\d+  2 workers")
@@ -240,10 +236,6 @@ class Present(Session):
     def etcd(self, path, body):
         return laboratory.call(self.etcd_url(), "POST", "/v3/" + path, body)[0]
 
-    def environment(self):
-        keep = {k: v for k, v in os.environ.items() if not k.startswith("CONFIGD_")}
-        return {**keep, "CONFIGD_SERVER": self.configd.url, "NO_COLOR": "1"}
-
     def line(self, *args):
         """The first line of a command that goes on."""
         child = subprocess.Popen([laboratory.CFGCTL, *args], stdout=subprocess.PIPE, text=True, env=self.environment())
@@ -254,28 +246,6 @@ class Present(Session):
             child.wait()
             child.stdout.close()
 
-    def at_the_terminal(self, args, until, keys):
-        """Runs cfgctl on a terminal, presses keys once `until` is shown. (exit code, what it showed)."""
-        ours, theirs = pty.openpty()
-        child = subprocess.Popen([laboratory.CFGCTL, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=self.environment())
-        os.close(theirs)
-        seen, pressed = b"", False
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:
-                break  # the terminal is closed at the other end
-            if not chunk:
-                break
-            seen += chunk
-            if until in seen and not pressed:
-                pressed = True
-                os.write(ours, keys)
-        os.close(ours)
-        return child.wait(60), seen.decode()
-
 
 if __name__ == "__main__":
-    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(t for t in own(Past) + own(Present) if wanted.search(t.id())))
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    main(Past, Present)

@@ -7,13 +7,12 @@ import signal
 import stat
 import subprocess
 import sys
-import unittest
 
 SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
 sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab as laboratory  # noqa: E402
-from cfgctl import Session as Base  # noqa: E402
+from cfgctl import Session as Base, main  # noqa: E402
 
 # A child that writes what it was told, then waits; `end` in its folder tells it to end, USR1 and TERM are journalled.
 CHILD = """
@@ -398,10 +397,4 @@ same_network: true
 
 
 if __name__ == "__main__":
-    missing = [p for p in (laboratory.CONFIGD, laboratory.CFGCTL) if not os.access(p, os.X_OK)]
-    if missing:
-        sys.exit(f"not built: {', '.join(missing)}")
-    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else ".")
-    tests = [t for t in (Session(name) for name in vars(Session) if name.startswith("test_")) if wanted.search(t.id())]
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    main(Session)

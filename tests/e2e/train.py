@@ -2,7 +2,6 @@
 import json
 import os
 import pty
-import re
 import resource
 import signal
 import subprocess
