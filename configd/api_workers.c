@@ -42,7 +42,7 @@ void cfg_api_report(struct cfg_app *app, struct cfg_call *c)
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
     else if (waits)
-        cfg_fleet_when_recorded(app->fleet, cfg_call_param(c, "d"), reply_taken, c);
+        cfg_fleet_when_recorded(app->fleet, cfg_call_param(c, "d"), cfg_call_param(c, "id"), reply_taken, c);
     else
         reply_taken(c, NULL);
 }

@@ -70,10 +70,11 @@ struct cfg_fleet_window {
 bool cfg_fleet_window(struct cfg_fleet_window *out, const struct cfg_fleet *f, const char *deployment, const char *arm,
                       uint64_t since_ms, uint64_t until_ms, const char *metric);
 uint64_t cfg_fleet_clock_ms(const struct cfg_fleet *f); /* monotonic */
-/* Calls fn when all adoptions that reports have told of until now lie in etcd: at once where they do. err: they could
- * not be written in time; whoever told of them has to tell them again. */
+/* Calls fn when all adoptions that this worker's reports have told of until now lie in etcd: at once where they do, and
+ * for a rank whose group another speaks for. err: they could not be written in time, and have to be told again. */
 typedef void (*cfg_fleet_recorded_fn)(void *arg, const struct cfg_error *err);
-void cfg_fleet_when_recorded(struct cfg_fleet *f, const char *deployment, cfg_fleet_recorded_fn fn, void *arg);
+void cfg_fleet_when_recorded(struct cfg_fleet *f, const char *deployment, const char *worker, cfg_fleet_recorded_fn fn,
+                             void *arg);
 /* Under which revision a step ran, from what lies in etcd: the API's reply, returned-owned by fn (NULL with err).
  * group and worker, copied, restrict it; NULL: all. fn is called once, in a later turn; not after cfg_fleet_free. */
 typedef void (*cfg_fleet_past_fn)(void *arg, cJSON *reply, const struct cfg_error *err);

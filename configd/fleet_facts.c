@@ -1,6 +1,8 @@
 /* What is known of workers, put so that it can be judged: their arms, capabilities, refusals; and what each ought to
  * run. */
+#include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
+#include "proto/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,6 +253,68 @@ void fleet_facts_of(struct fleet_facts *out, const struct cfg_fleet *f, const st
                                 .pending = w->pending,
                                 .draining = w->draining,
                                 .overrides = w->overrides};
+}
+
+/* "NAME WORDS", or "NAME and N more WORDS". */
+static void why_named(char out[FLEET_WHY], const char *name, int n, const char *one, const char *many)
+{
+    char more[32] = "";
+    if (n > 1)
+        (void)snprintf(more, sizeof more, " and %d more", n - 1);
+    (void)snprintf(out, FLEET_WHY, "%.200s%s %s", name, more, n > 1 ? many : one);
+}
+
+static void why_draining(char out[FLEET_WHY], const cJSON *list)
+{
+    const cJSON *first = list ? list->child : NULL;
+    char more[32] = "";
+    int n = cJSON_GetArraySize(list);
+    if (first == NULL)
+        return;
+    if (n > 1)
+        (void)snprintf(more, sizeof more, "; %d more", n - 1);
+    (void)snprintf(out, FLEET_WHY, "%.200s: %g in use, %g allowed%s", cfg_json_get_str(first, "path", "?"),
+                   cfg_json_get_num(first, "now", 0), cfg_json_get_num(first, "target", 0), more);
+}
+
+static void why_rejecting(char out[FLEET_WHY], const struct fleet_facts *x, const cJSON *list)
+{
+    char rev[CFG_REV_TEXT];
+    const cJSON *reject;
+    const char *reason = "";
+    (void)cfg_rev_format(x->rejected, rev);
+    cJSON_ArrayForEach(reject, list)
+    {
+        if (strcmp(cfg_json_get_str(reject, "revision", ""), rev) == 0)
+            reason = cfg_json_get_str(reject, "reason", "");
+    }
+    if (reason[0])
+        (void)snprintf(out, FLEET_WHY, "it has refused %s: %s", rev, reason);
+}
+
+static void why_names(char out[FLEET_WHY], const cJSON *list, const char *one, const char *many)
+{
+    if (list && cJSON_IsString(list->child))
+        why_named(out, list->child->valuestring, cJSON_GetArraySize(list), one, many);
+}
+
+void fleet_worker_why(char out[FLEET_WHY], enum fleet_state s, const struct fleet_facts *x,
+                      const struct fleet_target *t, const struct fleet_worker *w)
+{
+    fleet_state_why(out, s, x, t);
+    if (s != FLEET_REJECTING && s != FLEET_FORMING && s != FLEET_DRAINING && s != FLEET_PENDING)
+        return;
+    cJSON *kept = fleet_parse(w->kept);
+    if (s == FLEET_REJECTING && !x->refused)
+        why_rejecting(out, x, cfg_json_get(kept, "rejects"));
+    else if (s == FLEET_FORMING)
+        (void)snprintf(out, FLEET_WHY, "%s", cfg_json_get_str(cfg_json_get(kept, "group"), "why", ""));
+    else if (s == FLEET_DRAINING)
+        why_draining(out, cfg_json_get(kept, "draining"));
+    else if (s == FLEET_PENDING)
+        why_names(out, cfg_json_get(kept, "pending"), "waits for a restart", "wait for a restart");
+    cfg_utf8_mend(out);
+    cJSON_Delete(kept);
 }
 
 void fleet_target_of(struct fleet_target *out, const struct cfg_fleet *f, const char *deployment, const char *arm)

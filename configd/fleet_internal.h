@@ -89,6 +89,7 @@ struct fleet_worker {
     uint64_t window_ms;      /* when it came */
     uint64_t run_step;       /* the newest adoption that was recorded */
     struct cfg_rev run_revision;
+    uint64_t run_target; /* when its deployment's queue has written so many, it is recorded */
     struct fleet_told told; /* of exposures, by this incarnation */
     /* The stream. */
     cfg_fleet_superseded_fn superseded; /* NULL: not connected */
@@ -176,6 +177,9 @@ bool fleet_has_skill(const struct fleet_skills *s, const char *name); /* s may b
 bool fleet_skills_list(cJSON *array, const struct fleet_skills *s);
 /* What is known of a worker now, and what those of an arm ought to run. */
 void fleet_facts_of(struct fleet_facts *out, const struct cfg_fleet *f, const struct fleet_worker *w, uint64_t now_ms);
+/* Why it is in that state, as fleet_state_why, with what the worker itself has told: which value, whose reason. */
+void fleet_worker_why(char out[FLEET_WHY], enum fleet_state s, const struct fleet_facts *x,
+                      const struct fleet_target *t, const struct fleet_worker *w);
 void fleet_target_of(struct fleet_target *out, const struct cfg_fleet *f, const char *deployment, const char *arm);
 /* The targets of a deployment's arms, looked up once each. Fill fleet and deployment; arm is borrowed as long. */
 struct fleet_targets {

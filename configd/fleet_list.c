@@ -22,7 +22,7 @@ static void put_state(struct list *l, cJSON *o, const struct fleet_worker *w)
     const struct fleet_target *target = fleet_targets_at(&l->targets, arm);
     fleet_facts_of(&facts, l->f, w, l->now_ms);
     enum fleet_state state = fleet_state_of(&facts, target);
-    fleet_state_why(why, state, &facts, target);
+    fleet_worker_why(why, state, &facts, target, w);
     bool converged = fleet_converged(&facts, target);
     l->converged += converged;
     fleet_put_bool(&l->reply, o, "converged", converged);

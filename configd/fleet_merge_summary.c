@@ -197,6 +197,16 @@ static void take_older_revision(struct fleet_reply *r, cJSON *into, const cJSON 
         fleet_replace(r, into, "revision", cJSON_CreateString(theirs));
 }
 
+static void take_worse(struct fleet_reply *r, cJSON *into, const cJSON *from, const char *state)
+{
+    const char *why = cfg_json_get_str(from, "why", NULL);
+    fleet_replace(r, into, "state", cJSON_CreateString(state));
+    if (why)
+        fleet_replace(r, into, "why", cJSON_CreateString(why));
+    else
+        cJSON_DeleteItemFromObjectCaseSensitive(into, "why");
+}
+
 /* Ranks of one group at two replicas. */
 static void join_group(struct fleet_reply *r, cJSON *into, const cJSON *from)
 {
@@ -205,7 +215,7 @@ static void join_group(struct fleet_reply *r, cJSON *into, const cJSON *from)
     double mine = num(into, "step_rate"), theirs = num(from, "step_rate"); /* 0: not known */
     double rate = mine > 0 && theirs > 0 ? (mine * n + theirs * m) / (n + m) : mine + theirs;
     if (fleet_state_parse(state) < fleet_state_parse(cfg_json_get_str(into, "state", "")))
-        fleet_replace(r, into, "state", cJSON_CreateString(state));
+        take_worse(r, into, from, state);
     take_older_revision(r, into, from);
     set_num(r, into, "step", fmin(num(into, "step"), num(from, "step")));
     set_num(r, into, "step_rate", rate);

@@ -213,6 +213,13 @@ static bool starts(const cJSON *body)
     return cfg_json_get_str(body, "store", "")[0] == '\0';
 }
 
+/* A process that has run nothing yet. Its saved view may be older than the flags that are on now, and unlike values,
+ * which it holds against its contract itself, it cannot tell what they require. */
+static bool is_fresh(const cJSON *body)
+{
+    return starts(body) || cfg_json_get_bool(body, "fresh", false);
+}
+
 static int enter(struct cfg_fleet *f, const char *deployment, struct registration *r, struct cfg_error *err)
 {
     struct fleet_deployment *d = fleet_add_deployment(f, deployment);
@@ -298,7 +305,7 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
     rc = rc ? rc : check_deployment(f, &d, body, problem, err);
     if (rc == 0 && starts(body))
         rc = fleet_check_contract(f, deployment, r.contract, r.ceilings, problem, err);
-    if (rc == 0 && starts(body))
+    if (rc == 0 && is_fresh(body))
         rc = fleet_check_skills(f, &d, r.capabilities, problem, err);
     r.arm = rc == 0 ? fleet_assign(&d, r.worker, body) : CFG_ARM_BASE;
     rc = rc ? rc : enter(f, deployment, &r, err);

@@ -135,6 +135,7 @@ int fleet_runs_take(struct cfg_fleet *f, struct fleet_worker *w, const cJSON *ru
         if (rc == 0) {
             w->run_step = step;
             w->run_revision = r.revision;
+            w->run_target = q->queued;
         }
     }
     fleet_runs_tick(f);
@@ -178,16 +179,18 @@ static void settle(struct cfg_fleet *f, struct fleet_queue *q)
     }
 }
 
-void cfg_fleet_when_recorded(struct cfg_fleet *f, const char *deployment, cfg_fleet_recorded_fn fn, void *arg)
+void cfg_fleet_when_recorded(struct cfg_fleet *f, const char *deployment, const char *worker, cfg_fleet_recorded_fn fn,
+                             void *arg)
 {
     const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    const struct fleet_worker *who = d ? fleet_find_worker(d, worker) : NULL;
     struct fleet_queue *q = d ? d->queue : NULL;
-    struct run_wait *w = q && q->written < q->queued ? malloc(sizeof *w) : NULL;
+    struct run_wait *w = q && who && q->written < who->run_target ? malloc(sizeof *w) : NULL;
     if (w == NULL) { /* nothing waits, or there is no memory to wait: then it is taken on trust */
         fn(arg, NULL);
         return;
     }
-    *w = (struct run_wait){q->queued, fleet_now_ms(f) + WAIT_MS, fn, arg, q->waits};
+    *w = (struct run_wait){who->run_target, fleet_now_ms(f) + WAIT_MS, fn, arg, q->waits};
     q->waits = w;
 }
 

@@ -56,7 +56,7 @@ struct fleet_target {
 bool fleet_converged(const struct fleet_facts *x, const struct fleet_target *t);
 enum fleet_state fleet_state_of(const struct fleet_facts *x, const struct fleet_target *t);
 /* Why, in a few words; "" where the word says it all. */
-enum { FLEET_WHY = 200 };
+enum { FLEET_WHY = 400 };
 void fleet_state_why(char out[FLEET_WHY], enum fleet_state s, const struct fleet_facts *x,
                      const struct fleet_target *t);
 

@@ -67,9 +67,10 @@ static void judge(struct fleet_worker *w, void *arg)
     fleet_facts_of(&facts, s->f, w, s->now_ms);
     enum fleet_state state = fleet_state_of(&facts, target);
     put_roll(s, state, facts.report_age_ms, w->incarnation, w->id);
-    fleet_state_why(why, state, &facts, target);
-    if (is_straggler(state))
+    if (is_straggler(state)) {
+        fleet_worker_why(why, state, &facts, target, w);
         put_straggler(s, w->id, state, why);
+    }
     if (w->superseded)
         s->all[s->n++] = (struct judged){w, state};
 }
@@ -105,6 +106,19 @@ static double rate_of(const struct summary *s, const struct judged *ranks, size_
     return known > 0 ? sum / (double)known : 0;
 }
 
+/* In the words of the rank that speaks for the group. */
+static void put_group_why(struct summary *s, cJSON *o, const struct judged *worst)
+{
+    struct fleet_facts facts;
+    char why[FLEET_WHY];
+    if (!is_straggler(worst->state))
+        return;
+    fleet_facts_of(&facts, s->f, worst->worker, s->now_ms);
+    fleet_worker_why(why, worst->state, &facts, fleet_targets_at(&s->targets, arm_of(worst->worker)), worst->worker);
+    if (why[0])
+        fleet_put_text(&s->reply, o, "why", why);
+}
+
 /* The ranks of one group that are connected here, summed up: the slowest and the furthest behind speak for all. */
 static void add_group(struct summary *s, cJSON *groups, const struct judged *ranks, size_t n)
 {
@@ -135,6 +149,7 @@ static void add_group(struct summary *s, cJSON *groups, const struct judged *ran
     fleet_put_number(&s->reply, o, "step_rate", rate_of(s, ranks, n));
     fleet_put_number(&s->reply, o, "p50_us", p50);
     fleet_put_number(&s->reply, o, "p99_us", p99);
+    put_group_why(s, o, &worst);
 }
 
 /* Groups whose other ranks may be elsewhere come first: merging needs them all. */

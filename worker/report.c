@@ -205,6 +205,7 @@ void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, 
                    id->labels != NULL ? id->labels : "{}");
     cfg_buf_printf(out, ",\"capabilities\":%s", id->capabilities != NULL ? id->capabilities : "[]");
     print_pin(out, c, boot, view);
+    cfg_buf_puts(out, boot == NULL ? ",\"fresh\":true" : "");
     cfg_buf_puts(out, ",\"contract\":");
     cfg_contract_print(out, c);
     cfg_ceilings_print(out, ceilings, c);

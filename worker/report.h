@@ -55,7 +55,8 @@ void cfg_report_print(struct cfg_buf *out, const struct cfg_report *r);
 
 /* The registration's JSON: identity, contract, ceilings (NULL: none) and what is structural: a pinned parameter whose
  * declared range is one value, and, once there is a view, this process's value (boot's) of whatever the view says is
- * pinned. Its own defaults are nobody's pin. boot and view are both NULL before the first view. */
+ * pinned. Its own defaults are nobody's pin. boot and view are both NULL before the first view: the process is "fresh"
+ * then, also where store says that it has found a saved view. */
 void cfg_registration_print(struct cfg_buf *out, const struct cfg_identity *id, const struct cfg_contract *c,
                             const struct cfg_box *boot, const struct cfg_box *view, const char *store,
                             const struct cfg_ceilings *ceilings);

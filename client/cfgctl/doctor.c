@@ -339,6 +339,8 @@ void doctor_judge_fleet(cJSON *findings, const cJSON *fleet)
          "cfgctl status %s names path and reason"},
         {"foreign", DOCTOR_ERROR, "holding the view of another store", "they take nothing from this one",
          "cfgctl deployment adopt %s --from STORE"},
+        {"flapping", DOCTOR_ERROR, "sharing an id with another process", "they keep replacing each other",
+         "cfgctl status %s -o wide shows hosts and pids; stop one, or give it another CONFIGD_WORKER"},
         {"stale", DOCTOR_WARNING, "running on a view that nobody confirms", "they lost their configd, or it lost etcd",
          "cfgctl status %s -o wide shows since when"},
         {"drifted", DOCTOR_WARNING, "running something else than they were told", "their digest is another one",

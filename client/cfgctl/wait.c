@@ -313,7 +313,7 @@ static void put_condition(struct cfg_buf *out, const cJSON *worker)
     bool applied = cfg_json_get_bool(worker, "applied", false);
     bool partly = strcmp(condition, "draining") == 0 || strcmp(condition, "pending") == 0;
     if (rejects) {
-        cfg_buf_puts(out, ", it rejects ");
+        cfg_buf_puts(out, ", it rejects it: ");
         cli_put_text(out, rejects);
     } else if (condition[0] && (partly || !applied)) {
         cfg_buf_printf(out, ", %s%s", condition, why[0] ? ": " : "");

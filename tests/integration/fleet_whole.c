@@ -313,6 +313,17 @@ Test(fleet_whole, a_flag_is_not_turned_on_for_workers_that_lack_what_it_requires
     cr_assert_eq(enter(&d[1], "w1", "", &reply), 409);
     cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "capability");
     cJSON_Delete(reply);
+    cJSON *ready = get(&d[1], "/v1/status");
+    const char *store = cfg_json_get_str(ready, "store", "");
+    char *running = cfg_test_format(",\"store\":\"%s\"", store);
+    char *saved = cfg_test_format(",\"store\":\"%s\",\"fresh\":true", store);
+    cr_assert_eq(enter(&d[1], "w1", saved, &reply), 409, "started again: its saved view is no way around");
+    cr_assert_str_eq(cfg_json_get_str(reply, "code", ""), "capability");
+    cJSON_Delete(reply);
+    cr_assert_eq(enter(&d[1], "w2", running, NULL), 200, "it runs, and goes on");
+    free(running);
+    free(saved);
+    cJSON_Delete(ready);
     cr_assert_eq(enter(&d[1], "w1", ",\"capabilities\":[\"bf16\"]", NULL), 200);
     reply = get(&d[1], "/v1/flags/experiment/ab.flag/versions");
     cr_assert(

@@ -328,7 +328,7 @@ Test(cfgctl, wait_names_each_worker_and_the_stragglers)
              "{\"worker\":\"w1\",\"rejects\":[{\"revision\":\"1-8\",\"reason\":\"another\"}]}]}"});
     cr_assert_eq(o.code, 8);
     cr_assert_str_eq(strchr(o.out, '\n'),
-                     "\n  w0: not applied, it rejects t: 2 lies outside of 0 to 1\n  w1: not applied\n");
+                     "\n  w0: not applied, it rejects it: t: 2 lies outside of 0 to 1\n  w1: not applied\n");
 }
 
 Test(cfgctl, a_token_is_one_tree_for_programs)

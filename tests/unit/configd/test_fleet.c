@@ -495,6 +495,41 @@ Test(fleet, capabilities_are_kept_as_sets)
     cr_assert_eq(fleet_find_worker(d, "w0")->skills->connected, 1u);
 }
 
+static void expect_why(const char *report, const char *condition, const char *why)
+{
+    struct stream s = {0};
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &s), 0);
+    char text[1024], id[CFG_REV_TEXT];
+    (void)snprintf(text, sizeof text, "{\"incarnation\":\"%s\",\"applied\":{\"revision\":\"%s\",\"digest\":\"%s\"},%s}",
+                   A, cfg_rev_format(cfg_topic_rev(blue()), id), cfg_topic_digest(blue()), report);
+    cJSON *body = json(text);
+    cr_assert_eq(cfg_fleet_report(fleet, "blue", "w0", body, NULL), 0);
+    cJSON_Delete(body);
+    cJSON *list = cfg_fleet_workers(fleet, "blue"), *sums = cfg_fleet_summary(fleet, "blue");
+    const cJSON *listed = cJSON_GetArrayItem(cfg_json_get(list, "workers"), 0);
+    const cJSON *group = cJSON_GetArrayItem(cfg_json_get(sums, "groups"), 0);
+    cr_assert_str_eq(cfg_json_get_str(listed, "condition", ""), condition);
+    cr_assert_str_eq(cfg_json_get_str(listed, "why", ""), why);
+    cr_assert_str_eq(cfg_json_get_str(group, "state", ""), condition);
+    if (strcmp(condition, "pending") != 0)
+        cr_assert_str_eq(cfg_json_get_str(group, "why", ""), why);
+    cJSON_Delete(list);
+    cJSON_Delete(sums);
+    cfg_fleet_stream_closed(fleet, "blue", "w0", &s);
+}
+
+Test(fleet, reasons_are_the_workers_own)
+{
+    expect_why("\"group\":{\"incarnation\":\"1\",\"formed\":false,\"why\":\"rank 2: it is gone\"}", "forming",
+               "rank 2: it is gone");
+    expect_why("\"rejects\":[{\"revision\":\"9-1\",\"path\":\"lr\",\"reason\":\"lr: above 1\"}]", "rejecting",
+               "it has refused 9-1: lr: above 1");
+    expect_why("\"draining\":[{\"path\":\"batch\",\"now\":8,\"target\":2}]", "draining", "batch: 8 in use, 2 allowed");
+    expect_why("\"pending\":[\"data.workers\"]", "pending", "data.workers waits for a restart");
+    expect_why("\"pending\":[\"a\",\"b\",\"c\"]", "pending", "a and 2 more wait for a restart");
+}
+
 Test(fleet, refused_processes_are_shown_until_they_come_in)
 {
     struct stream s = {0};

@@ -116,7 +116,7 @@ Test(report, registration_carries_what_is_structural)
     static const char head[] =
         "{\"worker\":\"w0\",\"incarnation\":\"cafe\",\"host\":\"node7\",\"group\":\"g\","
         "\"address\":\"n0:7\",\"pid\":42,\"rank\":1,\"world\":2,\"labels\":{},\"capabilities\":[],\"pin\":{"
-        "\"distributed\":{\"tp\":4}},\"contract\":{\"path\":";
+        "\"distributed\":{\"tp\":4}},\"fresh\":true,\"contract\":{\"path\":";
     cr_assert_eq(strncmp(out.data, head, sizeof head - 1), 0, "%s", out.data);
     const struct cfg_view_input in = {
         "1-7", "sha256:a", "S",
@@ -126,6 +126,7 @@ Test(report, registration_carries_what_is_structural)
     cfg_registration_print(&out, &id, &c, boot, boot, "S", NULL);
     cr_assert_not_null(strstr(out.data, "\"pin\":{\"distributed\":{\"tp\":4,\"dtype\":\"fp8\"}}"), "%s", out.data);
     cr_assert_not_null(strstr(out.data, "\"store\":\"S\""));
+    cr_assert_null(strstr(out.data, "\"fresh\""));
     cfg_box_free(boot);
     cfg_buf_finish(&out);
     cfg_local_finish(&l);
