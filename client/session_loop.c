@@ -13,7 +13,7 @@ enum {
     SCOOPS = 16,
     TURNS = 8,
     SETS = 2,
-    REQUESTS_AT_ONCE = 32,
+    REQUESTS_AT_ONCE = 256, /* a report that tells of an adoption is answered when etcd has it: up to a second later */
     OWN_FD = SETS,
     STREAMS_SOME = 4,  /* that have something to say do not hold up requests */
     PATIENCE_MS = 200, /* how long requests wait for streams at most */

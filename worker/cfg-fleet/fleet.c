@@ -52,7 +52,7 @@ static bool is_idle(const struct cfg_signal *s)
 static int raise_limit(size_t workers, struct cfg_error *err)
 {
     struct rlimit files;
-    rlim_t need = workers + 128;
+    rlim_t need = workers + 384; /* some: at most 256 requests are under way */
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need) {
         return 0;
     }

@@ -495,6 +495,40 @@ Test(fleet, capabilities_are_kept_as_sets)
     cr_assert_eq(fleet_find_worker(d, "w0")->skills->connected, 1u);
 }
 
+static void count_recorded(void *arg, const struct cfg_error *err)
+{
+    int *n = arg;
+    cr_assert_null(err);
+    (*n)++;
+}
+
+static void tell_run(const char *worker)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "{\"incarnation\":\"%s\",\"step\":3,\"runs\":[{\"from_step\":3,\"revision\":\"1-5\",\"at\":\"x\"}]}",
+                   A);
+    cJSON *body = json(text);
+    cr_assert_eq(cfg_fleet_report(fleet, "blue", worker, body, NULL), 0);
+    cJSON_Delete(body);
+}
+
+Test(fleet, only_who_speaks_for_a_group_waits_for_the_record)
+{
+    struct stream s[3] = {{0}};
+    int n = 0;
+    cr_assert_eq(enter("w0", A, "\"group\":\"g\",\"rank\":0,\"world\":2", NULL), 0);
+    cr_assert_eq(enter("w1", A, "\"group\":\"g\",\"rank\":1,\"world\":2", NULL), 0);
+    cr_assert_eq(connect_stream("w0", A, &s[0]), 0);
+    cr_assert_eq(connect_stream("w1", A, &s[1]), 0);
+    tell_run("w0");
+    tell_run("w1");
+    cfg_fleet_when_recorded(fleet, "blue", "w1", count_recorded, &n);
+    cr_assert_eq(n, 1, "w0 tells of the group");
+    cfg_fleet_when_recorded(fleet, "blue", "w0", count_recorded, &n);
+    cr_assert_eq(n, 1, "it is not in etcd yet");
+}
+
 static void expect_why(const char *report, const char *condition, const char *why)
 {
     struct stream s = {0};
