@@ -89,7 +89,7 @@ struct fleet_worker {
     uint64_t window_ms;      /* when it came */
     uint64_t run_step;       /* the newest adoption that was recorded */
     struct cfg_rev run_revision;
-    uint64_t run_target; /* when its deployment's queue has written so many, it is recorded */
+    uint64_t run_target;    /* when its deployment's queue has written so many, it is recorded */
     struct fleet_told told; /* of exposures, by this incarnation */
     /* The stream. */
     cfg_fleet_superseded_fn superseded; /* NULL: not connected */
