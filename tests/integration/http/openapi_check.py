@@ -330,6 +330,31 @@ def workers(d):
     d.expect(404, "POST", "/v1/deployments/chat-bleu/workers", registration, code="not_found", says="chat-blue")
 
 
+def rollouts(d):
+    """Without workers only an empty rollout can be shown: what it decides is tested elsewhere."""
+    d.expect(201, "PUT", "/v1/config/roll", {"lr": 1}, {"If-None-Match": "*"})
+    d.expect(201, "POST", "/v1/deployments", {"name": "roll-blue", "config": "roll", "track": "hold"})
+    d.expect(200, "PATCH", "/v1/config/roll", {"lr": 2}, MERGE)
+    new = {"deployment": "roll-blue", "steps": [0.5, {"share": 1, "bake_ms": 1000, "gate": True}], "guards": ["p99_ms<1.1*base", "loss finite"],
+           "start_at": 4102444800, "why": "try"}
+    d.expect(404, "GET", "/v1/rollouts/roll-blue", code="not_found")
+    d.expect(422, "POST", "/v1/rollouts", {**new, "steps": [0.5, 0.1, 1]}, code="bad_value")
+    d.expect(200, "POST", "/v1/rollouts?dry_run=true&force=true", new)
+    d.expect(201, "POST", "/v1/rollouts?force=true", new)
+    d.expect(409, "POST", "/v1/rollouts?force=true", new)
+    r = d.expect(200, "GET", "/v1/rollouts/roll-blue")
+    assert r.json["state"] == {"phase": "scheduled", "step": 0} and r.json["to"]["release"] == {"roll": 2}, r
+    d.expect(409, "POST", "/v1/rollouts/roll-blue/approve", {})
+    d.expect(200, "POST", "/v1/rollouts/roll-blue/pause", {"why": "lunch"})
+    d.expect(200, "POST", "/v1/rollouts/roll-blue/resume", {})
+    d.expect(200, "POST", "/v1/rollouts/roll-blue/advance", {"why": "now"})
+    d.expect(200, "POST", "/v1/rollouts/roll-blue/abort", {"why": "enough"})
+    r = d.expect(200, "GET", "/v1/rollouts/roll-blue/history")
+    assert r.json["items"][-1]["decision"]["input"] == "start", r
+    r = d.expect(200, "GET", "/v1/rollouts")
+    d.expect(404, "POST", "/v1/rollouts/roll-red/pause", {}, code="not_found")
+
+
 def check_events(d, text, schemas):
     """Each event's data against its schema in the description."""
     seen = set()
@@ -375,7 +400,7 @@ def meta(d):
 def main():
     spec = Spec()
     with Daemon(spec=spec) as d:
-        for part in (configs, layers, flags, ofrep, evaluators, schemas, changes, deployments, streams, meta):
+        for part in (configs, layers, flags, ofrep, evaluators, schemas, changes, deployments, rollouts, streams, meta):
             try:
                 part(d)
             except AssertionError as e:
