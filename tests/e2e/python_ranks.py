@@ -42,11 +42,7 @@ class PythonRanks(unittest.TestCase):
         self.assertEqual(len({tuple(r.lines("done")) for r in self.ranks}), 1)
 
     def until(self, what, ready):
-        def check():
-            for r in self.ranks:
-                assert r.alive(), f"{r.name} has ended:\n{r.output()}"
-            return ready()
-        return laboratory.wait_for(what, check)
+        return laboratory.wait_while_alive(self.ranks, what, ready)
 
     def same_views(self):
         views = [r.lines("view") for r in self.ranks]

@@ -58,11 +58,7 @@ class TwoRanks(unittest.TestCase):
         return self.configd.call("PATCH", "/v1/config/llm", document, MERGE)["revision"]
 
     def until(self, what, ready):
-        def check():
-            for r in self.ranks:
-                assert r.alive(), f"{r.name} has ended:\n{r.output()}"
-            return ready()
-        return laboratory.wait_for(what, check)
+        return laboratory.wait_while_alive(self.ranks, what, ready)
 
     def ends(self):
         codes = [r.child.wait(30) for r in self.ranks]

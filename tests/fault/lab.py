@@ -47,6 +47,15 @@ def wait_for(what, condition, timeout=30.0):
     raise AssertionError(f"waited {timeout} s for {what}; last: {last!r}")
 
 
+def wait_while_alive(processes, what, condition):
+    """wait_for, which fails at once when one of the processes has ended."""
+    def check():
+        for p in processes:
+            assert p.alive(), f"{p.name} has ended:\n{p.output()}"
+        return condition()
+    return wait_for(what, check)
+
+
 def part_of(tests):
     """Every N-th of a module's tests, from the I-th on, as CFG_PART=I/N says: parts run side by side, and none is forgotten."""
     def flat(suite):
