@@ -98,6 +98,13 @@ void cfg_api_get_rollout(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_rollout_history(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_move_rollout(struct cfg_app *app, struct cfg_call *c); /* pause, resume, approve, advance, abort */
 
+void cfg_api_list_experiments(struct cfg_app *app, struct cfg_call *c); /* api_experiments.c */
+void cfg_api_start_experiment(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_plan_experiment(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_get_experiment(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_experiment_report(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_stop_experiment(struct cfg_app *app, struct cfg_call *c);
+
 void cfg_api_register(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_report(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_workers(struct cfg_app *app, struct cfg_call *c);

@@ -325,6 +325,9 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     static const char *const rollout[] = {"config",      "run", "state", "decision", "reason",
                                           "from",        "to",  "steps", "guards",   "where",
                                           "min_samples", "by",  "seed",  "start_at", "freeze"};
+    static const char *const experiment[] = {"deployment",    "flag",  "arms",    "state", "started",
+                                             "stopped",       "sides", "metrics", "alpha", "power",
+                                             "planned_units", "run",   "effect",  "why",   "result"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
     if (tree == NULL || out == NULL) {
         cJSON_Delete(tree);
@@ -335,7 +338,9 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
          is_head = !o->deleted && cfg_store_get(app->store, &o->id) == o;
     if (o->deleted && !is_deployment && !brief) /* a tombstone has no content: that shows */
         (void)cJSON_AddNullToObject(out, content_of(o->id.kind));
-    const char *named = o->id.kind == CFG_KIND_ROLLOUT ? "deployment" : is_deployment ? "name" : "namespace";
+    const char *named = o->id.kind == CFG_KIND_ROLLOUT                       ? "deployment"
+                        : is_deployment || o->id.kind == CFG_KIND_EXPERIMENT ? "name"
+                                                                             : "namespace";
     (void)cJSON_AddStringToObject(out, named, o->id.ns);
     if (o->id.kind == CFG_KIND_FLAG)
         (void)cJSON_AddStringToObject(out, "name", o->id.name);
@@ -357,6 +362,8 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
         move_members(out, tree, schema, brief ? 0 : 1);
     } else if (o->id.kind == CFG_KIND_ROLLOUT) {
         move_members(out, tree, rollout, brief ? 5 : sizeof rollout / sizeof rollout[0]);
+    } else if (o->id.kind == CFG_KIND_EXPERIMENT) {
+        move_members(out, tree, experiment, sizeof experiment / sizeof experiment[0] - (brief ? 1 : 0));
     } else if (is_deployment) {
         move_members(out, tree, deployment, sizeof deployment / sizeof deployment[0]);
         add_view(app, out, o);

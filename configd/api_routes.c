@@ -95,6 +95,13 @@ static const struct cfg_route routes[] = {
     WORKER("POST", "/v1/deployments/{d}/workers", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_register),
     WORKER("POST", "/v1/deployments/{d}/workers/{id}/report", CFG_ROLE_WRITER, CFG_BODY_JSON, cfg_api_report),
 
+    READ("/v1/experiments", cfg_api_list_experiments),
+    WRITE("POST", "/v1/experiments", CFG_BODY_JSON, cfg_api_start_experiment),
+    EVALUATE("/v1/experiments/plan", cfg_api_plan_experiment),
+    READ("/v1/experiments/{e}", cfg_api_get_experiment),
+    READ("/v1/experiments/{e}/report", cfg_api_experiment_report),
+    WRITE("POST", "/v1/experiments/{e}/stop", CFG_BODY_JSON, cfg_api_stop_experiment),
+
     READ("/v1/rollouts", cfg_api_list_rollouts),
     WRITE("POST", "/v1/rollouts", CFG_BODY_JSON, cfg_api_start_rollout),
     READ("/v1/rollouts/{d}", cfg_api_get_rollout),

@@ -2,6 +2,7 @@
 
 #include "configd/api.h"
 #include "configd/embedded.h"
+#include "configd/experiments.h"
 #include "configd/flag_space.h"
 #include "configd/fleet_peers.h"
 #include "configd/flip.h"
@@ -157,6 +158,14 @@ static int make_fleet(struct cfg_app *app, struct cfg_error *err)
                                                   .prefix = s->prefix,
                                                   .replica_id = app->replica_id};
     rc = rc ? rc : cfg_rollouts_new(&app->rollouts, &rollouts, err);
+    const struct cfg_experiments_options experiments = {.loop = app->loop,
+                                                        .etcd = app->etcd,
+                                                        .store = app->store,
+                                                        .fleet = app->fleet,
+                                                        .clock = app->clock,
+                                                        .prefix = s->prefix,
+                                                        .replica_id = app->replica_id};
+    rc = rc ? rc : cfg_experiments_new(&app->experiments, &experiments, err);
     struct cfg_streams_options o = {.loop = app->loop,
                                     .store = app->store,
                                     .replica = app->replica,
@@ -302,6 +311,7 @@ void cfg_app_free(struct cfg_app *app)
     if (app->service)
         cfg_service_set_crew(app->service, NULL);
     cfg_peers_free(app->peers); /* calls that wait for it are dropped by the HTTP edge */
+    cfg_experiments_free(app->experiments);
     cfg_rollouts_free(app->rollouts);
     cfg_fleet_free(app->fleet);
     cfg_flips_free(app->flips);

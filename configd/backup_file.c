@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cfg_backup_kinds[] = {"config",  "flag",       "schema", "policy", "deployment",
-                                        "rollout", "evaluators", "flip",   NULL};
+const char *const cfg_backup_kinds[] = {"config",  "flag",       "schema",     "policy", "deployment",
+                                        "rollout", "experiment", "evaluators", "flip",   NULL};
 
 static bool is_below(struct cfg_slice key, const char *root, const char *kind)
 {

@@ -1,5 +1,6 @@
 /* Whole-object operations on configs, flags and evaluators: put, patches, delete, rollback. */
 #include "configd/change_draft.h"
+#include "configd/change_experiment.h"
 #include "configd/change_rollout.h"
 #include "configd/closure.h"
 #include "flags/flag.h"
@@ -207,6 +208,8 @@ int cfg_apply_entry(struct cfg_bench *b, size_t entry, struct cfg_error *err)
     const struct cfg_change_entry *e = &b->change->entries[entry];
     if (e->id.kind == CFG_KIND_ROLLOUT)
         return cfg_apply_rollout(b, entry, err);
+    if (e->id.kind == CFG_KIND_EXPERIMENT)
+        return cfg_apply_experiment(b, entry, err);
     int rc = e->op == CFG_CHANGE_SET      ? cfg_apply_set(b, entry, err)
              : e->op == CFG_CHANGE_EXTEND ? 0
                                           : apply_operation(b, entry, err);

@@ -199,6 +199,11 @@ static int parse_object(struct cfg_change_entry *e, const cJSON *item, struct cf
     int rc = cfg_check_members(item, members, "an entry", err);
     if (rc == 0)
         rc = cfg_object_id_parse(&e->id, cfg_slice_str(cfg_json_get_str(item, "object", "")), err);
+    if (rc == 0 && e->id.kind == CFG_KIND_EXPERIMENT) { /* its end comes with what was measured, which no client says */
+        (void)cfg_fail(err, CFG_E_UNSUPPORTED, "an experiment is not changed together with other objects");
+        cfg_error_set_hint(err, "POST /v1/experiments starts one, POST /v1/experiments/%s/stop ends it", e->id.ns);
+        return CFG_E_UNSUPPORTED;
+    }
     rc = rc ? rc : read_extends(e, item, err);
     return rc == 0 ? parse_operation(e, item, err) : rc;
 }

@@ -70,6 +70,15 @@ struct cfg_fleet_window {
 bool cfg_fleet_window(struct cfg_fleet_window *out, const struct cfg_fleet *f, const char *deployment, const char *arm,
                       uint64_t since_ms, uint64_t until_ms, const char *metric);
 uint64_t cfg_fleet_clock_ms(const struct cfg_fleet *f); /* monotonic */
+/* Who hears of samples as reports bring them, each once; *to is copied, NULL: nobody. outcome: a report's
+ * {"flag","variant","units","metrics"}; window: the metrics of a window, of a rank group under an arm. All was checked,
+ * and is borrowed for the call, which may not touch the fleet. */
+struct cfg_fleet_samples {
+    void (*outcome)(void *arg, const char *deployment, const cJSON *outcome);
+    void (*window)(void *arg, const char *deployment, const char *group, const char *arm, const cJSON *metrics);
+    void *arg;
+};
+void cfg_fleet_on_samples(struct cfg_fleet *f, const struct cfg_fleet_samples *to);
 /* Calls fn when all adoptions that this worker's reports have told of until now lie in etcd: at once where they do, and
  * for a rank whose group another speaks for. err: they could not be written in time, and have to be told again. */
 typedef void (*cfg_fleet_recorded_fn)(void *arg, const struct cfg_error *err);

@@ -84,6 +84,7 @@ struct fleet_worker {
     uint16_t pending, draining, overrides; /* how many */
     bool forming;
     uint64_t window_seq;     /* the newest window that was counted */
+    uint64_t outcomes_seq;   /* the newest outcomes */
     uint32_t p50_us, p99_us; /* of the newest window's steps */
     float step_rate;         /* per second, in it; 0: not known */
     uint64_t window_ms;      /* when it came */
@@ -148,6 +149,7 @@ struct cfg_fleet {
     struct fleet_earlier *earlier; /* fleet_elsewhere.c: workers before a restart, who may be on their way back */
     uint64_t earlier_until_ms;     /* 0: not looked for yet */
     struct fleet_link *link;
+    struct cfg_fleet_samples samples;     /* who hears of them */
     struct fleet_group_wait *group_waits; /* fleet_groups.c */
     struct cfg_timer *group_timer;
 };
@@ -226,6 +228,10 @@ struct fleet_pace {
 struct fleet_pace fleet_pace_of(const struct fleet_worker *w, uint64_t now_ms);
 /* Adds up those that were checked and have not been counted for this incarnation. */
 void fleet_windows_take(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *windows);
+/* Is this a report's member "outcomes" (NULL: none is fine)? CFG_E_INVALID, CFG_E_VALUE, CFG_E_LIMIT with the path. */
+CFG_MUST_CHECK int fleet_outcomes_check(const cJSON *outcomes, struct cfg_error *err);
+/* Hands on what was checked and has not been counted for this incarnation; outcomes NULL: nothing. */
+void fleet_outcomes_take(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *outcomes);
 /* Is this a registration's or report's member "ceilings" (NULL: none is fine)? CFG_E_INVALID with the path. */
 CFG_MUST_CHECK int fleet_ceilings_check(const cJSON *ceilings, struct cfg_error *err);
 /* Takes them over from a report or registration that was checked; NULL: they stay. CFG_E_NOMEM. */

@@ -123,6 +123,7 @@ static int read_report(struct report *r, const cJSON *body, struct cfg_error *er
     rc = rc ? rc : fleet_check_kind(body, "group", true, err);
     rc = rc ? rc : check_group(cfg_json_get(body, "group"), err);
     rc = rc ? rc : fleet_windows_check(cfg_json_get(body, "windows"), err);
+    rc = rc ? rc : fleet_outcomes_check(cfg_json_get(body, "outcomes"), err);
     rc = rc ? rc : fleet_runs_check(cfg_json_get(body, "runs"), err);
     rc = rc ? rc : fleet_exposures_check(cfg_json_get(body, "exposures"), err);
     rc = rc ? rc : fleet_ceilings_check(cfg_json_get(body, "ceilings"), err);
@@ -179,6 +180,7 @@ int cfg_fleet_report(struct cfg_fleet *f, const char *deployment, const char *wo
     }
     keep(f, w, &r);
     fleet_windows_take(f, w, cfg_json_get(body, "windows"));
+    fleet_outcomes_take(f, w, cfg_json_get(body, "outcomes"));
     fleet_exposures_take(&w->deployment->exposures, &w->told, w->arm ? w->arm->name : "base",
                          cfg_json_get(body, "exposures"));
     return 0;

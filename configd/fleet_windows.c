@@ -122,6 +122,8 @@ static void take_window(const struct cfg_fleet *f, struct fleet_worker *w, const
     if (arm == NULL || cfg_rev_parse(&rev, cfg_slice_str(cfg_json_get_str(window, "revision", "")), NULL) != 0 ||
         cfg_rev_cmp(rev, arm->since) < 0)
         return;
+    if (f->samples.window)
+        f->samples.window(f->samples.arg, w->deployment->name, w->group, arm->name, cfg_json_get(window, "metrics"));
     uint64_t now = fleet_now_ms(f);
     fleet_window_steps(&arm->window, now, steps, ms, &latency);
     cJSON_ArrayForEach(metric, cfg_json_get(window, "metrics"))

@@ -278,6 +278,7 @@ bool cfg_topic_depends(const struct cfg_topic *t, const struct cfg_object *o)
     case CFG_KIND_PRESENCE:
     case CFG_KIND_EXTENDS:
     case CFG_KIND_ROLLOUT:
+    case CFG_KIND_EXPERIMENT:
     case CFG_KIND_PROGRESS:
     case CFG_KIND_OBSERVED:
     case CFG_KIND_OTHER:

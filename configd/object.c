@@ -5,9 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const kind_names[] = {"config",  "flag",     "evaluators", "schema",   "deployment",
-                                         "rollout", "flip",     "lock",       "presence", "extends",
-                                         "locked",  "progress", "observed",   "other"};
+static const char *const kind_names[] = {"config",  "flag",       "evaluators", "schema",   "deployment",
+                                         "rollout", "experiment", "flip",       "lock",     "presence",
+                                         "extends", "locked",     "progress",   "observed", "other"};
 
 const char *cfg_kind_name(enum cfg_kind k)
 {
@@ -104,7 +104,11 @@ static int read_names(struct cfg_object_id *id, struct cfg_slice rest, struct cf
 {
     bool is_deployment = cfg_kind_is_of_deployment(id->kind) && id->kind != CFG_KIND_LOCKED;
     struct cfg_slice ns = next_part(&rest);
-    int rc = cfg_check_name(is_deployment ? "deployment" : id->kind == CFG_KIND_LOCK ? "lock" : "namespace", ns, err);
+    int rc = cfg_check_name(is_deployment                     ? "deployment"
+                            : id->kind == CFG_KIND_LOCK       ? "lock"
+                            : id->kind == CFG_KIND_EXPERIMENT ? "experiment"
+                                                              : "namespace",
+                            ns, err);
     if (rc != 0)
         return rc;
     if (id->kind == CFG_KIND_FLAG)
@@ -185,8 +189,8 @@ int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct
         (void)cfg_fail(err, CFG_E_ADDRESS, "object '%.*s' names no kind of object", (int)text.len, text.ptr);
         cfg_error_set_hint(
             err,
-            "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE, schema/NAMESPACE, deployment/NAME or "
-            "rollout/DEPLOYMENT");
+            "write config/NAMESPACE, flag/NAMESPACE/NAME, evaluators/NAMESPACE, schema/NAMESPACE, deployment/NAME, "
+            "rollout/DEPLOYMENT or experiment/NAME");
         return CFG_E_ADDRESS;
     }
     int rc = read_names(&id, rest, err);
@@ -209,6 +213,8 @@ static int check_body(const struct cfg_object *o, const cJSON *tree, struct cfg_
         return cfg_fail(err, CFG_E_VALUE, "the record names no config");
     if (o->id.kind == CFG_KIND_ROLLOUT && !cJSON_IsObject(cfg_json_get(tree, "state")))
         return cfg_fail(err, CFG_E_VALUE, "the record has no state");
+    if (o->id.kind == CFG_KIND_EXPERIMENT && cfg_json_get_str(tree, "deployment", NULL) == NULL)
+        return cfg_fail(err, CFG_E_VALUE, "the record names no deployment");
     if (o->id.kind == CFG_KIND_EVALUATORS && !cJSON_IsObject(cfg_json_get(tree, "evaluators")))
         return cfg_fail(err, CFG_E_VALUE, "the record holds no evaluators");
     const cJSON *schema = cfg_json_get(tree, "schema");

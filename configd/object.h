@@ -13,9 +13,10 @@ enum cfg_kind {
     CFG_KIND_EVALUATORS, /* shared rules and metadata of a namespace's flags: {"evaluators","metadata"} */
     CFG_KIND_SCHEMA,     /* what a namespace's document must keep to: {"schema"} */
     CFG_KIND_DEPLOYMENT,
-    CFG_KIND_ROLLOUT, /* how a deployment gets to another release, under the deployment's name (rollout.h) */
-    CFG_KIND_FLIP,    /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
-    CFG_KIND_LOCK,    /* who does what must be done once: {"holder"} */
+    CFG_KIND_ROLLOUT,    /* how a deployment gets to another release, under the deployment's name (rollout.h) */
+    CFG_KIND_EXPERIMENT, /* what is compared, since when, and what came of it (experiment.h); its name lies in ns */
+    CFG_KIND_FLIP,       /* a time rule of a namespace's flags flips: {"at": unix seconds, "flags": [names]} */
+    CFG_KIND_LOCK,       /* who does what must be done once: {"holder"} */
     CFG_KIND_PRESENCE,
     CFG_KIND_EXTENDS,  /* live/extends/BASE/NS: the namespace NS extends BASE. Written with NS, so that whoever reads or
                           writes BASE finds (and guards) everything above it; no version, no history */
@@ -37,7 +38,7 @@ static inline bool cfg_kind_is_of_deployment(enum cfg_kind k)
 #define CFG_FLIP_LOCK_NAME "flips"
 static inline bool cfg_kind_is_public(enum cfg_kind k)
 {
-    return k <= CFG_KIND_ROLLOUT;
+    return k <= CFG_KIND_EXPERIMENT;
 }
 /* What a namespace's flags are made of: together they compile, and the newest of them is their revision. */
 static inline bool cfg_kind_is_of_flags(enum cfg_kind k)
@@ -52,7 +53,8 @@ const char *cfg_kind_name(enum cfg_kind k); /* "config", "flag", "deployment", �
 
 struct cfg_object_id {
     enum cfg_kind kind;
-    char ns[CFG_LIMIT_NAME + 1]; /* namespace; a deployment's or lock's name lies here too, of a locked view as well */
+    char ns[CFG_LIMIT_NAME +
+            1]; /* namespace; a deployment's, experiment's or lock's name lies here too, of a locked view as well */
     char name[CFG_LIMIT_FLAG_NAME + 1]; /* flag name, replica of a presence, NS of an edge; else "" */
 };
 /* name NULL: "". A name longer than an id takes gives an id that no object has. */
@@ -67,7 +69,7 @@ CFG_MUST_CHECK int cfg_object_id_from_key(struct cfg_object_id *out, struct cfg_
 CFG_MUST_CHECK int cfg_object_id_from_history_key(struct cfg_object_id *out, uint64_t *version, struct cfg_slice key,
                                                   struct cfg_error *err);
 /* "config/chat", "flag/experiment/ab.flag", "evaluators/experiment", "schema/chat", "deployment/chat-blue",
- * "rollout/chat-blue" ↔ id; public kinds only. CFG_E_ADDRESS. */
+ * "rollout/chat-blue", "experiment/warm" ↔ id; public kinds only. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int cfg_object_id_parse(struct cfg_object_id *out, struct cfg_slice text, struct cfg_error *err);
 void cfg_object_id_print(struct cfg_buf *out, const struct cfg_object_id *id);
 /* The same into memory of the caller's, which the slice borrows; NUL-terminated. */

@@ -71,13 +71,12 @@ static void add_unit(struct cfg_outcome *side, uint64_t unit)
 {
     uint8_t *r = &side->registers[cfg_hll_register(unit)], rank = cfg_hll_rank(unit);
     *r = *r > rank ? *r : rank;
-    side->units = true;
 }
 
 void cfg_outcome_add(struct cfg_exposure *e, uint64_t unit, uint32_t metric, double x)
 {
     struct cfg_outcomes *o = e->outcomes;
-    if (o == NULL || metric >= CFG_METRICS_MAX) {
+    if (o == NULL || unit == 0 || metric >= CFG_METRICS_MAX) {
         return;
     }
     (void)pthread_mutex_lock(&o->lock);
@@ -87,9 +86,7 @@ void cfg_outcome_add(struct cfg_exposure *e, uint64_t unit, uint32_t metric, dou
         o->lost++;
     } else {
         cfg_moments_add(m, x);
-        if (unit != 0) {
-            add_unit(side, unit);
-        }
+        add_unit(side, unit);
     }
     (void)pthread_mutex_unlock(&o->lock);
 }
@@ -113,16 +110,13 @@ static void print_side(struct cfg_buf *out, const struct cfg_outcome *s, const s
 {
     uint32_t known = atomic_load_explicit(&names->n, memory_order_acquire);
     const char *comma = "";
+    char units[CFG_HLL_REGISTERS + 1];
     cfg_buf_puts(out, "{\"flag\":");
     cfg_json_put_string(out, cfg_slice_str(s->of->flag));
     cfg_buf_puts(out, ",\"variant\":");
     cfg_json_put_string(out, cfg_slice_str(s->of->variant));
-    if (s->units) {
-        char text[CFG_HLL_REGISTERS + 1];
-        cfg_hll_print(text, s->registers);
-        cfg_buf_printf(out, ",\"units\":\"%s\"", text);
-    }
-    cfg_buf_puts(out, ",\"metrics\":{");
+    cfg_hll_print(units, s->registers);
+    cfg_buf_printf(out, ",\"units\":\"%s\",\"metrics\":{", units);
     for (uint32_t i = 0; i < s->n_metrics && i < known; i++) {
         if (s->metrics[i].n > 0 || s->metrics[i].bad > 0) {
             cfg_buf_printf(out, "%s\"%s\":", comma, names->items[i]);

@@ -19,7 +19,6 @@ enum {
 struct cfg_outcome {
     struct cfg_exposure *of;              /* whose flag and variant these are */
     uint8_t registers[CFG_HLL_REGISTERS]; /* the units' sketch */
-    bool units;                           /* there were some */
     struct cfg_moments *metrics;          /* by index of the worker's names; owned */
     uint32_t n_metrics;
     struct cfg_outcome *next;
@@ -36,10 +35,10 @@ void cfg_outcomes_init(struct cfg_outcomes *o);
 void cfg_outcomes_finish(struct cfg_outcomes *o); /* no pair of these is asked for any more */
 
 /* Any thread: a sample of the metric of this index, of a request that was served e's variant. unit 0: nobody that could
- * be told apart. */
+ * be told apart, and assigned to nothing: not counted. */
 void cfg_outcome_add(struct cfg_exposure *e, uint64_t unit, uint32_t metric, double x);
 
-/* What has come since this was last asked: [{"flag","variant","units"?,"metrics":{NAME:{…}}}], taken out. False, and
+/* What has come since this was last asked: [{"flag","variant","units","metrics":{NAME:{…}}}], taken out. False, and
  * nothing appended, when there is nothing. What there is no memory for is lost. The library's thread. */
 bool cfg_outcomes_take(struct cfg_buf *out, struct cfg_outcomes *o, const struct cfg_metric_names *names);
 

@@ -341,6 +341,28 @@ const struct cli_command cli_commands[] = {
      "cfgctl rollout advance chat-blue -m 'the old one leaks memory'", CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
     {"rollout abort", NULL, "DEPLOYMENT", "everybody back to the release before",
      "cfgctl rollout abort chat-blue -m 'wrong version'", CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
+    {"experiment start", NULL, "NAME DEPLOYMENT NS/FLAG|arms METRIC:increase|decrease… [SETTING=VALUE…]",
+     "compare a flag's variants, or a deployment's arms, by what workers measure; the first metric decides",
+     "cfgctl experiment start warm chat-blue experiment/warm latency_ms:decrease quality:increase control=off\n"
+     "cfgctl experiment start warm chat-blue experiment/warm latency_ms:decrease control=off \\\n"
+     "    treatments=on,hot shares=off:50,on:25,hot:25 effect=2.5 units=20000 alpha=0.05 power=0.8\n"
+     "cfgctl experiment start new-kernel chat-blue arms tokens_per_s:increase",
+     CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(FORCE), 4, 32, cmd_experiment_start},
+    {"experiment plan", NULL, "DEPLOYMENT NS/FLAG|arms METRIC:increase|decrease… effect=N [SETTING=VALUE…]",
+     "how many units and how long it would take to find a difference",
+     "cfgctl experiment plan chat-blue experiment/warm latency_ms:decrease control=off effect=5%\n"
+     "cfgctl experiment plan chat-blue experiment/warm latency_ms:decrease control=off effect=2 baseline=41.5:12 "
+     "rate=900",
+     0, 4, 32, cmd_experiment_plan},
+    {"experiment report", NULL, "NAME", "what an experiment says so far; looking never spoils it",
+     "cfgctl experiment report warm -w\n"
+     "cfgctl experiment report warm -o json | jq -r .verdict",
+     CLI_BIT(FOLLOW), 1, 1, cmd_experiment_report},
+    {"experiment stop", NULL, "NAME", "end an experiment and keep what it says",
+     "cfgctl experiment stop warm -m 'on is better'", CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(FORCE), 1, 1,
+     cmd_experiment_stop},
+    {"experiment list", NULL, "", "all experiments, running and stopped", "cfgctl experiment list", 0, 0, 0,
+     cmd_experiment_list},
     {"backup", NULL, "FILE", "write everything to a file (- is standard output)",
      "cfgctl backup configd.backup\n"
      "cfgctl backup - | zstd > configd.zst",

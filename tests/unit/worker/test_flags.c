@@ -485,7 +485,8 @@ Test(flags, what_came_of_a_request_is_told_by_its_variants)
     (void)rig_until(&r, "1-2");
     (void)rig_step(&r);
     cfg_flag_metric(&a, &c, ms, 2);
-    cfg_flag_metric(&a, NULL, ms, 4);
+    cfg_flag_metric(&a, &c, ms, 4);
+    cfg_flag_metric(&a, NULL, ms, 4); /* nobody's */
     cfg_flag_metric(&lost, &c, ms, 1);
     cfg_flag_metric(&a, &c, (cfg_metric){UINT32_MAX}, 1);
     cfg_overlay_metric(&o, ms, 9);

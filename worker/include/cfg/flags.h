@@ -126,9 +126,10 @@ static inline const char *cfg_flag_object(const struct cfg_view *v, cfg_flag f, 
 
 /* A sample of a declared metric (cfg_metric_declare) of a request that got this answer: how long it took, how good it
  * was. Kept by flag and variant until the next report; nothing is kept of answers without a variant, nor where the
- * handle is none. The context, which may be NULL, tells which unit it was. Any thread, in the step or later, while the
- * worker lives: some tens of nanoseconds behind a lock, and an allocation at a variant's first sample since the last
- * report. What is not finite is counted as bad. Samples of more than 256 variants between two reports are lost. */
+ * handle is none. The context tells which unit it
+ * was; samples without a targeting key are left out, since nobody was assigned. Any thread, in the step or later, while
+ * the worker lives: some tens of nanoseconds behind a lock, and an allocation at a variant's first sample since the
+ * last report. What is not finite is counted as bad. Samples of more than 256 variants between two reports are lost. */
 CFG_API void cfg_flag_metric(const struct cfg_flag_answer *answer, const struct cfg_context *context, cfg_metric metric,
                              double sample);
 

@@ -1,0 +1,255 @@
+/* experiment start, plan, report, stop, list. */
+#include "client/cfgctl/commands.h"
+#include "client/cfgctl/experiment_text.h"
+#include "client/cfgctl/experiment_words.h"
+#include "client/cfgctl/screen.h"
+#include "client/cfgctl/table.h"
+#include "client/url.h"
+#include "proto/path.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_ROOM = 512, OUT_ROOM = 1 << 20, WATCH_MS = 2000 };
+
+/* NAME-less: DEPLOYMENT NS/FLAG|arms WORD… */
+static int read_request(cJSON *request, const struct cli *c, int at, struct cfg_error *err)
+{
+    const char *what = c->args[at + 1];
+    bool arms = strcmp(what, "arms") == 0;
+    if (!arms && strchr(what, '/') == NULL) {
+        (void)cfg_fail(err, CFG_E_ADDRESS, "\"%.80s\" is no flag: NAMESPACE/NAME, or the word arms", what);
+        return CFG_E_ADDRESS;
+    }
+    int rc = cfg_json_set(request, "deployment", cJSON_CreateString(c->args[at])) ||
+                     cfg_json_set(request, arms ? "arms" : "flag", arms ? cJSON_CreateTrue() : cJSON_CreateString(what))
+                 ? cli_no_memory(err)
+                 : 0;
+    for (int i = at + 2; rc == 0 && i < c->n_args; i++)
+        rc = experiment_add_word(request, c->args[i], err);
+    return rc;
+}
+
+static int path_of(char out[PATH_ROOM], const char *name, const char *rest, struct cfg_error *err)
+{
+    int rc = cfg_check_name("experiment", cfg_slice_str(name), err);
+    (void)snprintf(out, PATH_ROOM, "/v1/experiments/%.63s%s", rc == 0 ? name : "", rest);
+    return rc;
+}
+
+/* POST with --message, --dry-run and --force. *reply is returned-owned. */
+static int post(cJSON **reply, struct cli *c, const char *path, const cJSON *body, struct cfg_error *err)
+{
+    struct cfg_buf full;
+    cfg_buf_init(&full, 16384);
+    cfg_buf_puts(&full, path);
+    if (cli_value(c, OPT_MESSAGE))
+        cfg_url_query(&full, "message", cli_value(c, OPT_MESSAGE));
+    if (cli_has(c, OPT_DRY_RUN))
+        cfg_url_query(&full, "dry_run", "true");
+    if (cli_has(c, OPT_FORCE))
+        cfg_url_query(&full, "force", "true");
+    int rc = cfg_buf_status(&full) ? cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB")
+                                   : cli_call(c, "POST", full.data, body, NULL, reply, err);
+    cfg_buf_finish(&full);
+    return rc;
+}
+
+int cmd_experiment_start(struct cli *c, struct cfg_error *err)
+{
+    const char *name = c->args[0];
+    cJSON *request = cJSON_CreateObject(), *reply = NULL;
+    int rc = cfg_check_name("experiment", cfg_slice_str(name), err);
+    if (rc == 0 && cfg_json_set(request, "name", cJSON_CreateString(name)) != 0)
+        rc = cli_no_memory(err);
+    rc = rc ? rc : read_request(request, c, 1, err);
+    rc = rc ? rc : post(&reply, c, "/v1/experiments", request, err);
+    if (rc == 0 && !cli_show_tree(c, reply)) {
+        const char *hint = cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "results"), 0), "hint", "");
+        (void)printf("%s%s; look at it: cfgctl experiment report %s\n", name,
+                     cli_has(c, OPT_DRY_RUN) ? ": this could be started" : ": running", name);
+        if (hint[0])
+            (void)fprintf(stderr, "cfgctl: warning: %s\n", hint);
+    }
+    cJSON_Delete(reply);
+    cJSON_Delete(request);
+    return rc;
+}
+
+/* --- plan --- */
+
+static void put_duration(struct cfg_buf *out, double seconds)
+{
+    if (seconds < 120)
+        cfg_buf_printf(out, "%.0f s", seconds);
+    else if (seconds < 2 * 3600)
+        cfg_buf_printf(out, "%.0f min", seconds / 60);
+    else if (seconds < 48 * 3600)
+        cfg_buf_printf(out, "%.1f h", seconds / 3600);
+    else
+        cfg_buf_printf(out, "%.1f days", seconds / 86400);
+}
+
+static void put_plan(struct cfg_buf *out, const cJSON *plan)
+{
+    const cJSON *base = cfg_json_get(plan, "baseline");
+    cfg_buf_printf(out, "%.0f ", cfg_json_get_num(plan, "units", 0));
+    cli_put_text(out, cfg_json_get_str(plan, "unit", "unit"));
+    cfg_buf_printf(out, "s of all sides find a difference of %.4g with probability %.2g (alpha %.2g)\n",
+                   cfg_json_get_num(plan, "effect", 0), cfg_json_get_num(plan, "power", 0),
+                   cfg_json_get_num(plan, "alpha", 0));
+    cfg_buf_puts(out, "baseline: ");
+    cli_put_text(out, cfg_json_get_str(base, "metric", "?"));
+    cfg_buf_printf(out, " %.4g, standard deviation %.4g (%s)\n", cfg_json_get_num(base, "mean", 0),
+                   cfg_json_get_num(base, "sd", 0), cfg_json_get_bool(base, "measured", false) ? "measured" : "given");
+    if (cJSON_IsNumber(cfg_json_get(plan, "seconds"))) {
+        cfg_buf_puts(out, "duration: ");
+        put_duration(out, cfg_json_get_num(plan, "seconds", 0));
+        cfg_buf_printf(out, ", at %.4g new units an hour\n", cfg_json_get_num(plan, "units_per_hour", 0));
+    } else {
+        cfg_buf_puts(out, "duration: not known, since the rate of new units is not; say rate=UNITS-PER-HOUR\n");
+    }
+}
+
+int cmd_experiment_plan(struct cli *c, struct cfg_error *err)
+{
+    cJSON *request = cJSON_CreateObject(), *reply = NULL;
+    int rc = request ? read_request(request, c, 0, err) : cli_no_memory(err);
+    rc = rc ? rc : cli_call(c, "POST", "/v1/experiments/plan", request, NULL, &reply, err);
+    if (rc == 0 && !cli_show_tree(c, reply)) {
+        struct cfg_buf out;
+        cfg_buf_init(&out, OUT_ROOM);
+        put_plan(&out, reply);
+        cli_print(&out);
+    }
+    cJSON_Delete(reply);
+    cJSON_Delete(request);
+    return rc;
+}
+
+/* --- report --- */
+
+static void put_page(struct cfg_buf *out, const cJSON *report, size_t width, bool color)
+{
+    char age[32];
+    cli_put_text(out, cfg_json_get_str(report, "name", "?"));
+    cfg_buf_puts(out, ": ");
+    cli_put_text(out, cfg_json_get_str(report, "flag", "arms"));
+    cfg_buf_puts(out, " of ");
+    cli_put_text(out, cfg_json_get_str(report, "deployment", "?"));
+    cfg_buf_puts(out, ", ");
+    cli_put_text(out, cfg_json_get_str(report, "state", "?"));
+    cfg_buf_puts(out, ", begun ");
+    cli_put_text(out, cli_age(age, cfg_json_get_str(report, "started", "")));
+    cfg_buf_puts(out, " ago\n");
+    experiment_put_report(out, report, width, color);
+}
+
+static int watch(struct cli *c, const char *path, struct cfg_error *err)
+{
+    int rc = screen_open() ? 0 : cfg_fail(err, CFG_E_IO, "-w needs a terminal");
+    bool going = rc == 0;
+    while (going) {
+        cJSON *report = NULL;
+        struct cfg_buf out;
+        size_t width = 80, height;
+        rc = cli_get(c, path, &report, err);
+        screen_size(&width, &height);
+        cfg_buf_init(&out, OUT_ROOM);
+        if (rc == 0)
+            put_page(&out, report, width, c->color);
+        if (rc == 0)
+            screen_draw(&out);
+        cfg_buf_finish(&out);
+        cJSON_Delete(report);
+        going = rc == 0 && screen_wait(WATCH_MS);
+    }
+    screen_close();
+    return rc;
+}
+
+int cmd_experiment_report(struct cli *c, struct cfg_error *err)
+{
+    char path[PATH_ROOM];
+    cJSON *report = NULL;
+    int rc = path_of(path, c->args[0], "/report", err);
+    if (rc == 0 && cli_has(c, OPT_FOLLOW))
+        return watch(c, path, err);
+    rc = rc ? rc : cli_get(c, path, &report, err);
+    if (rc == 0 && !cli_show_tree(c, report)) {
+        struct cfg_buf out;
+        size_t width = 80, height;
+        if (isatty(STDOUT_FILENO))
+            screen_size(&width, &height);
+        cfg_buf_init(&out, OUT_ROOM);
+        put_page(&out, report, width, c->color);
+        cli_print(&out);
+    }
+    cJSON_Delete(report);
+    return rc;
+}
+
+int cmd_experiment_stop(struct cli *c, struct cfg_error *err)
+{
+    char path[PATH_ROOM];
+    cJSON *body = cJSON_CreateObject(), *reply = NULL, *report = NULL;
+    int rc = path_of(path, c->args[0], "/stop", err);
+    if (rc == 0 && cli_value(c, OPT_MESSAGE) &&
+        cfg_json_set(body, "why", cJSON_CreateString(cli_value(c, OPT_MESSAGE))) != 0)
+        rc = cli_no_memory(err);
+    rc = rc ? rc : post(&reply, c, path, body, err);
+    if (rc == 0 && !cli_show_tree(c, reply)) {
+        (void)printf("%s: stopped\n", c->args[0]);
+        (void)path_of(path, c->args[0], "/report", NULL);
+        if (cli_get(c, path, &report, NULL) == 0) { /* stopped by force, it may have no result */
+            struct cfg_buf out;
+            cfg_buf_init(&out, OUT_ROOM);
+            experiment_put_report(&out, report, 0, c->color);
+            cli_print(&out);
+        }
+    }
+    cJSON_Delete(report);
+    cJSON_Delete(reply);
+    cJSON_Delete(body);
+    return rc;
+}
+
+/* --- list --- */
+
+static void add_row(struct table *t, const cJSON *item)
+{
+    char age[32];
+    const cJSON *sides = cfg_json_get(item, "sides"), *first = cJSON_GetArrayItem(cfg_json_get(item, "metrics"), 0);
+    table_add(t, cfg_json_get_str(item, "name", "?"));
+    table_add(t, cfg_json_get_str(item, "deployment", "?"));
+    table_add(t, cfg_json_get_str(item, "flag", "arms"));
+    table_add(t, cfg_json_get_str(item, "state", "?"));
+    table_add(t, cfg_json_get_str(cJSON_GetArrayItem(sides, 0), "name", "?"));
+    table_add(t, cfg_json_get_str(first, "name", "?"));
+    table_add(t, cli_age(age, cfg_json_get_str(item, "started", "")));
+}
+
+int cmd_experiment_list(struct cli *c, struct cfg_error *err)
+{
+    cJSON *list = NULL;
+    const cJSON *item;
+    struct cfg_buf out;
+    struct table t;
+    int rc = cli_get(c, "/v1/experiments", &list, err);
+    if (rc != 0 || cli_show_tree(c, list)) {
+        cJSON_Delete(list);
+        return rc;
+    }
+    table_init(&t, "NAME|DEPLOYMENT|FLAG|STATE|CONTROL|METRIC|BEGUN");
+    cJSON_ArrayForEach(item, cfg_json_get(list, "items"))
+    {
+        add_row(&t, item);
+    }
+    cfg_buf_init(&out, OUT_ROOM);
+    table_print(&out, &t, table_terminal_width(), c->color);
+    cli_print(&out);
+    table_finish(&t);
+    cJSON_Delete(list);
+    return 0;
+}

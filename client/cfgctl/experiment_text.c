@@ -1,0 +1,188 @@
+/* The page of an experiment. All intervals of a metric share one axis, which holds 0. */
+#include "client/cfgctl/experiment_text.h"
+#include "client/cfgctl/cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_WIDTH = 14, PLOT_MIN = 21, PLOT_MAX = 61 };
+
+static const char *colored(bool color, const char *verdict)
+{
+    if (!color)
+        return "";
+    if (strcmp(verdict, "better") == 0)
+        return "\033[32m";
+    return strcmp(verdict, "worse") == 0 || strcmp(verdict, "void") == 0 ? "\033[31m" : "";
+}
+
+static void put_count(struct cfg_buf *out, double n)
+{
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, "%.0f", n);
+    for (int i = 0; i < len; i++) {
+        cfg_buf_putc(out, digits[i]);
+        if ((len - i - 1) % 3 == 0 && i < len - 1)
+            cfg_buf_putc(out, ',');
+    }
+}
+
+static void put_head(struct cfg_buf *out, const cJSON *report, bool color)
+{
+    const cJSON *m = cfg_json_get(report, "mismatch"), *t;
+    const char *verdict = cfg_json_get_str(report, "verdict", "?");
+    const char *on = colored(color, verdict);
+    cfg_buf_printf(out, "%s%s%s: ", on, verdict, *on ? "\033[0m" : "");
+    cli_put_text(out, cfg_json_get_str(report, "why", ""));
+    cfg_buf_puts(out, "\nunits: ");
+    cli_put_text(out, cfg_json_get_str(cfg_json_get(report, "control"), "name", "?"));
+    cfg_buf_putc(out, ' ');
+    put_count(out, cfg_json_get_num(cfg_json_get(report, "control"), "units", 0));
+    cJSON_ArrayForEach(t, cfg_json_get(report, "treatments"))
+    {
+        cfg_buf_puts(out, " · ");
+        cli_put_text(out, cfg_json_get_str(t, "name", "?"));
+        cfg_buf_putc(out, ' ');
+        put_count(out, cfg_json_get_num(t, "units", 0));
+    }
+    cfg_buf_printf(out, "   split as assigned: %s (p = %.2g",
+                   cfg_json_get_bool(m, "void", false) ? "NO" : "nothing against it", cfg_json_get_num(m, "p", 1));
+    double resolution = cfg_json_get_num(m, "resolution", 0);
+    if (resolution > 0)
+        cfg_buf_printf(out, "; a sketch counts, less than %.0f %% off would not show", resolution * 100);
+    cfg_buf_puts(out, ")\n");
+}
+
+/* --- the plot --- */
+
+struct axis {
+    double low, high;
+    int columns;
+};
+
+static void widen(struct axis *a, double low, double high)
+{
+    a->low = fmin(a->low, low);
+    a->high = fmax(a->high, high);
+}
+
+static int column(const struct axis *a, double x)
+{
+    double at = (x - a->low) / (a->high - a->low) * (a->columns - 1);
+    return at < 0 ? 0 : at > a->columns - 1 ? a->columns - 1 : (int)lround(at);
+}
+
+static void put_interval(struct cfg_buf *out, const struct axis *a, double low, double middle, double high)
+{
+    int zero = column(a, 0), from = column(a, low), at = column(a, middle), to = column(a, high);
+    for (int i = 0; i < a->columns; i++) {
+        const char *mark = i == zero ? "┊" : " ";
+        if (i == at)
+            mark = "●";
+        else if (i == from)
+            mark = "├";
+        else if (i == to)
+            mark = "┤";
+        else if (i > from && i < to)
+            mark = i == zero ? "┼" : "─";
+        cfg_buf_puts(out, mark);
+    }
+}
+
+static void put_axis(struct cfg_buf *out, const struct axis *a)
+{
+    char low[32], high[32];
+    int zero = column(a, 0);
+    int left = snprintf(low, sizeof low, "%.3g", a->low), right = snprintf(high, sizeof high, "%.3g", a->high);
+    cfg_buf_printf(out, "  %*s%s", NAME_WIDTH, "", low);
+    bool room = zero > left + 1 && zero < a->columns - right - 2;
+    int written = left;
+    if (room) {
+        cfg_buf_printf(out, "%*s0", zero - left, "");
+        written = zero + 1;
+    }
+    cfg_buf_printf(out, "%*s%s\n", a->columns - written - right > 1 ? a->columns - written - right : 1, "", high);
+}
+
+/* --- metrics --- */
+
+static const cJSON *metric_of(const cJSON *treatment, int i)
+{
+    return cJSON_GetArrayItem(cfg_json_get(treatment, "metrics"), i);
+}
+
+static bool axis_of(struct axis *out, const cJSON *treatments, int metric, size_t width)
+{
+    const cJSON *t;
+    size_t room = width > NAME_WIDTH + 40 ? width - NAME_WIDTH - 40 : PLOT_MIN;
+    *out = (struct axis){.columns = (int)(room < PLOT_MIN ? PLOT_MIN : room > PLOT_MAX ? PLOT_MAX : room)};
+    cJSON_ArrayForEach(t, treatments)
+    {
+        const cJSON *m = metric_of(t, metric);
+        widen(out, cfg_json_get_num(m, "low", 0), cfg_json_get_num(m, "high", 0));
+    }
+    double margin = (out->high - out->low) * 0.05;
+    out->low -= margin;
+    out->high += margin;
+    return out->high > out->low && isfinite(out->high - out->low);
+}
+
+static void put_figures(struct cfg_buf *out, const cJSON *m)
+{
+    double difference = cfg_json_get_num(m, "difference", 0);
+    cfg_buf_printf(out, "  %+.4g [%+.4g … %+.4g]", difference, cfg_json_get_num(m, "low", 0),
+                   cfg_json_get_num(m, "high", 0));
+    if (cfg_json_get(m, "relative"))
+        cfg_buf_printf(out, " %+.1f %%", cfg_json_get_num(m, "relative", 0) * 100);
+    cfg_buf_printf(out, " p=%.2g%s", cfg_json_get_num(m, "p", 1),
+                   cfg_json_get_bool(m, "significant", false) ? " *" : "");
+}
+
+static void put_row(struct cfg_buf *out, const cJSON *treatment, const cJSON *m, const struct axis *a)
+{
+    char name[NAME_WIDTH + 1];
+    (void)snprintf(name, sizeof name, "%s", cfg_json_get_str(treatment, "name", "?"));
+    cfg_buf_puts(out, "  ");
+    cli_put_text(out, name);
+    cfg_buf_printf(out, "%*s", (int)(NAME_WIDTH - strlen(name)), "");
+    if (!cfg_json_get(m, "difference")) {
+        cfg_buf_printf(out, "no figures yet (%.0f samples)\n", cfg_json_get_num(m, "n", 0));
+        return;
+    }
+    put_interval(out, a, cfg_json_get_num(m, "low", 0), cfg_json_get_num(m, "difference", 0),
+                 cfg_json_get_num(m, "high", 0));
+    put_figures(out, m);
+    double bad = cfg_json_get_num(m, "bad", 0);
+    if (bad > 0)
+        cfg_buf_printf(out, " (%.0f samples were no numbers)", bad);
+    cfg_buf_putc(out, '\n');
+}
+
+static void put_metric(struct cfg_buf *out, const cJSON *report, int i, size_t width)
+{
+    const cJSON *treatments = cfg_json_get(report, "treatments"), *t, *first = metric_of(treatments->child, i);
+    struct axis a;
+    bool drawn = axis_of(&a, treatments, i, width);
+    cfg_buf_putc(out, '\n');
+    cli_put_text(out, cfg_json_get_str(first, "name", "?"));
+    cfg_buf_printf(out, "%s, wanted: %s", cfg_json_get_bool(first, "primary", false) ? " (decides)" : "",
+                   cfg_json_get_str(first, "want", "?"));
+    if (cfg_json_get(first, "control"))
+        cfg_buf_printf(out, "; %.4g in the control", cfg_json_get_num(first, "control", 0));
+    cfg_buf_putc(out, '\n');
+    cJSON_ArrayForEach(t, treatments)
+    {
+        put_row(out, t, metric_of(t, i), &a);
+    }
+    if (drawn)
+        put_axis(out, &a);
+}
+
+void experiment_put_report(struct cfg_buf *out, const cJSON *report, size_t width, bool color)
+{
+    const cJSON *first = cJSON_GetArrayItem(cfg_json_get(report, "treatments"), 0);
+    put_head(out, report, color);
+    for (int i = 0; metric_of(first, i) != NULL; i++)
+        put_metric(out, report, i, width > 0 ? width : 80);
+}

@@ -1,0 +1,286 @@
+/* Experiments: what a request becomes, totals that are written, read and merged, and what is said of them. */
+#include "configd/experiment_seen.h"
+#include "configd/experiment_tally.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ' stands for ". */
+static cJSON *json(const char *text)
+{
+    char copy[4096];
+    cJSON *v = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    for (char *p = copy; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    cr_assert_eq(cfg_json_parse(&v, cfg_slice_str(copy), 0, &err), 0, "%s: %s", copy, err.text);
+    return v;
+}
+
+#define SPLIT                                                           \
+    "{'state':'ENABLED','variants':{'on':true,'off':false,'hot':true}," \
+    "'targeting':{'fractional':[{'var':'u'},['on',30],['off',60],['on',10]]}}"
+#define REQUEST "{'deployment':'blue','flag':'exp/ab','control':'off','metrics':[{'name':'ms','want':'decrease'}]"
+
+static int plan(cJSON **out, const char *request, const char *definition, const char *off, bool keeps_out,
+                struct cfg_error *err)
+{
+    cJSON *r = json(request), *d = definition ? json(definition) : NULL;
+    const struct cfg_experiment_ground ground = {
+        .definition = d, .off_variant = off, .keeps_out = keeps_out, .split = NULL};
+    int rc = cfg_experiment_plan_record(out, r, &ground, err);
+    cJSON_Delete(r);
+    cJSON_Delete(d);
+    return rc;
+}
+
+static void refused(const char *request, const char *definition, const char *says)
+{
+    cJSON *record = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cr_assert_lt(plan(&record, request, definition, "off", false, &err), 0, "%s", request);
+    cr_assert(strstr(err.text, says) != NULL, "%s: %s", request, err.text);
+    cr_assert_null(record);
+}
+
+Test(experiment, shares_come_from_a_split)
+{
+    cJSON *record = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_experiment x;
+    cr_assert_eq(plan(&record, REQUEST "}", SPLIT, NULL, false, &err), 0, "%s", err.text);
+    cr_assert_eq(cfg_experiment_read(&x, record, &err), 0, "%s", err.text);
+    cr_assert(x.n_sides == 2 && strcmp(x.sides[0], "off") == 0 && strcmp(x.sides[1], "on") == 0);
+    cr_assert(x.shares[0] == 60 && x.shares[1] == 40, "the same variant twice");
+    cr_assert(x.alpha == 0.05 && x.power == 0.8 && x.planned_units == CFG_EXPERIMENT_PLANNED_KEYS && !x.running);
+    cfg_experiment_finish(&x);
+    cJSON_Delete(record);
+}
+
+Test(experiment, what_cannot_be_compared_is_refused)
+{
+    static const char rules[] =
+        "{'variants':{'on':true,'off':false},'targeting':{'if':[true,{'fractional':[['on',1],['off',1]]}]}}";
+    cJSON *record = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    refused(REQUEST "}", rules, "cannot be read off");
+    refused(REQUEST ",'treatments':['of']}", SPLIT, "no variant of");
+    refused(REQUEST ",'treatments':['hot']}", SPLIT, "hot has no share");
+    refused(REQUEST ",'treatments':['off']}", SPLIT, "twice");
+    refused(REQUEST ",'treatments':[]}", SPLIT, "at least one side");
+    refused(REQUEST ",'alpha':1}", SPLIT, "between 0 and 1");
+    refused(REQUEST ",'effect':0}", SPLIT, "not 0");
+    refused(REQUEST ",'planned_units':'many'}", SPLIT, "2 or more");
+    refused("{'deployment':'blue','flag':'exp/ab','metrics':[{'name':'ms','want':'decrease'}]}", SPLIT, "control");
+    refused("{'deployment':'blue','flag':'exp/ab','control':'off','metrics':[]}", SPLIT, "at least one");
+    refused("{'deployment':'blue','flag':'exp/ab','control':'off','metrics':[{'name':'ms','want':'less'}]}", SPLIT,
+            "increase or decrease");
+    refused("{'deployment':'blue','arms':true,'metrics':[{'name':'ms','want':'decrease'}]}", NULL, "two arms");
+    /* Whom a holdout keeps out would be served a side. */
+    cr_assert_eq(plan(&record, REQUEST "}", SPLIT, "off", true, &err), CFG_E_VALUE);
+    cr_assert(strstr(err.text, "outside of the flag's group or holdout") != NULL, "%s", err.text);
+    cr_assert_eq(plan(&record, REQUEST "}", SPLIT, "hot", true, &err), 0, "hot is no side: %s", err.text);
+    cJSON_Delete(record);
+    cr_assert_eq(plan(&record, REQUEST ",'shares':{'on':1,'off':1}}", rules, NULL, false, &err), 0, "%s", err.text);
+    cJSON_Delete(record);
+}
+
+/* --- totals --- */
+
+static void open_experiment(struct cfg_experiment *out, const char *record)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *v = json(record);
+    cr_assert_eq(cfg_experiment_read(out, v, &err), 0, "%s", err.text);
+    cJSON_Delete(v);
+}
+
+#define OF_FLAG                                                                                                      \
+    "{'deployment':'blue','flag':'exp/ab','state':'running','run':1,'sides':[{'name':'off','share':1},{'name':'on'," \
+    "'share':1}],'metrics':[{'name':'ms','want':'decrease'}],'planned_units':4000}"
+#define OF_ARMS                                                                                                       \
+    "{'deployment':'blue','arms':true,'state':'running','run':1,'sides':[{'name':'base','share':1},{'name':'canary'," \
+    "'share':1}],'metrics':[{'name':'ms','want':'decrease'}],'planned_units':200}"
+
+static uint64_t random_state = 99;
+
+static double noise(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (double)(random_state >> 11) / 9007199254740992.0 - 0.5;
+}
+
+/* Outcomes of n units from `first` on, one sample each. */
+static void tell(struct cfg_tally *t, const char *variant, unsigned first, unsigned n, double mean)
+{
+    uint8_t registers[CFG_HLL_REGISTERS] = {0};
+    char units[CFG_HLL_REGISTERS + 1], name[32];
+    struct cfg_moments m = {0};
+    struct cfg_buf b;
+    cJSON *v = NULL;
+    for (unsigned i = 0; i < n; i++) {
+        int len = snprintf(name, sizeof name, "%s-%u", variant, first + i);
+        uint64_t unit = cfg_hll_unit(name, (size_t)len);
+        uint8_t *r = &registers[cfg_hll_register(unit)], rank = cfg_hll_rank(unit);
+        *r = *r > rank ? *r : rank;
+        cfg_moments_add(&m, mean + noise());
+    }
+    cfg_hll_print(units, registers);
+    cfg_buf_init(&b, 8192);
+    cfg_buf_printf(&b, "{\"flag\":\"exp/ab\",\"variant\":\"%s\",\"units\":\"%s\",\"metrics\":{\"ms\":", variant, units);
+    cfg_moments_print(&b, &m);
+    cfg_buf_puts(&b, "}}");
+    cr_assert_eq(cfg_json_parse(&v, cfg_buf_slice(&b), 0, NULL), 0);
+    cr_assert_eq(cfg_tally_outcome(t, v), strcmp(variant, "hot") != 0);
+    cJSON_Delete(v);
+    cfg_buf_finish(&b);
+}
+
+/* Through its text, as etcd keeps it. */
+static void reread(struct cfg_tally *t)
+{
+    struct cfg_tally back;
+    struct cfg_buf text;
+    struct cfg_error err = CFG_ERROR_INIT;
+    cfg_buf_init(&text, 1 << 20);
+    cfg_tally_print(&text, t);
+    cr_assert_eq(cfg_tally_parse(&back, t->of, cfg_buf_slice(&text), &err), 0, "%s: %s", err.text, text.data);
+    cfg_tally_finish(t);
+    *t = back;
+    cfg_buf_finish(&text);
+}
+
+Test(experiment, totals_of_replicas_add_up)
+{
+    struct cfg_experiment x;
+    struct cfg_tally whole, a, b;
+    double p = 1, q = 1;
+    open_experiment(&x, OF_FLAG);
+    cr_assert(!cfg_tally_init(&whole, &x, NULL) && !cfg_tally_init(&a, &x, NULL) && !cfg_tally_init(&b, &x, NULL));
+    random_state = 99;
+    tell(&whole, "off", 0, 3000, 10);
+    tell(&whole, "on", 0, 3000, 9.5);
+    tell(&whole, "hot", 0, 10, 1); /* no side of this experiment */
+    random_state = 99;
+    tell(&a, "off", 0, 2000, 10);
+    tell(&b, "off", 1500, 1500, 10); /* some units came to both */
+    tell(&b, "on", 0, 3000, 9.5);
+    reread(&a);
+    reread(&b);
+    b.p_floor = 0.25;
+    cr_assert_eq(cfg_tally_merge(&a, &b, NULL), 0);
+    cJSON *one = cfg_tally_report(&whole, &p), *two = cfg_tally_report(&a, &q);
+    cr_assert_str_eq(cfg_json_get_str(one, "verdict", ""), "better");
+    cr_assert_str_eq(cfg_json_get_str(two, "verdict", ""), "better");
+    double units = cfg_json_get_num(cfg_json_get(one, "control"), "units", 0);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(two, "control"), "units", 0), units, "a union, not a sum");
+    cr_assert_eq(a.sides[0].metrics[0].n, 3500U);
+    cr_assert(q <= 0.25, "what another saw");
+    cJSON_Delete(one);
+    cJSON_Delete(two);
+    cfg_tally_finish(&whole);
+    cfg_tally_finish(&a);
+    cfg_tally_finish(&b);
+    cfg_experiment_finish(&x);
+}
+
+static void run(struct cfg_tally *t, const char *group, const char *arm, double mean, unsigned n)
+{
+    struct cfg_moments m = {0};
+    struct cfg_buf b;
+    cJSON *v = NULL;
+    for (unsigned i = 0; i < n; i++)
+        cfg_moments_add(&m, mean);
+    cfg_buf_init(&b, 4096);
+    cfg_buf_puts(&b, "{\"ms\":");
+    cfg_moments_print(&b, &m);
+    cfg_buf_puts(&b, "}");
+    cr_assert_eq(cfg_json_parse(&v, cfg_buf_slice(&b), 0, NULL), 0);
+    (void)cfg_tally_window(t, group, arm, v);
+    cJSON_Delete(v);
+    cfg_buf_finish(&b);
+}
+
+Test(experiment, a_group_is_one_unit_however_much_it_tells)
+{
+    struct cfg_experiment x;
+    struct cfg_tally t, other;
+    double p = 1;
+    char name[16];
+    open_experiment(&x, OF_ARMS);
+    cr_assert(!cfg_tally_init(&t, &x, NULL) && !cfg_tally_init(&other, &x, NULL));
+    for (unsigned i = 0; i < 60; i++) {
+        (void)snprintf(name, sizeof name, "g%u", i);
+        run(i < 30 ? &t : &other, name, i % 2 ? "canary" : "base", 10 + noise() - (i % 2 ? 2 : 0), i < 5 ? 1000 : 10);
+    }
+    run(&t, "g40", "base", 8, 10);    /* seen at both replicas: one group */
+    run(&t, "g1", "base", 8, 10);     /* in another arm now: had both */
+    run(&t, "g70", "nightly", 1, 10); /* no side */
+    reread(&t);
+    reread(&other);
+    cr_assert_eq(cfg_tally_merge(&t, &other, NULL), 0);
+    cJSON *r = cfg_tally_report(&t, &p);
+    cr_assert_str_eq(cfg_json_get_str(r, "verdict", ""), "better");
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "control"), "units", 0), 30);
+    const cJSON *canary = cJSON_GetArrayItem(cfg_json_get(r, "treatments"), 0);
+    cr_assert_eq(cfg_json_get_num(canary, "units", 0), 29);
+    cr_assert_eq(cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(canary, "metrics"), 0), "n", 0), 29);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "groups"), "crossed", 0), 1);
+    cJSON_Delete(r);
+    cfg_tally_finish(&t);
+    cfg_tally_finish(&other);
+    cfg_experiment_finish(&x);
+}
+
+Test(experiment, foreign_totals_are_refused)
+{
+    static const char *const texts[] = {"",
+                                        "[]]",
+                                        "{'p_floor':0,'sides':[],'groups':[]}",
+                                        "{'p_floor':1,'sides':[{'units':'x','metrics':[]}],'groups':[]}",
+                                        "{'p_floor':1,'sides':[],'groups':[['g',9,0,1,1]]}",
+                                        "{'p_floor':1,'sides':[],'groups':[['g',0,0,1]]}",
+                                        "{'p_floor':1,'sides':[],'groups':[['g',0,0,-1,1]]}",
+                                        "{'p_floor':1,'sides':[],'groups':[[]]}"};
+    struct cfg_experiment x;
+    struct cfg_tally t;
+    open_experiment(&x, OF_FLAG);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char copy[128];
+        (void)snprintf(copy, sizeof copy, "%s", texts[i]);
+        for (char *c = copy; *c; c++)
+            *c = *c == '\'' ? '"' : *c;
+        cr_assert_lt(cfg_tally_parse(&t, &x, cfg_slice_str(copy), NULL), 0, "%s", copy);
+    }
+    cfg_experiment_finish(&x);
+}
+
+Test(experiment, what_was_seen_before_is_known_for_plans)
+{
+    struct cfg_seen s = {.n = 0};
+    char text[2048], units[CFG_HLL_REGISTERS + 1], name[16];
+    uint8_t registers[CFG_HLL_REGISTERS] = {0};
+    cfg_hll_print(units, registers);
+    for (unsigned i = 0; i < CFG_SEEN_VARIANTS + 3; i++) {
+        (void)snprintf(name, sizeof name, "v%u", i);
+        (void)snprintf(text, sizeof text,
+                       "{'flag':'exp/ab','variant':'%s','units':'%s','metrics':{'ms':{'n':2,'mean':5,'m2':2,'min':4,"
+                       "'max':6,'last':6,'bad':0}}}",
+                       name, units);
+        cJSON *v = json(text);
+        cfg_seen_outcome(&s, "blue", v, 7);
+        cfg_seen_outcome(&s, "blue", v, 9);
+        cJSON_Delete(v);
+    }
+    const struct cfg_seen_variant *v = cfg_seen_find(&s, "blue", "exp/ab", "v1");
+    cr_assert(v != NULL && v->since_ms == 7);
+    cr_assert(cfg_seen_metric(v, "ms")->n == 4 && cfg_seen_metric(v, "other") == NULL);
+    cr_assert_null(cfg_seen_find(&s, "green", "exp/ab", "v1"));
+    cr_assert_eq(s.n, (size_t)CFG_SEEN_VARIANTS);
+    cfg_seen_finish(&s);
+}
