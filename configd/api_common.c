@@ -325,9 +325,9 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     static const char *const rollout[] = {"config",      "run", "state", "decision", "reason",
                                           "from",        "to",  "steps", "guards",   "where",
                                           "min_samples", "by",  "seed",  "start_at", "freeze"};
-    static const char *const experiment[] = {"deployment",    "flag",  "arms",    "state", "started",
-                                             "stopped",       "sides", "metrics", "alpha", "power",
-                                             "planned_units", "run",   "effect",  "why",   "result"};
+    static const char *const experiment[] = {"config",  "deployment", "flag",    "arms",  "state", "started",
+                                             "stopped", "sides",      "metrics", "alpha", "power", "planned_units",
+                                             "run",     "effect",     "why",     "result"};
     cJSON *tree = cfg_object_tree(o), *out = cJSON_CreateObject();
     if (tree == NULL || out == NULL) {
         cJSON_Delete(tree);

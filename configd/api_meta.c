@@ -99,10 +99,10 @@ cJSON *cfg_api_log_item(struct cfg_app *app, const struct cfg_object *o)
     char rev[CFG_REV_TEXT];
     cJSON *tree = cfg_object_tree(o), *item = tree ? cJSON_CreateObject() : NULL;
     if (item) {
-        bool deployment = cfg_kind_is_of_deployment(o->id.kind);
-        const char *name = deployment ? o->id.ns : o->id.name;
+        bool named = cfg_kind_is_named(o->id.kind);
+        const char *name = named ? o->id.ns : o->id.name;
         (void)cJSON_AddStringToObject(item, "kind", cfg_kind_name(o->id.kind));
-        (void)cJSON_AddStringToObject(item, "namespace", deployment ? cfg_json_get_str(tree, "config", "") : o->id.ns);
+        (void)cJSON_AddStringToObject(item, "namespace", named ? cfg_json_get_str(tree, "config", "") : o->id.ns);
         if (name[0])
             (void)cJSON_AddStringToObject(item, "name", name);
         (void)cJSON_AddNumberToObject(item, "version", (double)o->version);

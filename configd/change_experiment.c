@@ -94,7 +94,9 @@ static int open_flag(struct cfg_draft **out, struct cfg_bench *b, const struct c
     return CFG_E_VALUE;
 }
 
-static int stand(struct cfg_experiment_ground *out, struct cfg_bench *b, const cJSON *request, struct cfg_error *err)
+/* *config: the deployment's namespace, borrowed from its draft. */
+static int stand(struct cfg_experiment_ground *out, const char **config, struct cfg_bench *b, const cJSON *request,
+                 struct cfg_error *err)
 {
     struct cfg_draft *deployment, *flag = NULL;
     const char *name = cfg_json_get_str(request, "deployment", ""), *address = cfg_json_get_str(request, "flag", NULL);
@@ -112,6 +114,7 @@ static int stand(struct cfg_experiment_ground *out, struct cfg_bench *b, const c
         rc = open_flag(&flag, b, deployment, address, err);
     if (rc != 0)
         return rc;
+    *config = cfg_json_get_str(deployment->after, "config", "");
     *out = (struct cfg_experiment_ground){.split = cfg_json_get(deployment->after, "split")};
     if (flag) {
         const cJSON *group = cfg_json_get(flag->after, "group"), *holdouts = cfg_json_get(flag->after, "holdouts");
@@ -131,9 +134,10 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, const cJSON *request,
                                           "effect",     "planned_units", "hint",    NULL};
     struct cfg_experiment_ground ground = {NULL};
     cJSON *record = NULL;
+    const char *config = "";
     int rc = cfg_check_members(request, members, "an experiment", err);
     rc = rc ? rc : check_ended(d, err);
-    rc = rc ? rc : stand(&ground, b, request, err);
+    rc = rc ? rc : stand(&ground, &config, b, request, err);
     rc = rc ? rc : check_alone(b, d, request, err);
     rc = rc ? rc : cfg_experiment_plan_record(&record, request, &ground, err);
     if (rc != 0)
@@ -141,7 +145,8 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, const cJSON *request,
     (void)snprintf(d->hint, sizeof d->hint, "%s", cfg_json_get_str(request, "hint", ""));
     cJSON_Delete(d->after);
     d->after = record;
-    bool ok = cfg_json_set(record, "run", cJSON_CreateNumber((double)cfg_draft_next_version(d))) == 0 &&
+    bool ok = set_text(record, "config", config) == 0 &&
+              cfg_json_set(record, "run", cJSON_CreateNumber((double)cfg_draft_next_version(d))) == 0 &&
               set_text(record, "state", "running") == 0 && set_text(record, "started", b->change->time) == 0;
     return ok ? 0 : no_memory(err);
 }

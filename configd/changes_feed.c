@@ -63,7 +63,7 @@ static void drop_first(struct cfg_feed *f)
 static void read_namespace(char ns[CFG_LIMIT_NAME + 1], const struct cfg_store_change *change)
 {
     const struct cfg_object *o = change->after->deleted && change->before ? change->before : change->after;
-    if (!cfg_kind_is_of_deployment(o->id.kind)) {
+    if (!cfg_kind_is_named(o->id.kind)) {
         (void)snprintf(ns, CFG_LIMIT_NAME + 1, "%s", o->id.ns);
         return;
     }
@@ -130,7 +130,7 @@ static void put_change(struct cfg_buf *out, const struct change *c)
     const struct cfg_object *o = c->after;
     char rev[CFG_REV_TEXT];
     cJSON *tree = cfg_object_tree(o);
-    const char *name = cfg_kind_is_of_deployment(o->id.kind) ? o->id.ns : o->id.name;
+    const char *name = cfg_kind_is_named(o->id.kind) ? o->id.ns : o->id.name;
     cfg_buf_printf(out, "{\"kind\":\"%s\",\"namespace\":\"%s\"", cfg_kind_name(o->id.kind), c->ns);
     if (name[0])
         put_text(out, "name", name);

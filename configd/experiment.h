@@ -1,7 +1,7 @@
 /* An experiment, as its record says it: who is compared, by which metrics, since when.
  *
- *     {"deployment","flag":"NS/NAME" | "arms":true, "sides":[{"name","share"}, …], "metrics":[{"name","want"}, …],
- *      "alpha","power","effect"?,"planned_units",
+ *     {"config": the deployment's namespace,"deployment","flag":"NS/NAME" | "arms":true, "sides":[{"name","share"}, …],
+ * "metrics":[{"name","want"}, …], "alpha","power","effect"?,"planned_units",
  * "run","state":"running|stopped","started","stopped"?,"why"?,"result"?}
  *
  * The first side is the control, the first metric the primary one. Sides are variants of the flag, whose units are

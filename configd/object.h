@@ -34,6 +34,11 @@ static inline bool cfg_kind_is_of_deployment(enum cfg_kind k)
     return k == CFG_KIND_DEPLOYMENT || k == CFG_KIND_ROLLOUT || k == CFG_KIND_PRESENCE || k == CFG_KIND_LOCKED ||
            k == CFG_KIND_PROGRESS || k == CFG_KIND_OBSERVED;
 }
+/* Known by a name that is no namespace's, which lies in an id's ns; its record's "config" says whose it is. */
+static inline bool cfg_kind_is_named(enum cfg_kind k)
+{
+    return cfg_kind_is_of_deployment(k) || k == CFG_KIND_EXPERIMENT;
+}
 /* The lock that whoever writes flips holds, and what its record says: {"holder": the author of those writes}. */
 #define CFG_FLIP_LOCK_NAME "flips"
 static inline bool cfg_kind_is_public(enum cfg_kind k)

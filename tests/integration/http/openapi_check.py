@@ -367,6 +367,51 @@ def check_events(d, text, schemas):
     return seen
 
 
+def experiments(d):
+    split = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off",
+             "targeting": {"fractional": [["on", 50], ["off", 50]]}}
+    d.expect(201, "PUT", "/v1/flags/experiment/warm", {"definition": split}, {"If-None-Match": "*"})
+    d.expect(201, "POST", "/v1/deployments", {"name": "measured", "config": "chat", "flags": ["experiment"]})
+    ask = {"name": "warm", "deployment": "measured", "flag": "experiment/warm", "control": "off",
+           "metrics": [{"name": "latency_ms", "want": "decrease"}]}
+    for wrong, says in (({"control": "of"}, "no variant of"), ({"metrics": []}, "at least one"), ({"shares": {"on": 1}}, "off has no share"),
+                        ({"alpha": 2}, "between 0 and 1")):
+        d.expect(422, "POST", "/v1/experiments", {**ask, **wrong}, code="bad_value", says=says)
+    d.expect(400, "POST", "/v1/experiments", {**ask, "arms": True}, code="invalid_argument")
+    d.expect(404, "POST", "/v1/experiments", {**ask, "deployment": "nosuch"}, code="not_found")
+    d.expect(404, "GET", "/v1/experiments/warm", code="not_found")
+    r = d.expect(201, "POST", "/v1/experiments?message=why", ask)
+    assert "nothing is measured yet" in r.json["results"][0]["hint"], r
+    d.expect(409, "POST", "/v1/experiments", ask, code="conflict", says="running already")
+    d.expect(409, "POST", "/v1/experiments", {**ask, "name": "again"}, code="conflict", says="warm runs on flag experiment/warm")
+    d.expect(422, "POST", "/v1/changes", [{"object": "experiment/warm", "patch": {"result": {"verdict": "better"}}}], code="unsupported")
+    worker = {"worker": "w", "incarnation": "00000000000000e1", "contract": {}}
+    d.expect(200, "POST", "/v1/deployments/measured/workers", worker)
+    moments = {"n": 200, "mean": 40.0, "m2": 5000.0, "min": 30.0, "max": 50.0, "last": 40.0, "bad": 0}
+    side = {"flag": "experiment/warm", "variant": "off", "units": "A" * 1023 + "B", "metrics": {"latency_ms": moments}}
+    told = {"incarnation": "00000000000000e1", "applied": None, "step": 1, "state": "running", "age_ms": 0, "outcomes": {"seq": 1, "sides": [side]}}
+    for status, wrong in ((400, {"units": "x"}), (400, {"variant": ""}), (400, {"metrics": {"a b": moments}}), (422, {"metrics": {"x": {**moments, "m2": -1}}})):
+        bad = {**told, "outcomes": {"seq": 1, "sides": [{**side, **wrong}]}}
+        d.expect(status, "POST", "/v1/deployments/measured/workers/w/report", bad)
+    for _ in range(2):  # sent twice, counted once
+        d.expect(204, "POST", "/v1/deployments/measured/workers/w/report", told)
+    assert d.expect(200, "GET", "/v1/experiments").json["items"][0]["state"] == "running"
+    assert d.expect(200, "GET", "/v1/experiments/warm").json["sides"] == [{"name": "off", "share": 50}, {"name": "on", "share": 50}]
+    r = d.expect(200, "GET", "/v1/experiments/warm/report")
+    assert r.json["verdict"] == "early" and r.json["control"]["units"] == 1, r
+    plan = d.expect(200, "POST", "/v1/experiments/plan", {**ask, "relative_effect": 0.05})
+    assert plan.json["baseline"]["measured"] and plan.json["baseline"]["mean"] == 40 and plan.json["effect"] == 2, plan
+    d.expect(422, "POST", "/v1/experiments/plan", ask, code="bad_value", says="smallest difference")
+    d.expect(400, "POST", "/v1/experiments/warm/stop", {"result": 1}, code="invalid_argument")
+    d.expect(200, "POST", "/v1/experiments/warm/stop", {"why": "enough"})
+    assert d.expect(200, "GET", "/v1/experiments/warm/report").json["state"] == "stopped"
+    assert d.expect(200, "GET", "/v1/experiments/warm").json["result"]["verdict"] == "early"
+    d.expect(409, "POST", "/v1/experiments/warm/stop", {}, code="conflict", says="ended already")
+    d.expect(200, "POST", "/v1/experiments", ask)
+    assert d.expect(200, "GET", "/v1/experiments/warm/report").json["control"]["units"] == 0, "another run begins from nothing"
+    d.expect(200, "POST", "/v1/experiments/warm/stop", {})
+
+
 def streams(d):
     head, text = d.stream("/v1/deployments/chat-blue/stream", "data: ")
     assert "Configd-Revision:" in head and "text/event-stream" in head, head
@@ -400,7 +445,7 @@ def meta(d):
 def main():
     spec = Spec()
     with Daemon(spec=spec) as d:
-        for part in (configs, layers, flags, ofrep, evaluators, schemas, changes, deployments, rollouts, streams, meta):
+        for part in (configs, layers, flags, ofrep, evaluators, schemas, changes, deployments, rollouts, experiments, streams, meta):
             try:
                 part(d)
             except AssertionError as e:
