@@ -3,13 +3,12 @@ import json
 import os
 import subprocess
 import sys
-import unittest
 
 SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
 sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab as laboratory  # noqa: E402
-from cfgctl import Session as Base  # noqa: E402
+from cfgctl import Session as Base, main  # noqa: E402
 
 WORKER = os.path.join(laboratory.BUILD, "tests", "e2e", "outcome_worker")
 
@@ -107,9 +106,4 @@ class Experiment(Base):
 
 
 if __name__ == "__main__":
-    missing = [p for p in (laboratory.CONFIGD, laboratory.CFGCTL, WORKER) if not os.access(p, os.X_OK)]
-    if missing:
-        sys.exit(f"not built: {', '.join(missing)}")
-    tests = [Experiment(name) for name in vars(Experiment) if name.startswith("test_")]
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    main(Experiment, needs=[WORKER])
