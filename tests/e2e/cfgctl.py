@@ -491,12 +491,12 @@ class Tls(Session):
         self.configd = laboratory.Configd(self.lab, "configd", [self.lab.etcd()[0].url],
                                           ["--tls-cert", self.cert, "--tls-key", key, "--tokens", tokens]).start()
         self.configd.url = self.configd.url.replace("http:", "https:")
-        self.environment = {"CONFIGD_TOKEN": secret, "CONFIGD_CA_FILE": self.cert}
-        laboratory.wait_for("configd over TLS", lambda: self.run_cfgctl("status", env=self.environment).returncode == 0)
+        self.trust = {"CONFIGD_TOKEN": secret, "CONFIGD_CA_FILE": self.cert}
+        laboratory.wait_for("configd over TLS", lambda: self.run_cfgctl("status", env=self.trust).returncode == 0)
 
     def test_tls(self):
-        self.assertEqual(self.run_cfgctl("set", "chat/a=1", env=self.environment).returncode, 0)
-        token = {"CONFIGD_TOKEN": self.environment["CONFIGD_TOKEN"]}
+        self.assertEqual(self.run_cfgctl("set", "chat/a=1", env=self.trust).returncode, 0)
+        token = {"CONFIGD_TOKEN": self.trust["CONFIGD_TOKEN"]}
         self.assertEqual(self.run_cfgctl("get", "chat/a", "--ca", self.cert, env=token).stdout, "1\n")
         done = self.run_cfgctl("get", "chat/a", env=token)
         self.assertEqual(done.returncode, 7, "a certificate that nobody vouches for")

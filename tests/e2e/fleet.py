@@ -69,7 +69,7 @@ class Simulated(Base):
         self.ok("set", "chat/sampling.temperature=1.5")
         applied = fleet.event("applied")
         self.assertEqual((applied["workers"], applied["ms"]["n"]), (WORKERS, WORKERS))
-        self.assertLess(fleet.descriptors(), WORKERS + 64, "one descriptor each, and a few for all")
+        self.assertLess(fleet.descriptors(), WORKERS + 256 + 64, "one descriptor each, those of 256 requests at once, and a few for all")
 
         def told():
             here = [w for w in self.workers() if (w.get("applied") or {}).get("revision") == applied["revision"]]
