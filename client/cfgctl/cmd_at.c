@@ -106,6 +106,17 @@ static int put_view(struct cfg_buf *out, const cJSON *view, struct cfg_error *er
     return rc;
 }
 
+static bool any_open(const cJSON *runs)
+{
+    const cJSON *run;
+    cJSON_ArrayForEach(run, runs)
+    {
+        if (!cJSON_IsNumber(cfg_json_get(run, "to_step")))
+            return true;
+    }
+    return false;
+}
+
 static int print_words(const struct cli *c, const cJSON *reply, struct cfg_error *err)
 {
     struct cfg_buf out;
@@ -120,6 +131,11 @@ static int print_words(const struct cli *c, const cJSON *reply, struct cfg_error
     }
     table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
     table_finish(&t);
+    if (any_open(cfg_json_get(reply, "runs")))
+        cfg_buf_printf(&out,
+                       "a run without TO has told no end: it may still go on, or not have come to step %s "
+                       "(`cfgctl status` shows how far it is)\n",
+                       cli_value(c, OPT_STEP));
     if (cfg_json_get_bool(reply, "partial", false))
         cfg_buf_puts(&out, "some records of that time are gone: other runs may have had this step, too\n");
     cJSON_ArrayForEach(item, cfg_json_get(reply, "views"))

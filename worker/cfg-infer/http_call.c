@@ -153,7 +153,11 @@ static void gone_on_loop(struct evhttp_connection *c, void *arg)
 {
     struct cfg_job *j = arg;
     (void)c;
-    j->req = NULL; /* evhttp frees it */
+    /* evhttp frees the connection's requests, but lets go of one whose write has failed before it was done. */
+    if (evhttp_request_get_connection(j->req) == NULL) {
+        evhttp_request_free(j->req);
+    }
+    j->req = NULL;
     event_free(j->closed);
     j->closed = NULL;
     j->h->counts.gone++;
