@@ -279,7 +279,7 @@ class Session(unittest.TestCase):
         self.assertIn('"tp": 4', self.ok("deployment", "get", "blue"))
         self.refused(4, "work", "deployment", "delete", "blue")
         self.workers[0].signal(19)  # SIGSTOP: a straggler
-        late = self.run_cfgctl("set", "chat/counter.w0=4", "--wait", "--timeout", "1")
+        late = self.run_cfgctl("set", "chat/counter.w0=4", "--wait", "--timeout", "4")  # w1 may have to wait for the answer to its last report
         self.workers[0].signal(18)
         self.assertEqual(late.returncode, 8, late.stderr)
         self.assertIn("1 of 2 workers have not applied it: w0", late.stderr)
