@@ -54,6 +54,10 @@ cJSON *cfg_api_log_item(struct cfg_app *app, const struct cfg_object *o);
 void cfg_api_add_required_by(const struct cfg_app *app, cJSON *out, const struct cfg_object *flag);
 /* Adds "used_by": by evaluator, the flags that refer to it themselves. */
 void cfg_api_add_used_by(const struct cfg_app *app, cJSON *out, const struct cfg_object *evaluators);
+/* Answers with every object of a kind that is there and that the caller may see, in brief. sees NULL: by the namespace
+ * that it belongs to. */
+typedef bool (*cfg_api_sees_fn)(struct cfg_app *app, const struct cfg_call *c, const struct cfg_object *o);
+void cfg_api_list(struct cfg_app *app, struct cfg_call *c, enum cfg_kind kind, cfg_api_sees_fn sees);
 /* Answers with a body that may be NULL for want of memory. */
 void cfg_api_reply(struct cfg_call *c, int status, cJSON *body);
 

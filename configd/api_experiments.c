@@ -128,41 +128,17 @@ void cfg_api_start_experiment(struct cfg_app *app, struct cfg_call *c)
 
 /* --- looking --- */
 
-struct listing {
-    struct cfg_app *app;
-    struct cfg_call *call;
-    cJSON *items;
-    bool failed;
-};
-
-static bool add_item(struct cfg_object *o, void *arg)
+static bool sees_experiment(struct cfg_app *app, const struct cfg_call *c, const struct cfg_object *o)
 {
-    struct listing *l = arg;
-    cJSON *record = o->deleted ? NULL : cfg_object_body(o);
-    bool sees = record && check_rights(l->app, l->call, record, NULL) == 0;
+    cJSON *record = cfg_object_body(o);
+    bool sees = record && check_rights(app, c, record, NULL) == 0;
     cJSON_Delete(record);
-    if (!sees)
-        return true;
-    cJSON *item = cfg_api_object(l->app, o, true);
-    l->failed = item == NULL || !cJSON_AddItemToArray(l->items, item);
-    return !l->failed;
+    return sees;
 }
 
 void cfg_api_list_experiments(struct cfg_app *app, struct cfg_call *c)
 {
-    char rev[CFG_REV_TEXT];
-    if (!cfg_api_at(app, c))
-        return;
-    cJSON *body = cJSON_CreateObject();
-    struct listing l = {app, c, cJSON_AddArrayToObject(body, "items"), false};
-    if (l.items)
-        cfg_store_each(app->store, CFG_KIND_EXPERIMENT, NULL, add_item, &l);
-    (void)cJSON_AddStringToObject(body, "revision", cfg_rev_format(cfg_store_rev(app->store), rev));
-    if (l.items == NULL || l.failed) {
-        cJSON_Delete(body);
-        body = NULL;
-    }
-    cfg_api_reply(c, 200, body);
+    cfg_api_list(app, c, CFG_KIND_EXPERIMENT, sees_experiment);
 }
 
 void cfg_api_get_experiment(struct cfg_app *app, struct cfg_call *c)

@@ -111,31 +111,36 @@ void cfg_api_get_version(struct cfg_app *app, struct cfg_call *c)
 struct listing {
     struct cfg_app *app;
     struct cfg_call *call;
+    cfg_api_sees_fn sees;
     cJSON *items;
     bool failed;
 };
 
+static bool sees_namespace(struct cfg_app *app, const struct cfg_call *c, const struct cfg_object *o)
+{
+    char config[CFG_LIMIT_NAME + 1];
+    const char *ns =
+        cfg_kind_is_of_deployment(o->id.kind) ? cfg_api_deployment_config(app, o->id.ns, config) : o->id.ns;
+    return ns == NULL || cfg_principal_sees(cfg_call_principal(c), ns);
+}
+
 static bool add_item(struct cfg_object *o, void *arg)
 {
     struct listing *l = arg;
-    const struct cfg_principal *p = cfg_call_principal(l->call);
-    char config[CFG_LIMIT_NAME + 1];
-    const char *ns =
-        cfg_kind_is_of_deployment(o->id.kind) ? cfg_api_deployment_config(l->app, o->id.ns, config) : o->id.ns;
-    if (o->deleted || (ns && !cfg_principal_sees(p, ns)))
+    if (o->deleted || !l->sees(l->app, l->call, o))
         return true;
     cJSON *item = cfg_api_object(l->app, o, true);
     l->failed = item == NULL || !cJSON_AddItemToArray(l->items, item);
     return !l->failed;
 }
 
-static void list_objects(struct cfg_app *app, struct cfg_call *c, enum cfg_kind kind)
+void cfg_api_list(struct cfg_app *app, struct cfg_call *c, enum cfg_kind kind, cfg_api_sees_fn sees)
 {
     char rev[CFG_REV_TEXT];
     if (!cfg_api_at(app, c))
         return;
     cJSON *body = cJSON_CreateObject();
-    struct listing l = {app, c, cJSON_AddArrayToObject(body, "items"), false};
+    struct listing l = {app, c, sees ? sees : sees_namespace, cJSON_AddArrayToObject(body, "items"), false};
     if (l.items)
         cfg_store_each(app->store, kind, NULL, add_item, &l);
     (void)cJSON_AddStringToObject(body, "revision", cfg_rev_format(cfg_store_rev(app->store), rev));
@@ -148,22 +153,22 @@ static void list_objects(struct cfg_app *app, struct cfg_call *c, enum cfg_kind 
 
 void cfg_api_list_configs(struct cfg_app *app, struct cfg_call *c)
 {
-    list_objects(app, c, CFG_KIND_CONFIG);
+    cfg_api_list(app, c, CFG_KIND_CONFIG, NULL);
 }
 
 void cfg_api_list_flags(struct cfg_app *app, struct cfg_call *c)
 {
-    list_objects(app, c, CFG_KIND_FLAG);
+    cfg_api_list(app, c, CFG_KIND_FLAG, NULL);
 }
 
 void cfg_api_list_deployments(struct cfg_app *app, struct cfg_call *c)
 {
-    list_objects(app, c, CFG_KIND_DEPLOYMENT);
+    cfg_api_list(app, c, CFG_KIND_DEPLOYMENT, NULL);
 }
 
 void cfg_api_list_rollouts(struct cfg_app *app, struct cfg_call *c)
 {
-    list_objects(app, c, CFG_KIND_ROLLOUT);
+    cfg_api_list(app, c, CFG_KIND_ROLLOUT, NULL);
 }
 
 /* --- histories --- */
