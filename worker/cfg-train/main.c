@@ -434,7 +434,7 @@ static enum cfg_show_mode mode_of(const struct cfg_train_options *o)
     if (o->quiet) {
         return CFG_SHOW_NOTHING;
     }
-    if (o->output != NULL && strcmp(o->output, "json") == 0) {
+    if (o->json) {
         return CFG_SHOW_JSON;
     }
     return isatty(STDOUT_FILENO) ? CFG_SHOW_BAR : CFG_SHOW_LINES;

@@ -12,10 +12,10 @@ struct cfg_train_options { /* device: UINT_MAX when not told */
     const char *server, *deployment, *worker, *source, *cache, *set, *group, *reduce, *reduce_by; /* NULL: elsewhere */
     const char *texts[CFG_TRAIN_TEXTS_MAX];
     size_t n_texts;
-    const char *checkpoint, *export, *backend, *precision, *output; /* NULL: none, the default */
+    const char *checkpoint, *export, *backend, *precision; /* NULL: none, the default */
     uint64_t seed;
     unsigned start_ms, deadline_ms, threads, max_micro, eval_rows, device;
-    bool resume, overwrite, quiet, help, version;
+    bool resume, overwrite, json, quiet, help, version;
 };
 
 /* Reads argv; strings are borrowed from it. CFG_E_INVALID names the option, with the nearest known one as a hint. */
