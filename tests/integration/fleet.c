@@ -42,8 +42,10 @@ static struct stream *join(const struct daemon *at, const char *worker, const ch
 static double elsewhere(const struct daemon *at)
 {
     cJSON *list;
-    if (daemon_call(&list, at, "GET", "/v1/deployments/blue/contract", NULL, NULL) != 200)
+    if (daemon_call(&list, at, "GET", "/v1/deployments/blue/contract", NULL, NULL) != 200) {
+        cJSON_Delete(list); /* a problem, while etcd is away */
         return -1;
+    }
     double n = cfg_json_get_num(list, "unknown", 0);
     const cJSON *c;
     cJSON_ArrayForEach(c, cfg_json_get(list, "contracts"))

@@ -144,7 +144,7 @@ class Following(Case):
         self.line(p, r"^step \d+: applied 0-2 \(sampling.temperature 0.7 → 0.2, inference.batch_size 4 → 8\)")
         self.put(temperature=0.2, batch_size=8, flags={"ab.flag": True}, stop=["\n"], policy={"all": {}})
         self.line(p, r'^step \d+: applied 0-3 \(sampling.stop \[\] → \["\\n"\], policy changed, experiment/ab.flag off → on\)')
-        self.assertEqual((self.status()["revision"], self.status()["state"]), ("0-3", "file"))
+        self.wait_status(lambda now: (now["revision"], now["state"]) == ("0-3", "file"))  # told at the end of the step that began with it
         p.send_signal(signal.SIGTERM)
         self.assertEqual(p.wait(30), 0)
 
