@@ -1,9 +1,9 @@
 #include "configd/object.h"
+#include "proto/rfc3339.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const kind_names[] = {"config",  "flag",       "evaluators", "schema",   "deployment",
                                          "rollout", "experiment", "flip",       "lock",     "presence",
@@ -308,12 +308,11 @@ cJSON *cfg_object_body(const struct cfg_object *o)
 
 int64_t cfg_object_time(const struct cfg_object *o)
 {
-    struct tm tm = {0};
+    int64_t us = 0;
     cJSON *tree = cfg_object_tree(o);
-    const char *end = strptime(cfg_json_get_str(tree, "time", ""), "%Y-%m-%dT%H:%M:%S", &tm);
-    int64_t seconds = end ? (int64_t)timegm(&tm) : 0;
+    int rc = cfg_rfc3339_parse(&us, cfg_slice_str(cfg_json_get_str(tree, "time", "")), NULL);
     cJSON_Delete(tree);
-    return seconds > 0 ? seconds : 0;
+    return rc == 0 ? us / 1000000 : 0;
 }
 
 /* A limit of its own for the part that people write. */

@@ -1,11 +1,11 @@
 #include "configd/ofrep.h"
 
+#include "proto/rfc3339.h"
 #include "proto/sse.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { BODY_DEPTH = CFG_LIMIT_DEPTH + 1, HASH_SHOWN = 32, EVENT_MAX = 1024 };
 
@@ -326,16 +326,8 @@ bool cfg_ofrep_token_parse(struct cfg_ofrep_token *out, const char *text)
 
 /* --- times and events --- */
 
-static bool is_offset(const char *s)
-{
-    if (strcmp(s, "Z") == 0 || strcmp(s, "z") == 0)
-        return true;
-    return (*s == '+' || *s == '-') && strlen(s) == 6 && s[3] == ':' && strspn(s + 1, "0123456789:") == 5;
-}
-
 int cfg_ofrep_time_parse(int64_t *out, const char *text, struct cfg_error *err)
 {
-    struct tm tm = {0};
     size_t digits = strspn(text, "0123456789");
     if (digits > 0 && digits <= 15 && text[digits] == '\0') {
         int64_t n = 0;
@@ -344,18 +336,10 @@ int cfg_ofrep_time_parse(int64_t *out, const char *text, struct cfg_error *err)
         *out = n;
         return 0;
     }
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (end && *end == '.')
-        end += 1 + strspn(end + 1, "0123456789");
-    if (end == NULL || !is_offset(end))
+    int64_t us = 0;
+    if (cfg_rfc3339_parse(&us, cfg_slice_str(text), NULL) != 0)
         return cfg_fail(err, CFG_E_INVALID, "\"%.60s\" is neither seconds since 1970 nor a date-time", text);
-    int hours = 0, minutes = 0;
-    if (*end == '+' || *end == '-') {
-        hours = (end[1] - '0') * 10 + end[2] - '0';
-        minutes = (end[4] - '0') * 10 + end[5] - '0';
-    }
-    int64_t offset = (hours * 60 + minutes) * 60;
-    *out = (int64_t)timegm(&tm) - (*end == '-' ? -offset : offset);
+    *out = us / 1000000;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "client/cfgctl/reach.h"
 #include "client/url.h"
 #include "proto/path.h"
+#include "proto/rfc3339.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,15 +19,16 @@ struct watching {
 
 static void put_time(struct cfg_buf *out, const char *text)
 {
-    struct tm tm = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    time_t at = timegm(&tm);
+    int64_t us = 0;
+    struct tm tm;
     char local[16] = "--:--:--";
-    if (rest && localtime_r(&at, &tm))
+    bool known = cfg_rfc3339_parse(&us, cfg_slice_str(text), NULL) == 0;
+    time_t at = (time_t)(us / 1000000);
+    if (known && localtime_r(&at, &tm))
         (void)strftime(local, sizeof local, "%H:%M:%S", &tm); /* fits */
     cfg_buf_puts(out, local);
-    if (rest && *rest == '.')
-        cfg_buf_printf(out, "%.4s", rest);
+    if (known)
+        cfg_buf_printf(out, ".%03d", (int)(us % 1000000 / 1000));
 }
 
 /* What is none of a namespace's own versions, though it has no name beside it either. */

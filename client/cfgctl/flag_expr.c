@@ -1,8 +1,8 @@
 #include "client/cfgctl/flag_expr.h"
 
-#include "client/cfgctl/wait.h"
 #include "flags/semver.h"
 #include "proto/path.h"
+#include "proto/rfc3339.h"
 #include "proto/utf8.h"
 
 #include <stdio.h>
@@ -157,13 +157,14 @@ static cJSON *parse_time(struct parser *p)
     skip_blank(p);
     const char *at = p->p;
     cJSON *v = parse_value(p);
-    int64_t us = cJSON_IsString(v) ? wait_parse_time(v->valuestring) : -1;
     if (v == NULL || cJSON_IsNumber(v))
         return v;
+    int64_t us = 0;
+    int rc = cfg_rfc3339_parse(&us, cfg_slice_str(cJSON_IsString(v) ? v->valuestring : ""), NULL);
     cJSON_Delete(v);
-    if (us < 0) {
+    if (rc != 0) {
         (void)fail(p, at, "this is no time");
-        cfg_error_set_hint(p->err, "now >= 2026-12-01T00:00:00Z (UTC), or seconds since 1970");
+        cfg_error_set_hint(p->err, "now >= 2026-12-01T00:00:00Z (UTC; or +01:00, say, for Z), or seconds since 1970");
         return NULL;
     }
     v = cJSON_CreateNumber((double)(us / 1000000));

@@ -2,9 +2,9 @@
 
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/gitops.h"
-#include "client/cfgctl/wait.h"
 #include "client/url.h"
 #include "proto/path.h"
+#include "proto/rfc3339.h"
 #include "proto/yaml.h"
 
 #include <stdio.h>
@@ -127,14 +127,14 @@ int flag_read_time(const struct cli *c, int64_t *out, struct cfg_error *err)
         return 0;
     char *end;
     long long seconds = strtoll(text, &end, 10);
-    int64_t us = wait_parse_time(text);
+    int64_t us = 0;
     if (*text != '\0' && *end == '\0') {
         *out = seconds;
-    } else if (us >= 0) {
+    } else if (cfg_rfc3339_parse(&us, cfg_slice_str(text), NULL) == 0) {
         *out = us / 1000000;
     } else {
         (void)cfg_fail(err, CFG_E_INVALID, "--at '%.60s' is no time", text);
-        cfg_error_set_hint(err, "seconds since 1970, or 2026-12-01T00:00:00Z");
+        cfg_error_set_hint(err, "seconds since 1970, 2026-12-01T00:00:00Z, 2026-12-01T01:00:00+01:00");
         return CFG_E_INVALID;
     }
     return 0;

@@ -1,6 +1,7 @@
 /* How results and errors look. */
 #include "client/cfgctl/cli.h"
 #include "client/cfgctl/table.h"
+#include "proto/rfc3339.h"
 #include "proto/yaml.h"
 
 #include <ctype.h>
@@ -69,13 +70,12 @@ void cli_add_list(struct table *t, const cJSON *list)
 
 const char *cli_age(char out[32], const char *time_text)
 {
-    struct tm tm = {0};
-    const char *rest = strptime(time_text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (rest == NULL) {
+    int64_t us = 0;
+    if (cfg_rfc3339_parse(&us, cfg_slice_str(time_text), NULL) != 0) {
         (void)snprintf(out, 32, "%.31s", time_text[0] ? time_text : "-");
         return out;
     }
-    double s = difftime(time(NULL), timegm(&tm));
+    double s = difftime(time(NULL), (time_t)(us / 1000000));
     static const struct {
         double seconds;
         char unit;

@@ -1,5 +1,6 @@
 #include "client/cfgctl/wait.h"
 #include "client/cfgctl/fleet.h"
+#include "proto/rfc3339.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,19 +9,6 @@
 #include <unistd.h>
 
 enum { TIMEOUT_S = 30, FIRST_PAUSE_MS = 2, LAST_PAUSE_MS = 250, BAR = 30, NAMED = 8 };
-
-int64_t wait_parse_time(const char *text)
-{
-    struct tm tm = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (rest == NULL)
-        return -1;
-    int64_t us = (int64_t)timegm(&tm) * 1000000, unit = 100000;
-    if (*rest == '.')
-        for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
-            us += (*rest - '0') * unit;
-    return strcmp(rest, "Z") == 0 ? us : -1;
-}
 
 struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct cfg_rev rev, int64_t sent_us)
 {
@@ -31,8 +19,9 @@ struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct
     bool current = cfg_json_get_bool(worker, "converged", false) && cfg_rev_cmp(target, rev) >= 0;
     known &= !cfg_rev_is_none(rev);
     w.applied = current || (known && cfg_rev_cmp(has, rev) >= 0);
-    int64_t at = wait_parse_time(cfg_json_get_str(applied, "at", ""));
-    if (w.applied && at >= sent_us && known && cfg_rev_cmp(has, rev) >= 0)
+    int64_t at = 0;
+    if (w.applied && known && cfg_rfc3339_parse(&at, cfg_slice_str(cfg_json_get_str(applied, "at", "")), NULL) == 0 &&
+        at >= sent_us && cfg_rev_cmp(has, rev) >= 0)
         w.latency_ms = (double)(at - sent_us) / 1000;
     return w;
 }

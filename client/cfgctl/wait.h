@@ -15,8 +15,6 @@ struct wait_worker {
 struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct cfg_rev rev, int64_t sent_us);
 /* Is this worker waited for? Those that have gone, or were replaced by a newer incarnation, are not. Pure. */
 bool wait_counts(const cJSON *worker);
-/* Microseconds since 1970 of an RFC 3339 time in UTC; −1 when it is none. Pure. */
-int64_t wait_parse_time(const char *text);
 
 /* Follows the deployments that `reply` (of a write) names until all their workers have applied its revision, or the
  * time is out: CFG_E_TIMEOUT, naming the stragglers. *outcome, returned-owned: {"converged","total","workers":[…]}.

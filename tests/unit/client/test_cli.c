@@ -374,15 +374,6 @@ Test(table, aligns_by_characters_and_cuts_the_last_column)
 
 /* --- wait --- */
 
-Test(wait, times)
-{
-    cr_assert_eq(wait_parse_time("1970-01-01T00:00:01Z"), 1000000);
-    cr_assert_eq(wait_parse_time("2026-11-22T17:39:53.123456Z"), 1795369193123456);
-    cr_assert_eq(wait_parse_time("2026-11-22T17:39:53.5Z"), 1795369193500000);
-    cr_assert_eq(wait_parse_time("2026-11-22"), -1);
-    cr_assert_eq(wait_parse_time(""), -1);
-}
-
 static struct wait_worker judge_for(struct cfg_rev want, const char *worker, uint64_t target)
 {
     cJSON *v = tree(worker);

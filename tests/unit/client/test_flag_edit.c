@@ -76,6 +76,8 @@ Test(flag_expr, conditions)
     means("ok == true and none == null", "{'and':[{'==':[{'var':'ok'},true]},{'==':[{'var':'none'},null]}]}",
           "ok == true and none not exists");
     means("now >= 2026-12-01T00:00:00Z", "{'>=':[{'var':'$flagd.timestamp'},1796083200]}", NULL);
+    means("now < 2026-12-01T01:30:00+01:30", "{'<':[{'var':'$flagd.timestamp'},1796083200]}",
+          "now < 2026-12-01T00:00:00Z");
     means("now >= \"2026-12-01T00:00:00Z\"", "{'>=':[{'var':'$flagd.timestamp'},1796083200]}",
           "now >= 2026-12-01T00:00:00Z");
     means("a = 1 or b = 2 and c = 3 or d = 4",
@@ -131,6 +133,7 @@ Test(flag_expr, refusals_say_where_and_what_is_near)
         {"now >= tomorrow", "column 8: this is no time", "2026-12-01T00:00:00Z"},
         {"now >= 2026-13-01T00:00:00Z", "no time", "UTC"},
         {"now < '2026-12-01'", "no time", "UTC"},
+        {"now < '2026-02-30T00:00:00Z'", "no time", "UTC"},
         {"now == true", "no time", "UTC"},
         {"segment", "which segment", ""},
         {"and", "operator", ""},
