@@ -155,6 +155,41 @@ static void advance(struct past *g)
     g->reply(g);
 }
 
+/* Experiments on other deployments pass by. */
+static void on_experiments(void *arg, struct cfg_object *const *objects, size_t n, bool more,
+                           const struct cfg_error *err)
+{
+    struct past *g = arg;
+    bool ended, older = take_page(g, objects, n, more, err, &ended);
+    if (ended)
+        return;
+    if (older) /* as in on_space */
+        cfg_service_log_of_kind(g->app->service, CFG_KIND_EXPERIMENT, objects[n - 1]->mod_revision + 1, PAGE,
+                                on_experiments, g);
+    else
+        advance(g);
+}
+
+static void ask_rollout(struct past *g, uint64_t before);
+
+static void on_rollout(void *arg, struct cfg_object *const *objects, size_t n, bool more, const struct cfg_error *err)
+{
+    struct past *g = arg;
+    bool ended, older = take_page(g, objects, n, more, err, &ended);
+    if (ended)
+        return;
+    if (older)
+        ask_rollout(g, objects[n - 1]->version);
+    else
+        cfg_service_log_of_kind(g->app->service, CFG_KIND_EXPERIMENT, 0, PAGE, on_experiments, g);
+}
+
+static void ask_rollout(struct past *g, uint64_t before)
+{
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_ROLLOUT, g->deployment.ns, NULL);
+    cfg_service_versions(g->app->service, &id, before, PAGE, on_rollout, g);
+}
+
 static void on_deployment(void *arg, struct cfg_object *const *objects, size_t n, bool more,
                           const struct cfg_error *err)
 {
@@ -164,6 +199,8 @@ static void on_deployment(void *arg, struct cfg_object *const *objects, size_t n
         return;
     if (older)
         cfg_service_versions(g->app->service, &g->deployment, objects[n - 1]->version, PAGE, on_deployment, g);
+    else if (g->tells_rollouts)
+        ask_rollout(g, 0);
     else
         advance(g);
 }

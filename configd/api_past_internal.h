@@ -16,6 +16,7 @@ struct past {
     int64_t since_us, until_us;
     void (*reply)(struct past *g); /* answers the call and ends it */
     unsigned limit;
+    bool tells_rollouts; /* and experiments: gathered, too */
     struct cfg_timeline versions;
     char names[PAST_MAX_NAMES][CFG_LIMIT_NAME + 1]; /* namespaces to be read */
     size_t n_names, next_name;

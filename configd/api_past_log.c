@@ -4,8 +4,10 @@
 #include "configd/http_auth.h"
 #include "configd/past_runs.h"
 #include "configd/settings.h"
+#include "configd/story.h"
 #include "proto/rfc3339.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,7 @@ enum {
     LIMIT_MAX = 1000,
     MAX_CHANGES = 20,  /* shown of one version */
     MAX_BATCHES = 500, /* of adoptions */
+    MAX_WHAT = 8192,   /* bytes */
 };
 
 static bool has(const char *text, const char *part)
@@ -37,6 +40,28 @@ static bool wanted(const struct past *g, const struct cfg_object *o, const cJSON
            cfg_principal_sees(cfg_call_principal(g->call), cfg_json_get_str(item, "namespace", ""));
 }
 
+/* What a rollout's or an experiment's version says, in the place of what changed in it. */
+static bool tell(cJSON *item, const struct cfg_object *o)
+{
+    struct cfg_buf what;
+    cfg_buf_init(&what, MAX_WHAT);
+    bool told =
+        cfg_story_tell(&what, o) && cfg_buf_status(&what) == 0 && cJSON_AddStringToObject(item, "what", what.data);
+    cfg_buf_finish(&what);
+    return told;
+}
+
+/* "by": the version of the rollout that wrote this version of the deployment. */
+static void name_rollout(cJSON *item, const struct past *g, const struct cfg_object *o)
+{
+    char text[CFG_OBJECT_ID_TEXT + 24];
+    const struct cfg_object *r = cfg_timeline_written(&g->versions, o->mod_revision, CFG_KIND_ROLLOUT);
+    if (o->id.kind != CFG_KIND_DEPLOYMENT || r == NULL || r->id.kind != CFG_KIND_ROLLOUT)
+        return;
+    (void)snprintf(text, sizeof text, "rollout/%s v%llu", r->id.ns, (unsigned long long)r->version);
+    (void)cJSON_AddStringToObject(item, "by", text); /* without memory it is not named */
+}
+
 static cJSON *log_item(const struct past *g, struct cfg_object *o, enum cfg_timeline_why why)
 {
     cJSON *item = cfg_api_log_item(g->app, o);
@@ -48,8 +73,11 @@ static cJSON *log_item(const struct past *g, struct cfg_object *o, enum cfg_time
     unsigned more = 0;
     (void)cfg_object_id_text(&o->id, text);
     const struct cfg_object *before = o->version > 1 ? cfg_timeline_find(&g->versions, &o->id, o->version - 1) : NULL;
-    bool known = o->version == 1 || before;
-    cJSON *changes = known ? cfg_timeline_changes(&more, before, o, MAX_CHANGES) : cJSON_CreateNull();
+    bool known = o->version == 1 || before, told = tell(item, o);
+    name_rollout(item, g, o);
+    cJSON *changes = told    ? cJSON_CreateArray()
+                     : known ? cfg_timeline_changes(&more, before, o, MAX_CHANGES)
+                             : cJSON_CreateNull();
     (void)cJSON_AddStringToObject(item, "object", text);
     (void)cJSON_AddStringToObject(item, "why", cfg_timeline_why_name(why));
     (void)cJSON_AddBoolToObject(item, "forced", strstr(cfg_json_get_str(item, "message", ""), "[forced past ") != NULL);
@@ -82,7 +110,7 @@ static void add_runs(struct past *g, cJSON *items)
 {
     if (items == NULL || cfg_call_query(g->call, "author") || cfg_call_query(g->call, "object"))
         return;
-    cJSON *events = cfg_past_runs(&g->runs, g->since_us, g->until_us, g->limit + 1);
+    cJSON *events = cfg_past_runs(&g->runs, &g->versions, g->since_us, g->until_us, g->limit + 1);
     if (events)
         merge_by_time(items, events);
     g->incomplete |= events == NULL || g->runs.partial;
@@ -173,6 +201,7 @@ void cfg_api_deployment_log(struct cfg_app *app, struct cfg_call *c)
     g->since_us = since;
     g->until_us = until;
     g->limit = (unsigned)limit;
+    g->tells_rollouts = true;
     g->reply = reply_log;
     past_go(g);
 }

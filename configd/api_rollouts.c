@@ -156,6 +156,12 @@ static int check_now(struct cfg_app *app, const char *deployment, const cJSON *p
     return rc;
 }
 
+/* Where nobody says why, the message made here is no reason. False without memory. */
+static bool keep_reason(const struct cfg_call *c, cJSON *body)
+{
+    return cfg_json_get(body, "why") || cfg_call_query(c, "message") || cJSON_AddStringToObject(body, "why", "");
+}
+
 int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struct cfg_change_entry *e,
                             struct cfg_error *err)
 {
@@ -164,6 +170,8 @@ int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struc
     if (e->id.kind != CFG_KIND_ROLLOUT || e->op != CFG_CHANGE_CREATE || !cJSON_IsObject(e->body))
         return 0;
     int rc = cfg_api_flag(&force, c, "force", err);
+    if (rc == 0 && !keep_reason(c, e->body))
+        rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
     rc = rc ? rc : add_seed(e->body, err);
     rc = rc ? rc : cfg_rollout_plan(&plan, e->body, err);
     if (rc == 0 && !force)
@@ -173,6 +181,17 @@ int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struc
 }
 
 /* --- writes --- */
+
+/* The deployment's version is written beside the rollout's: its history shows what wrote it, and why. "rollout: abort:
+ * wrong version"; NULL without memory. */
+static char *message_of(const char *input, const cJSON *body)
+{
+    char text[CFG_LIMIT_MESSAGE + 1];
+    const char *why = cfg_json_get_str(body, "why", "");
+    bool fits = strlen(why) + strlen(input) + 16 < sizeof text;
+    (void)snprintf(text, sizeof text, "rollout: %s%s%s", input, fits && why[0] ? ": " : "", fits ? why : "");
+    return cfg_slice_dup(cfg_slice_str(text));
+}
 
 void cfg_api_start_rollout(struct cfg_app *app, struct cfg_call *c)
 {
@@ -188,7 +207,7 @@ void cfg_api_start_rollout(struct cfg_app *app, struct cfg_call *c)
     rc = rc ? rc : cfg_api_check_entry(app, c, &e, &err);
     rc = rc ? rc : cfg_api_prepare_rollout(app, c, &e, &err);
     if (rc == 0) {
-        cfg_api_submit_entry(app, c, &e);
+        cfg_api_submit_saying(app, c, &e, message_of("start", e.body));
         return;
     }
     cJSON_Delete(e.body);
@@ -210,11 +229,11 @@ void cfg_api_move_rollout(struct cfg_app *app, struct cfg_call *c)
     for (const cJSON *m = rc == 0 ? e.body->child : NULL; m && rc == 0; m = m->next)
         if (strcmp(m->string, "why") != 0)
             rc = cfg_fail(&err, CFG_E_INVALID, "%.40s is none of its members: why", m->string);
-    if (rc == 0 && !cJSON_AddStringToObject(e.body, "input", input))
+    if (rc == 0 && !(keep_reason(c, e.body) && cJSON_AddStringToObject(e.body, "input", input)))
         rc = cfg_fail(&err, CFG_E_NOMEM, "out of memory");
     rc = rc ? rc : cfg_api_check_entry(app, c, &e, &err);
     if (rc == 0) {
-        cfg_api_submit_entry(app, c, &e);
+        cfg_api_submit_saying(app, c, &e, message_of(input, e.body));
         return;
     }
     cJSON_Delete(e.body);

@@ -11,6 +11,7 @@ enum { MAX_KEY = 128 };
 
 /* --- what is common --- */
 
+/* *out stays as it is where the request says nothing. */
 static int read_message(char **out, const struct cfg_call *c, struct cfg_error *err)
 {
     const char *message = cfg_call_query(c, "message");
@@ -27,6 +28,7 @@ static int read_message(char **out, const struct cfg_call *c, struct cfg_error *
     cfg_buf_finish(&quoted);
     if (rc != 0)
         return cfg_fail(err, CFG_E_INVALID, "the message is not valid UTF-8");
+    free(*out);
     *out = cfg_slice_dup(cfg_slice_str(message));
     return *out ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
@@ -116,9 +118,15 @@ static void submit(struct cfg_app *app, struct cfg_call *c, struct cfg_change *c
 
 void cfg_api_submit_entry(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry)
 {
+    cfg_api_submit_saying(app, c, entry, NULL);
+}
+
+void cfg_api_submit_saying(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry, char *message)
+{
     struct cfg_error err;
-    struct cfg_change ch = {.entries = malloc(sizeof *ch.entries), .n = 1};
+    struct cfg_change ch = {.entries = malloc(sizeof *ch.entries), .n = 1, .message = message};
     if (ch.entries == NULL) {
+        free(message);
         cJSON_Delete(entry->body);
         cJSON_Delete(entry->extends);
         (void)cfg_fail(&err, CFG_E_NOMEM, "out of memory");
@@ -333,6 +341,9 @@ void cfg_api_change(struct cfg_app *app, struct cfg_call *c)
     for (size_t i = 0; rc == 0 && i < ch.n; i++) {
         rc = cfg_api_check_entry(app, c, &ch.entries[i], &err);
         rc = rc ? rc : cfg_api_prepare_rollout(app, c, &ch.entries[i], &err);
+        if (rc == 0 && ch.entries[i].op == CFG_CHANGE_CREATE && ch.entries[i].id.kind == CFG_KIND_ROLLOUT &&
+            !ch.message)
+            ch.message = cfg_slice_dup(cfg_slice_str("rollout: start")); /* without memory it has none */
         if (rc == 0 && ch.entries[i].op == CFG_CHANGE_DELETE && ch.entries[i].id.kind == CFG_KIND_DEPLOYMENT)
             rc = check_unused(app, c, &ch.entries[i].id, &err);
     }

@@ -21,7 +21,7 @@ static int push(cJSON *list, cJSON *entry, struct cfg_error *err)
     return no_memory(err);
 }
 
-/* The version of the written namespace that an arm holds. */
+/* The version of the written namespace that each arm holds, and whether a rollout is under way there. */
 static int add_held(cJSON *held, const struct cfg_deployment *d, const char *ns, struct cfg_error *err)
 {
     int rc = 0;
@@ -30,9 +30,12 @@ static int add_held(cJSON *held, const struct cfg_deployment *d, const char *ns,
         if (version == 0)
             continue;
         cJSON *entry = cJSON_CreateObject();
-        if (entry == NULL || cJSON_AddStringToObject(entry, "deployment", d->name) == NULL ||
-            cJSON_AddStringToObject(entry, "namespace", d->config) == NULL ||
-            cJSON_AddNumberToObject(entry, "version", (double)version) == NULL) {
+        bool ok = entry && cJSON_AddStringToObject(entry, "deployment", d->name) &&
+                  cJSON_AddStringToObject(entry, "namespace", d->config) &&
+                  cJSON_AddStringToObject(entry, "arm", d->arms[i].name) &&
+                  (d->split.arm[0] == '\0' || cJSON_AddTrueToObject(entry, "rollout")) &&
+                  cJSON_AddNumberToObject(entry, "version", (double)version);
+        if (!ok) {
             cJSON_Delete(entry);
             return no_memory(err);
         }

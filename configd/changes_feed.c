@@ -1,5 +1,7 @@
 #include "configd/changes_feed.h"
 
+#include "configd/story.h"
+
 #include "proto/patch.h"
 #include "proto/sse.h"
 
@@ -11,6 +13,7 @@ enum {
     CHANGES = 1024,
     BYTES = 2 << 20,
     FRAME_MAX = 8 << 20,
+    STORY_MAX = 8192,
     MARK_AFTER_MS = 1000, /* marks gather what happened meanwhile */
 };
 
@@ -111,8 +114,25 @@ static void put_text(struct cfg_buf *out, const char *key, const char *value)
     cfg_json_put_string(out, cfg_slice_str(value));
 }
 
+/* Of a rollout or an experiment, in the place of what changed in its record. */
+static bool put_story(struct cfg_buf *out, const struct change *c)
+{
+    struct cfg_buf text;
+    cfg_buf_init(&text, STORY_MAX);
+    bool told = cfg_story_tell(&text, c->after) && cfg_buf_status(&text) == 0;
+    if (told) {
+        put_text(out, "what", text.data);
+        cfg_buf_puts(out, ",\"changes\":[]");
+    }
+    cfg_buf_finish(&text);
+    return told;
+}
+
 static void put_changes(struct cfg_buf *out, const struct change *c)
 {
+    if (put_story(out, c))
+        return;
+
     cJSON *before = subject(c->before), *after = subject(c->after);
     cJSON *changes = before && after ? cfg_patch_describe(before, after) : NULL;
     cfg_buf_puts(out, ",\"changes\":");

@@ -71,13 +71,26 @@ static bool add_event(cJSON *events, const struct fleet_run *r, const char *what
     return false;
 }
 
+/* "config/chat v5 (1-43)": what people know a revision by. */
+static void name_revision(char *out, size_t size, const struct cfg_timeline *versions, struct cfg_rev rev)
+{
+    char number[CFG_REV_TEXT], id[CFG_OBJECT_ID_TEXT];
+    const struct cfg_object *o = versions ? cfg_timeline_written(versions, rev.revision, CFG_KIND_CONFIG) : NULL;
+    (void)cfg_rev_format(rev, number);
+    if (o)
+        (void)snprintf(out, size, "%.300s v%llu (%s)", cfg_object_id_text(&o->id, id).ptr,
+                       (unsigned long long)o->version, number);
+    else
+        (void)snprintf(out, size, "%s", number);
+}
+
 /* Returns how many events it has told; *ok is false without memory. */
-static unsigned tell(cJSON *events, const struct note *note, bool *ok)
+static unsigned tell(cJSON *events, const struct note *note, const struct cfg_timeline *versions, bool *ok)
 {
     const struct fleet_run *r = note->run;
     unsigned long long step = (unsigned long long)r->from;
     unsigned told = 0;
-    char what[200];
+    char what[520], name[400];
     if (cfg_rev_is_none(r->revision)) {
         (void)snprintf(what, sizeof what, "ended at step %llu", step);
         *ok = add_event(events, r, what);
@@ -89,7 +102,8 @@ static unsigned tell(cJSON *events, const struct note *note, bool *ok)
         told++;
     }
     if (note->adopters > 0) {
-        (void)snprintf(what, sizeof what, "first to adopt the revision, at step %llu; %u in all", step, note->adopters);
+        name_revision(name, sizeof name, versions, r->revision);
+        (void)snprintf(what, sizeof what, "first to adopt %s, at step %llu; %u in all", name, step, note->adopters);
         *ok = *ok && add_event(events, r, what);
         told++;
     }
@@ -102,7 +116,8 @@ static bool is_in_time(const struct fleet_run *r, int64_t since_us, int64_t unti
     return cfg_rfc3339_parse(&us, cfg_slice_str(r->at), NULL) == 0 && us >= since_us && us <= until_us;
 }
 
-cJSON *cfg_past_runs(const struct fleet_past *p, int64_t since_us, int64_t until_us, unsigned most)
+cJSON *cfg_past_runs(const struct fleet_past *p, const struct cfg_timeline *versions, int64_t since_us,
+                     int64_t until_us, unsigned most)
 {
     struct note *all = calloc(p->n + 1, sizeof *all);
     cJSON *events = cJSON_CreateArray();
@@ -117,7 +132,7 @@ cJSON *cfg_past_runs(const struct fleet_past *p, int64_t since_us, int64_t until
     }
     for (size_t i = p->n; ok && i-- > 0 && told < most;)
         if (is_in_time(all[i].run, since_us, until_us))
-            told += tell(events, &all[i], &ok);
+            told += tell(events, &all[i], versions, &ok);
     free(all);
     if (ok)
         return events;

@@ -52,6 +52,9 @@ void cfg_service_versions(struct cfg_service *s, const struct cfg_object_id *id,
 /* Every kind, by revision, newest first: GET /v1/log. */
 void cfg_service_log(struct cfg_service *s, const char *ns, uint64_t before_revision, unsigned limit, cfg_objects_fn fn,
                      void *arg);
+/* The same of one kind alone, whatever its names. */
+void cfg_service_log_of_kind(struct cfg_service *s, enum cfg_kind kind, uint64_t before_revision, unsigned limit,
+                             cfg_objects_fn fn, void *arg);
 /* A version that is in memory (head or cached history, for arms that hold a release); NULL starts a fetch and `fetched`
  * is called when it came. */
 struct cfg_object *cfg_service_cached_version(struct cfg_service *s, const struct cfg_object_id *id, uint64_t version);

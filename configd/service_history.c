@@ -2,6 +2,7 @@
 #include "configd/service_internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,6 +242,18 @@ void cfg_service_log(struct cfg_service *s, const char *ns, uint64_t before_revi
     q->pending = sizeof kinds / sizeof kinds[0];
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         ask_log(s, q, kinds[i], ns, before_revision);
+}
+
+void cfg_service_log_of_kind(struct cfg_service *s, enum cfg_kind kind, uint64_t before_revision, unsigned limit,
+                             cfg_objects_fn fn, void *arg)
+{
+    struct query *q = query_new(s);
+    char rest[64];
+    q->limit = bounded(limit);
+    q->many = fn;
+    q->arg = arg;
+    (void)snprintf(rest, sizeof rest, "history/%s/", cfg_kind_name(kind));
+    ask_log(s, q, rest, NULL, before_revision);
 }
 
 /* --- versions kept at hand, for arms that hold a release --- */

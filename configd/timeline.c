@@ -112,6 +112,15 @@ bool cfg_timeline_missing(struct cfg_object_id *id, uint64_t *version, const str
     return false;
 }
 
+struct cfg_object *cfg_timeline_written(const struct cfg_timeline *t, uint64_t revision, enum cfg_kind from)
+{
+    const struct cfg_object_id first = cfg_object_id_of(from, "", NULL);
+    for (size_t i = place_of(t, &first, 0); i < t->n; i++)
+        if (t->items[i].object->mod_revision == revision)
+            return t->items[i].object;
+    return NULL;
+}
+
 struct cfg_object *cfg_timeline_first(const struct cfg_timeline *t, const struct cfg_object_id *id, int64_t since_us)
 {
     for (size_t i = place_of(t, id, 0); i < t->n && cfg_object_id_eq(&t->items[i].object->id, id); i++)
@@ -152,7 +161,8 @@ struct cfg_timeline_walk {
 
 const char *cfg_timeline_why_name(enum cfg_timeline_why why)
 {
-    static const char *const names[] = {"", "deployment", "namespace", "base", "schema", "flags"};
+    static const char *const names[] = {"",       "deployment", "namespace", "base",
+                                        "schema", "flags",      "rollout",   "experiment"};
     return names[why];
 }
 
@@ -282,8 +292,22 @@ static bool holds(const struct cfg_timeline_walk *w, const char *ns)
     return false;
 }
 
-static enum cfg_timeline_why concerns(struct cfg_timeline_walk *w, const struct cfg_object_id *id)
+/* An experiment's name may have been used for another deployment: each version says for which. */
+static bool is_compared(const struct cfg_timeline_walk *w, const struct cfg_object *o)
 {
+    cJSON *tree = cfg_object_tree(o);
+    bool ours = strcmp(cfg_json_get_str(tree, "deployment", ""), w->id.ns) == 0;
+    cJSON_Delete(tree);
+    return ours;
+}
+
+static enum cfg_timeline_why concerns(struct cfg_timeline_walk *w, const struct cfg_object *o)
+{
+    const struct cfg_object_id *id = &o->id;
+    if (id->kind == CFG_KIND_ROLLOUT)
+        return strcmp(id->ns, w->id.ns) == 0 ? CFG_WHY_ROLLOUT : CFG_WHY_NONE;
+    if (id->kind == CFG_KIND_EXPERIMENT)
+        return is_compared(w, o) ? CFG_WHY_EXPERIMENT : CFG_WHY_NONE;
     find_order(w);
     if (w->deployment.name[0] == '\0')
         return CFG_WHY_NONE;
@@ -303,7 +327,7 @@ enum cfg_timeline_why cfg_timeline_walk_next(struct cfg_timeline_walk *w, const 
         set_deployment(w, o);
         return CFG_WHY_DEPLOYMENT;
     }
-    enum cfg_timeline_why before = concerns(w, &o->id);
+    enum cfg_timeline_why before = concerns(w, o);
     if (o->id.kind != CFG_KIND_CONFIG)
         return before;
     struct space *s = find_space(w, o->id.ns);
@@ -311,7 +335,7 @@ enum cfg_timeline_why cfg_timeline_walk_next(struct cfg_timeline_walk *w, const 
     if (s)
         set_space(s, o);
     w->stale = true;
-    return before != CFG_WHY_NONE ? before : concerns(w, &o->id);
+    return before != CFG_WHY_NONE ? before : concerns(w, o);
 }
 
 cJSON *cfg_timeline_walk_state(struct cfg_timeline_walk *w)

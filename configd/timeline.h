@@ -1,5 +1,6 @@
 /* What a deployment was made of while time went on, decided over versions from history: its own record, its namespace,
- * that namespace's bases (which come and go with `extends`), their schemas, and the flag namespaces that it sees.
+ * that namespace's bases (which come and go with `extends`), their schemas, the flag namespaces that it sees, its
+ * rollouts, and the experiments on it.
  *
  * A timeline holds versions as they were read, in any order; each object's versions from some time on, and the one
  * before. A walk starts with what was in force at its beginning and is given the versions in order of their revisions.
@@ -35,6 +36,9 @@ bool cfg_timeline_missing(struct cfg_object_id *id, uint64_t *version, const str
                           size_t *at);
 /* Borrowed; NULL: not held. */
 struct cfg_object *cfg_timeline_find(const struct cfg_timeline *t, const struct cfg_object_id *id, uint64_t version);
+/* A version that the transaction of this revision wrote: the first in the order of kinds, from this kind on; NULL: none
+ * is held. Borrowed. */
+struct cfg_object *cfg_timeline_written(const struct cfg_timeline *t, uint64_t revision, enum cfg_kind from);
 /* The oldest held version of an object that was written at or after since_us; NULL: none. Borrowed. */
 struct cfg_object *cfg_timeline_first(const struct cfg_timeline *t, const struct cfg_object_id *id, int64_t since_us);
 
@@ -58,6 +62,8 @@ enum cfg_timeline_why {
     CFG_WHY_BASE,
     CFG_WHY_SCHEMA,
     CFG_WHY_FLAGS,
+    CFG_WHY_ROLLOUT,
+    CFG_WHY_EXPERIMENT,
 };
 const char *cfg_timeline_why_name(enum cfg_timeline_why why); /* "deployment", "namespace", …; "" for none */
 

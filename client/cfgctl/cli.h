@@ -207,6 +207,9 @@ bool cli_show_tree(const struct cli *c, const cJSON *v);
 void cli_put_text(struct cfg_buf *out, const char *s);
 /* Appends a value as people write it: strings bare, the rest as JSON. */
 void cli_put_value(struct cfg_buf *out, const cJSON *v);
+/* Appends what an item of the log or a change of the feed is about: "chat", "experiment/ab.flag", "deployment/blue",
+ * "rollout/blue", "experiment warm" (a flag's address may begin likewise). */
+void cli_put_object(struct cfg_buf *out, const cJSON *item);
 /* The next cell of a table: a list's values with commas between them, "-" for none. */
 struct table;
 void cli_add_list(struct table *t, const cJSON *list);

@@ -29,13 +29,14 @@ void history_print(const struct cli *c, const cJSON *reply, bool log)
                           : "VERSION|AGE|STATE|AUTHOR|MESSAGE");
     cJSON_ArrayForEach(o, cfg_json_get(reply, "items"))
     {
-        char age[32], name[700];
-        const char *time = cfg_json_get_str(o, "time", "-"), *flag = cfg_json_get_str(o, "name", "");
+        char age[32];
+        const char *time = cfg_json_get_str(o, "time", "-");
         if (log) {
-            bool deployment = strcmp(cfg_json_get_str(o, "kind", ""), "deployment") == 0;
-            (void)snprintf(name, sizeof name, "%s%s%s",
-                           deployment ? "deployment" : cfg_json_get_str(o, "namespace", "?"), flag[0] ? "/" : "", flag);
-            table_add(&t, name);
+            struct cfg_buf object;
+            cfg_buf_init(&object, 4096);
+            cli_put_object(&object, o);
+            table_add(&t, object.data ? object.data : "?");
+            cfg_buf_finish(&object);
         }
         table_add_number(&t, cfg_json_get_num(o, "version", 0));
         table_add(&t, wide && !log ? time : cli_age(age, time));
@@ -53,8 +54,13 @@ void history_print(const struct cli *c, const cJSON *reply, bool log)
 
 int cmd_history(struct cli *c, struct cfg_error *err)
 {
+    static const char rollout[] = "rollout/";
     struct object_path o = {"/v1/log", ""};
     uint64_t limit = 0;
+    if (c->n_args == 1 && strncmp(c->args[0], rollout, sizeof rollout - 1) == 0) {
+        c->args[0] += sizeof rollout - 1;
+        return cmd_rollout_history(c, err);
+    }
     int rc = cli_number(c, OPT_LIMIT, &limit, err);
     if (rc == 0 && c->n_args == 1)
         rc = object_path_parse(&o, c->args[0], err);

@@ -46,6 +46,13 @@ static void put_changes(struct cfg_buf *out, const cJSON *item, bool all)
         cli_put_text(out, cfg_json_get_str(item, "what", ""));
         return;
     }
+    if (cfg_json_get_str(item, "by", NULL)) {
+        cfg_buf_puts(out, "by ");
+        cli_put_text(out, cfg_json_get_str(item, "by", ""));
+        if (!all)
+            return; /* which has a row of its own */
+        cfg_buf_puts(out, ": ");
+    }
     bool created = cfg_json_get_num(item, "version", 0) < 2 && changes;
     cfg_buf_puts(out, created ? "created" : "");
     if (created && !all && strcmp(cfg_json_get_str(item, "kind", ""), "config") != 0)
@@ -83,7 +90,9 @@ static void add_row(struct table *t, const cJSON *item, bool wide)
     put_changes(&what, item, wide);
     table_add(t, what.len > 0 ? what.data : "-");
     cfg_buf_finish(&what);
-    table_add(t, cfg_json_get_str(item, "message", ""));
+    /* what a rollout's version says has its message in it, also for the deployment's */
+    bool told = version > 0 && (cfg_json_get(item, "what") || (!wide && cfg_json_get(item, "by")));
+    table_add(t, told ? "" : cfg_json_get_str(item, "message", ""));
 }
 
 static void print_log(const struct cli *c, const cJSON *reply)

@@ -44,12 +44,10 @@ static void show_change(const struct cli *c, const cJSON *change)
 {
     struct cfg_buf out;
     cfg_buf_init(&out, (size_t)1 << 24);
-    const char *name = cfg_json_get_str(change, "name", ""), *ns = cfg_json_get_str(change, "namespace", "");
+    const char *what = cfg_json_get_str(change, "what", NULL), *message = cfg_json_get_str(change, "message", "");
     put_time(&out, cfg_json_get_str(change, "time", ""));
     cfg_buf_puts(&out, c->color ? "  \033[1m" : "  ");
-    cli_put_text(&out, ns);
-    cfg_buf_puts(&out, ns[0] && name[0] ? "/" : "");
-    cli_put_text(&out, name);
+    cli_put_object(&out, change);
     cfg_buf_puts(&out, c->color ? "\033[0m" : "");
     put_kind(&out, change);
     cfg_buf_printf(&out, " v%.0f: ", cfg_json_get_num(change, "version", 0));
@@ -61,11 +59,13 @@ static void show_change(const struct cli *c, const cJSON *change)
         cfg_buf_puts(&out, each == changes->child ? "" : ", ");
         reach_put_change(&out, each);
     }
+    if (what)
+        cli_put_text(&out, what); /* with the message in it */
     cfg_buf_puts(&out, "  by ");
     cli_put_text(&out, cfg_json_get_str(change, "author", "?"));
-    if (cfg_json_get_str(change, "message", "")[0]) {
+    if (what == NULL && message[0]) {
         cfg_buf_puts(&out, ": ");
-        cli_put_text(&out, cfg_json_get_str(change, "message", ""));
+        cli_put_text(&out, message);
     }
     if (c->output == OUTPUT_WIDE)
         cfg_buf_printf(&out, "  at %s", cfg_json_get_str(change, "revision", "?"));

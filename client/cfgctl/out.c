@@ -54,6 +54,17 @@ void cli_put_value(struct cfg_buf *out, const cJSON *v)
         cfg_json_print(out, v);
 }
 
+void cli_put_object(struct cfg_buf *out, const cJSON *item)
+{
+    const char *kind = cfg_json_get_str(item, "kind", ""), *name = cfg_json_get_str(item, "name", "");
+    bool experiment = strcmp(kind, "experiment") == 0;
+    bool named = experiment || strcmp(kind, "deployment") == 0 || strcmp(kind, "rollout") == 0;
+    const char *first = named ? kind : cfg_json_get_str(item, "namespace", "");
+    cli_put_text(out, first);
+    cfg_buf_puts(out, first[0] && name[0] ? experiment ? " " : "/" : "");
+    cli_put_text(out, name);
+}
+
 void cli_add_list(struct table *t, const cJSON *list)
 {
     struct cfg_buf text;

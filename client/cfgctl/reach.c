@@ -223,6 +223,38 @@ static bool put_reach(struct cfg_buf *out, const cJSON *result)
     return live + pending + unknown > 0;
 }
 
+/* The version that the other arm of a deployment holds; the same when there is none. */
+static double canary_version(const cJSON *list, const cJSON *base)
+{
+    const char *deployment = cfg_json_get_str(base, "deployment", "");
+    const cJSON *held;
+    cJSON_ArrayForEach(held, list)
+    {
+        if (held != base && strcmp(cfg_json_get_str(held, "deployment", ""), deployment) == 0)
+            return cfg_json_get_num(held, "version", 0);
+    }
+    return cfg_json_get_num(base, "version", 0);
+}
+
+/* Nothing that is written moves a rollout: it has its two releases. */
+static void put_waiting(struct cfg_buf *out, const cJSON *result, const cJSON *held, bool dry_run)
+{
+    const char *name = cfg_json_get_str(held, "deployment", "?"), *ns = cfg_json_get_str(result, "namespace", "?");
+    double version = cfg_json_get_num(result, "version", 0);
+    bool own = strcmp(cfg_json_get_str(held, "namespace", ns), ns) == 0;
+    if (!dry_run)
+        cfg_buf_printf(out, "stored %s v%.0f; ", ns, version);
+    cfg_buf_printf(out, "a rollout of %s is under way", name);
+    if (canary_version(cfg_json_get(result, "held"), held) != cfg_json_get_num(held, "version", 0))
+        cfg_buf_printf(out, " (v%.0f → v%.0f)", cfg_json_get_num(held, "version", 0),
+                       canary_version(cfg_json_get(result, "held"), held));
+    if (dry_run)
+        cfg_buf_puts(out, ": it would wait\n");
+    else
+        cfg_buf_printf(out, ": it waits; afterwards: cfgctl rollout start %s --to %s%s%.0f\n", name, own ? "" : ns,
+                       own ? "" : "=", version);
+}
+
 /* A namespace whose every deployment holds is only stored. */
 static void put_held(struct cfg_buf *out, const cJSON *result, bool dry_run)
 {
@@ -233,13 +265,20 @@ static void put_held(struct cfg_buf *out, const cJSON *result, bool dry_run)
     {
         const char *name = cfg_json_get_str(held, "deployment", "?");
         bool own = strcmp(cfg_json_get_str(held, "namespace", ns), ns) == 0; /* else it is a base of what it runs */
+        if (cfg_json_get_bool(held, "rollout", false)) {
+            if (strcmp(cfg_json_get_str(held, "arm", "base"), "base") == 0)
+                put_waiting(out, result, held, dry_run); /* once for both arms */
+            continue;
+        }
         if (dry_run) {
             cfg_buf_printf(out, "%s holds v%.0f and would stay there\n", name, cfg_json_get_num(held, "version", 0));
             continue;
         }
-        cfg_buf_printf(out, "stored %s v%.0f; %s holds v%.0f; next: cfgctl deployment update %s --to %s%s%.0f\n", ns,
+        cfg_buf_printf(out, "stored %s v%.0f; %s holds v%.0f; next: cfgctl rollout start %s --to %s%s%.0f, ", ns,
                        version, name, cfg_json_get_num(held, "version", 0), name, own ? "" : ns, own ? "" : "=",
                        version);
+        cfg_buf_printf(out, "or at once: cfgctl deployment update %s --to %s%s%.0f\n", name, own ? "" : ns,
+                       own ? "" : "=", version);
     }
 }
 

@@ -338,7 +338,7 @@ class Session(unittest.TestCase):
         self.ok("set", "chat/a=1")
         self.ok("deploy", "create", "slow", "--config", "chat", "--track", "hold")
         out = self.ok("set", "chat/a=2")
-        self.assertIn("stored chat v2; slow holds v1; next: cfgctl deployment update slow --to 2\n", out)
+        self.assertIn("stored chat v2; slow holds v1; next: cfgctl rollout start slow --to 2, or at once: cfgctl deployment update slow --to 2\n", out)
         self.ok("deployment", "update", "slow", "--to", "2")
         self.assertEqual(self.json("deployment", "get", "slow")["arms"]["base"]["release"], {"chat": 2})
         self.ok("deployment", "update", "slow", "--track", "head")

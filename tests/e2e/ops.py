@@ -197,8 +197,8 @@ class Present(Session):
         self.assertEqual([v["view"]["parameters"]["counter"]["w0"] for v in view.values()], [1])
         events = [i for i in self.json("log", "blue")["items"] if i["why"] == "run"]
         self.assertEqual([(i["object"], i["version"]) for i in events], [("group/w0", 0)] * 2)
-        self.assertRegex(events[0]["what"], r"^first to adopt the revision, at step \d+; 1 in all$")
-        self.assertRegex(self.ok("log", "blue"), r"(?m) - +group/w0 +- +first to adopt the revision, at step")
+        self.assertRegex(events[0]["what"], r"^first to adopt \S+ v\d+ \(1-\d+\), at step \d+; 1 in all$")
+        self.assertRegex(self.ok("log", "blue"), r"(?m) - +group/w0 +- +first to adopt \S+ v\d+ \(1-")
         self.refused(3, "no run of blue is known", "at", "blue", "--step", "1", "--group", "nobody")
         self.refused(2, "at which step", "at", "blue")
 

@@ -1,5 +1,6 @@
 """cfgctl rollout …, and set --rollout, over simulated workers of a real etcd and a real configd."""
 import os
+import re
 import sys
 import unittest
 
@@ -79,10 +80,31 @@ class Rollouts(Base):
         self.assertRegex(bad.stderr, r"the rollout was rolled back: guard error_rate<5% fails")
         self.assertEqual(self.json("deployment", "get", "blue")["arms"]["base"]["release"], {"chat": 2})
         self.assertRegex(self.ok("history", "deployment/blue"), r"rolled back from 60 %: guard error_rate<5% fails")
+        self.check_log()
         told = self.ok("rollout", "history", "blue")
         self.assertRegex(told, r"pause: coffee")
         self.assertRegex(told, r"error_rate<5% passes: canary 0")
         self.assertRegex(self.ok("rollout", "list"), r"blue +chat +rolled-back")
+
+    def check_log(self):
+        """The deployment's log tells the rollouts, names them beside the versions they wrote, and what was adopted."""
+        items = self.json("log", "blue")["items"]
+        told = [i["what"] for i in reversed(items) if i["why"] == "rollout"]
+        for line in [r"started: chat v1 → v2, 60%! ▸ 100%: warmer", r"step 1 of 2: 60 % of the groups", r"step 1 of 2: all run it, bakes 1 s",
+                     r"step 1 of 2: waits for an approval", r"step 1 of 2: paused: coffee", r"step 1 of 2: resumed",
+                     r"approved, step 2 of 2: 100 % of the groups", r"finished: everybody runs it", r"started: chat v2 → v4, 60% ▸ 100%",
+                     r"goes back from 60 %: guard error_rate<5% fails: canary 0\.\d+ \(\d+ samples\)",
+                     r"rolled-back: everybody runs the old release again"]:
+            rest = [i for i, text in enumerate(told) if re.fullmatch(line, text)]
+            self.assertTrue(rest, f"{line} is not, in this order, in {told}")
+            told = told[rest[0] + 1:]
+        self.assertEqual({i["by"] for i in items if i["why"] == "deployment" and i["version"] == 3}, {"rollout/blue v2"})
+        self.assertNotIn("by", [i for i in items if i["why"] == "deployment" and i["version"] == 1][0])
+        table = self.ok("log", "blue")
+        self.assertRegex(table, r"deployment/blue +3 +by rollout/blue v2 *\n")
+        self.assertRegex(table, r"first to adopt deployment/blue v3 \(1-\d+\), at step")
+        self.assertEqual(self.ok("history", "rollout/blue"), self.ok("rollout", "history", "blue"))
+        self.assertRegex(self.ok("history"), r"rollout/blue +\d+")
 
     def test_a_flags_version_and_an_emergency(self):
         self.workers()

@@ -237,9 +237,27 @@ Test(reach, a_holding_deployment_is_told_how_to_go_on)
     expect_reach(REPLY("{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":\"chat\",\"version\":43,"
                        "\"changes\":[{\"op\":\"add\",\"path\":\"b\",\"to\":1}],\"held\":[{\"deployment\":\"chat-blue\","
                        "\"version\":42}]}"),
-                 "chat v43: b=1\nstored chat v43; chat-blue holds v42; next: cfgctl deployment update chat-blue --to "
-                 "43\n",
+                 "chat v43: b=1\nstored chat v43; chat-blue holds v42; next: cfgctl rollout start chat-blue --to "
+                 "43, or at once: cfgctl deployment update chat-blue --to 43\n",
                  "");
+}
+
+#define TWO_ARMS                                                                                                   \
+    "\"held\":[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"arm\":\"base\",\"rollout\":true,\"version\":41}," \
+    "{\"deployment\":\"blue\",\"namespace\":\"chat\",\"arm\":\"canary\",\"rollout\":true,\"version\":42}]}]}"
+
+Test(reach, what_waits_for_a_rollout_is_told_once)
+{
+    expect_reach(
+        "{\"visible\":true,\"results\":[{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":"
+        "\"chat\",\"version\":43,\"changes\":[{\"op\":\"add\",\"path\":\"b\",\"to\":1}]," TWO_ARMS,
+        "chat v43: b=1\nstored chat v43; a rollout of blue is under way (v41 → v42): it waits; afterwards: cfgctl "
+        "rollout start blue --to 43\n",
+        "");
+    expect_reach(
+        "{\"visible\":true,\"dry_run\":true,\"results\":[{\"object\":\"config/low\",\"kind\":\"config\","
+        "\"namespace\":\"low\",\"version\":43,\"changes\":[{\"op\":\"add\",\"path\":\"b\",\"to\":1}]," TWO_ARMS,
+        "dry run: low v43: b=1\na rollout of blue is under way (v41 → v42): it would wait\n", "");
 }
 
 Test(reach, a_dry_run_stores_nothing)

@@ -315,19 +315,19 @@ Test(past_runs, a_revision_is_told_once_and_a_restart_for_itself)
     add_run(&p, "g", "a", 0, 70, 3);
     add_run(&p, "g", "b", 9, 60, 4);
     add_run(&p, "h", "x", 9, 80, 5);
-    cJSON *events = cfg_past_runs(&p, 0, INT64_MAX, 100);
+    cJSON *events = cfg_past_runs(&p, NULL, 0, INT64_MAX, 100);
     cr_assert_eq(cJSON_GetArraySize(events), 4);
     cr_assert_str_eq(told(events, 0), "group/g started again, at step 60");
     cr_assert_str_eq(told(events, 1), "group/g ended at step 70");
-    cr_assert_str_eq(told(events, 2), "group/g first to adopt the revision, at step 40; 3 in all");
-    cr_assert_str_eq(told(events, 3), "group/g first to adopt the revision, at step 0; 2 in all");
+    cr_assert_str_eq(told(events, 2), "group/g first to adopt 1-9, at step 40; 3 in all");
+    cr_assert_str_eq(told(events, 3), "group/g first to adopt 1-5, at step 0; 2 in all");
     cJSON_Delete(events);
-    events = cfg_past_runs(&p, 0, INT64_MAX, 2);
+    events = cfg_past_runs(&p, NULL, 0, INT64_MAX, 2);
     cr_assert_eq(cJSON_GetArraySize(events), 2, "the latest ones");
     cr_assert_str_eq(told(events, 1), "group/g ended at step 70");
     cJSON_Delete(events);
     const int64_t since = INT64_C(1796090523) * 1000000; /* 02:02:03 */
-    events = cfg_past_runs(&p, since, INT64_MAX, 100);
+    events = cfg_past_runs(&p, NULL, since, INT64_MAX, 100);
     cr_assert_eq(cJSON_GetArraySize(events), 0, "all were before");
     cJSON_Delete(events);
     fleet_past_finish(&p);
@@ -344,9 +344,9 @@ Test(past_runs, a_hundred_thousand_records_are_no_hurdle, .timeout = 30)
             (void)snprintf(group, sizeof group, "w%u", w);
             add_run(&p, group, "a", 10 + c, c * 100, c);
         }
-    cJSON *events = cfg_past_runs(&p, 0, INT64_MAX, 1000);
+    cJSON *events = cfg_past_runs(&p, NULL, 0, INT64_MAX, 1000);
     cr_assert_eq(cJSON_GetArraySize(events), CHANGES);
-    cr_assert_str_eq(told(events, CHANGES - 1), "group/w0 first to adopt the revision, at step 0; 5000 in all");
+    cr_assert_str_eq(told(events, CHANGES - 1), "group/w0 first to adopt 1-10, at step 0; 5000 in all");
     cJSON_Delete(events);
     fleet_past_finish(&p);
 }

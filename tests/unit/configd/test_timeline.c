@@ -130,6 +130,32 @@ Test(timeline, a_base_of_a_base_and_its_schema)
         "\"locked\":false,\"held\":null}");
 }
 
+Test(timeline, rollouts_and_experiments_of_this_deployment)
+{
+    write_at("config/chat", 1, 1, CONFIG("[]", "1"));
+    write_at("deployment/blue", 1, 2, DEPLOYMENT("chat", "[]"));
+    write_at("rollout/blue", 1, 3, "\"state\":{},");
+    write_at("rollout/green", 1, 4, "\"state\":{},");
+    write_at("experiment/warm", 1, 5, "\"deployment\":\"blue\",");
+    write_at("experiment/warm", 2, 6, "\"deployment\":\"green\","); /* the name again, elsewhere */
+    write_at("experiment/cold", 1, 7, "\"deployment\":\"green\",");
+    cr_assert_str_eq(reasons(3), "rollout - experiment - -");
+}
+
+Test(timeline, what_was_written_in_a_revision)
+{
+    struct cfg_object *config = write_at("config/chat", 1, 1, CONFIG("[]", "1"));
+    struct cfg_object *rollout = (revision--, write_at("rollout/blue", 1, 1, "\"state\":{},"));
+    struct cfg_object *deployment = (revision--, write_at("deployment/blue", 1, 1, DEPLOYMENT("chat", "[]")));
+    struct cfg_object *later = write_at("deployment/blue", 2, 2, DEPLOYMENT("chat", "[]"));
+    cr_assert_eq(cfg_timeline_written(&t, 1, CFG_KIND_CONFIG), config);
+    cr_assert_eq(cfg_timeline_written(&t, 1, CFG_KIND_DEPLOYMENT), deployment);
+    cr_assert_eq(cfg_timeline_written(&t, 1, CFG_KIND_ROLLOUT), rollout);
+    cr_assert_eq(cfg_timeline_written(&t, 2, CFG_KIND_CONFIG), later);
+    cr_assert_null(cfg_timeline_written(&t, 2, CFG_KIND_ROLLOUT));
+    cr_assert_null(cfg_timeline_written(&t, 3, CFG_KIND_CONFIG));
+}
+
 Test(timeline, the_deployment_itself_moves)
 {
     write_at("config/chat", 1, 1, CONFIG("[]", "1"));
