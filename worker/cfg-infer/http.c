@@ -14,13 +14,6 @@
 
 enum { HEADERS_MAX = 16 * 1024, IO_TIMEOUT_S = 30, FLUSH_S = 1, ACCEPT_AGAIN_US = 100000 };
 
-uint64_t cfg_infer_now_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* --- replies --- */
 
 void cfg_http_reply(struct cfg_http *h, struct evhttp_request *req, int status, const char *type,

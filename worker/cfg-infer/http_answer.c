@@ -216,7 +216,7 @@ static void answer_piece(struct cfg_job *j, const struct cfg_piece *p)
 
 static void take_times(struct cfg_job *j, const struct cfg_piece *p)
 {
-    double passed = (double)(cfg_infer_now_us() - j->begun_us) / 1e6;
+    double passed = (double)(cfg_infer_now_us() - p->seq->begun_us) / 1e6;
     if (j->stream && !j->started) {
         cfg_infer_time(&j->h->counts.first_byte, passed);
     }

@@ -185,7 +185,6 @@ static struct cfg_job *new_job(struct cfg_http *h, struct evhttp_request *req, s
     j->req = req;
     j->stream = judged->ask.stream;
     j->usage = judged->ask.include_usage;
-    j->begun_us = cfg_infer_now_us();
     j->head.model = h->o.model;
     j->head.created = (int64_t)time(NULL);
     (void)snprintf(j->head.id, sizeof j->head.id, "cmpl-%016llx%08llx", (unsigned long long)h->boot_id,
@@ -202,6 +201,7 @@ static struct cfg_job *new_job(struct cfg_http *h, struct evhttp_request *req, s
         return NULL;
     }
     j->seq->owner = j;
+    j->seq->begun_us = cfg_infer_now_us();
     j->seq->request = judged->request;
     j->seq->caller = judged->who;
     j->explained = judged->explained;

@@ -27,7 +27,6 @@ struct cfg_job {
     char *explained; /* the policy's doing, for a header; NULL: not asked for */
     bool stream, usage, started;
     size_t taken; /* bytes of the sequence that are on their way to the client */
-    uint64_t begun_us;
 };
 
 struct cfg_http {
@@ -58,8 +57,6 @@ struct cfg_http {
     bool closing, stopping;
     struct cfg_http_figures figures;
 };
-
-uint64_t cfg_infer_now_us(void); /* monotonic */
 
 /* Sends a whole reply and counts it. type NULL: JSON. body is borrowed. */
 void cfg_http_reply(struct cfg_http *h, struct evhttp_request *req, int status, const char *type,

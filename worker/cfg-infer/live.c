@@ -31,6 +31,12 @@ static const struct {
     [CFG_P_BACKEND] = {"model.backend", 's'},
 };
 
+static const char *const measured[CFG_N_METRICS] = {[CFG_M_READABLE] = "readable",
+                                                    [CFG_M_LATENCY] = "latency_ms",
+                                                    [CFG_M_FIRST_TOKEN] = "first_token_ms",
+                                                    [CFG_M_TOKENS] = "tokens",
+                                                    [CFG_M_ERROR] = "error"};
+
 const char *cfg_live_path(enum cfg_live_param p)
 {
     return described[p].path;
@@ -271,7 +277,9 @@ int cfg_live_open(struct cfg_live *l, const struct cfg_infer_options *o, const s
         return rc;
     }
     declare(l, o, shape);
-    l->readable = cfg_metric_declare(l->w, "readable");
+    for (unsigned i = 0; i < CFG_N_METRICS; i++) {
+        l->metrics[i] = cfg_metric_declare(l->w, measured[i]);
+    }
     rc = cfg_worker_on_change(l->w, "", &hooks, err);
     return rc != 0 ? rc : cfg_worker_ceiling(l->w, described[CFG_P_BATCH_SIZE].path, (double)o->max_batch, err);
 }

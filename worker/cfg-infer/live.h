@@ -35,6 +35,8 @@ enum cfg_live_param {
     CFG_N_PARAMS
 };
 
+enum cfg_live_metric { CFG_M_READABLE, CFG_M_LATENCY, CFG_M_FIRST_TOKEN, CFG_M_TOKENS, CFG_M_ERROR, CFG_N_METRICS };
+
 struct cfg_settings {
     _Atomic(unsigned) refs;
     struct cfg_settings *next;
@@ -48,8 +50,8 @@ void cfg_settings_unref(struct cfg_settings *s); /* NULL is fine */
 struct cfg_live {
     struct cfg_worker *w;
     cfg_param params[CFG_N_PARAMS];
-    cfg_flag ab;          /* for requests, which have somebody asking */
-    cfg_metric readable;  /* the share of a step's bytes that texts are made of */
+    cfg_flag ab; /* for requests, which have somebody asking */
+    cfg_metric metrics[CFG_N_METRICS];
     const uint64_t *step; /* borrowed: which one the next is */
     /* On the stepper, when another view holds; both are borrowed for the call. */
     void (*hold)(void *arg, struct cfg_settings *now, const struct cfg_view *view);

@@ -2,6 +2,7 @@
  * newest view takes hold. This thread steps; the library follows configd on its own; HTTP has a third. */
 #include "worker/cfg-infer/engine.h"
 #include "worker/cfg-infer/http.h"
+#include "worker/cfg-infer/outcome.h"
 #include "worker/cfg-infer/serve.h"
 #include <errno.h>
 #include <signal.h>
@@ -131,6 +132,7 @@ static int do_step(struct program *p, struct cfg_seq *in, bool left)
     if (v == NULL) {
         (void)fprintf(stderr, "cfg-infer: a newer incarnation of this worker has taken over\n");
         out = cfg_serve_cut(&p->serve, in); /* whoever has just come is told, too */
+        cfg_infer_outcomes(&p->live, out);
         if (p->http != NULL) {
             cfg_http_send(p->http, out);
         }
@@ -139,10 +141,11 @@ static int do_step(struct program *p, struct cfg_seq *in, bool left)
     uint64_t tokens = p->serve.tokens, readable = p->serve.readable;
     int rc = cfg_serve_step(&p->serve, &out, v, p->step, in, left, &err);
     if (p->serve.tokens > tokens) {
-        cfg_worker_metric(p->live.w, p->live.readable,
+        cfg_worker_metric(p->live.w, p->live.metrics[CFG_M_READABLE],
                           (double)(p->serve.readable - readable) / (double)(p->serve.tokens - tokens));
     }
     if (p->http != NULL) {
+        cfg_infer_outcomes(&p->live, out);
         cfg_http_send(p->http, out);
     }
     /* Ours is a drain parameter, and a count is never negative: it cannot be refused. */
@@ -298,6 +301,7 @@ static void end(struct program *p)
     bool left;
     struct cfg_pieces *rest_of = cfg_serve_cut(&p->serve, take(p, &left));
     if (p->http != NULL) {
+        cfg_infer_outcomes(&p->live, rest_of);
         cfg_http_send(p->http, rest_of);
     } else {
         free(rest_of);

@@ -85,31 +85,67 @@ void cfg_infer_request_free(struct cfg_infer_request *r)
     free(r);
 }
 
+static bool same(const struct cfg_infer_variant *stamped, const char *flag, const char *variant)
+{
+    return stamped->flag != NULL && strcmp(stamped->flag, flag) == 0 && strcmp(stamped->variant, variant) == 0;
+}
+
+/* Is the overlay's latest decision what it was stamped with? */
+static bool stands(const struct cfg_infer_request *r, const char *address)
+{
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < r->overlay.n_served; i++) {
+        const char *flag = r->overlay.served[i].flag, *variant = r->overlay.served[i].variant;
+        bool own = strcmp(flag, address) == 0;
+        if (!own && k == r->n_laid) {
+            return false;
+        }
+        if (!same(own ? &r->own : &r->laid[k++], flag, variant)) {
+            return false;
+        }
+    }
+    return k == r->n_laid;
+}
+
 bool cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
                               bool otherwise)
 {
-    if (!r->decided) {
-        struct cfg_flag_answer a =
-            cfg_flag_evaluate(v, flag, CFG_FLAG_BOOL, &r->who, (union cfg_value){.b = otherwise});
-        r->greedy_start = a.value.b;
-        if (a.variant != NULL) {
-            stamp(&r->own, address, a.variant);
+    if (!r->decided || r->mixed) {
+        r->own_answer = cfg_flag_evaluate(v, flag, CFG_FLAG_BOOL, &r->who, (union cfg_value){.b = otherwise});
+        r->greedy_start = r->own_answer.value.b;
+        if (r->own_answer.variant != NULL) {
+            stamp(&r->own, address, r->own_answer.variant);
         }
-        r->decided = true;
         cfg_overlay_begin(&r->overlay, v, &r->who);
     } else if (!cfg_overlay_renew(&r->overlay, v)) {
         return false;
     }
+    r->mixed = r->mixed || (r->decided && !stands(r, address));
+    r->decided = true;
+    r->both = false;
     /* The overlay's texts end with the view; the stamp goes on. */
     while (r->n_laid > 0) {
         clear(&r->laid[--r->n_laid]);
     }
     for (uint32_t i = 0; i < r->overlay.n_served; i++) {
-        if (strcmp(r->overlay.served[i].flag, address) != 0) {
+        if (strcmp(r->overlay.served[i].flag, address) == 0) {
+            r->both = true;
+        } else {
             stamp(&r->laid[r->n_laid++], r->overlay.served[i].flag, r->overlay.served[i].variant);
         }
     }
     return true;
+}
+
+void cfg_infer_request_metric(const struct cfg_infer_request *r, cfg_metric metric, double sample)
+{
+    if (!r->decided || r->mixed) {
+        return;
+    }
+    if (!r->both) {
+        cfg_flag_metric(&r->own_answer, &r->who, metric, sample);
+    }
+    cfg_overlay_metric(&r->overlay, metric, sample);
 }
 
 typedef void (*put_fn)(struct cfg_buf *out, const struct cfg_infer_variant *v, bool first);

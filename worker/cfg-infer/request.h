@@ -16,8 +16,11 @@ struct cfg_infer_request {
     struct cfg_context who;
     struct cfg_overlay overlay; /* valid in a step, once decided there */
     bool decided;
+    bool mixed;                                       /* a variant of the overlay changed while the request ran */
+    bool both;                                        /* the overlay has experiment/ab.flag, too */
     bool greedy_start;                                /* experiment/ab.flag, decided once per request */
     struct cfg_infer_variant own;                     /* its variant; NULL: the default held */
+    struct cfg_flag_answer own_answer;                /* for outcomes; its value may be gone */
     struct cfg_infer_variant laid[CFG_OVERLAY_FLAGS]; /* of the flags that took part in the parameters */
     uint32_t n_laid;
 };
@@ -33,6 +36,10 @@ void cfg_infer_request_free(struct cfg_infer_request *r); /* NULL is fine */
  * answer begins greedily, `otherwise` when nobody has created it. */
 bool cfg_infer_request_decide(struct cfg_infer_request *r, const struct cfg_view *v, cfg_flag flag, const char *address,
                               bool otherwise);
+
+/* A sample of what came of it, for each flag whose variant it was served, once decided. A request whose variants
+ * changed while it ran has had both, and tells neither. */
+void cfg_infer_request_metric(const struct cfg_infer_request *r, cfg_metric metric, double sample);
 
 /* {"experiment/ab.flag":"on",…} */
 void cfg_infer_request_print(struct cfg_buf *out, const struct cfg_infer_request *r);

@@ -2,6 +2,14 @@
 #include "worker/cfg-infer/seq.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+uint64_t cfg_infer_now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
 struct cfg_seq *cfg_seq_new(struct cfg_ask *ask, uint64_t seed)
 {

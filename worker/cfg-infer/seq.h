@@ -43,7 +43,9 @@ struct cfg_seq {
     const struct cfg_mark *marks; /* newest first; owned */
     uint64_t first_step, last_step;
     const struct cfg_mark *first_mark;
-    size_t prompt_len, len; /* bytes holds the prompt, then what was produced */
+    uint64_t begun_us, first_us; /* read; its first byte was made, of streams. 0: not yet */
+    uint32_t readable;           /* of the bytes produced: those that texts are made of */
+    size_t prompt_len, len;      /* bytes holds the prompt, then what was produced */
     unsigned char bytes[];
 };
 
@@ -52,6 +54,8 @@ struct cfg_seq {
 struct cfg_seq *cfg_seq_new(struct cfg_ask *ask, uint64_t seed);
 void cfg_seq_free(struct cfg_seq *s); /* NULL is fine */
 void cfg_seq_free_list(struct cfg_seq *s);
+
+uint64_t cfg_infer_now_us(void); /* monotonic, as begun_us is */
 
 static inline size_t cfg_seq_produced(const struct cfg_seq *s)
 {

@@ -203,7 +203,9 @@ static void extend(struct cfg_serve *s, struct cfg_seq *q, unsigned char byte, u
     q->last_step = step;
     q->bytes[q->len++] = byte;
     s->tokens++;
-    s->readable += is_readable(byte);
+    bool readable = is_readable(byte);
+    s->readable += readable;
+    q->readable += readable;
     const unsigned char *text = q->bytes + q->prompt_len;
     size_t produced = cfg_seq_produced(q);
     unsigned stopped = cfg_stops_match(&q->how.stops, text, produced);

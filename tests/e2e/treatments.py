@@ -1,0 +1,141 @@
+"""What the reference programs measure, used as their users would: variants of flags compared on a cfg-infer that serves over HTTP, arms on
+a simulated fleet, with effects that are planted and so known."""
+import collections
+import concurrent.futures
+import http.client
+import json
+import os
+import sys
+import urllib.parse
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cfgctl  # noqa: E402
+from cfgctl import laboratory  # noqa: E402
+
+INFER = os.path.abspath(os.path.join(laboratory.BUILD, "worker", "cfg-infer", "cfg-infer"))
+CLIENTS = 8
+
+
+class Client:
+    """One connection that is kept."""
+
+    def __init__(self, url):
+        self.http = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
+
+    def post(self, path, body):
+        self.http.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        reply = self.http.getresponse()
+        text = reply.read()
+        assert reply.status == 200, (reply.status, text)
+        return json.loads(text), reply.headers
+
+
+def split(overrides, default=None):
+    """A flag that splits its users evenly between variants that carry these parameters."""
+    definition = {"state": "ENABLED", "variants": {v: v for v in overrides}, "defaultVariant": default or next(iter(overrides))}
+    if default is None:
+        definition["targeting"] = {"fractional": [[v, 50] for v in overrides]}
+    return {"definition": definition, "overrides": overrides}
+
+
+class Servers(cfgctl.Session):
+    def flag(self, name, overrides, default=None):
+        self.configd.call("PUT", f"/v1/flags/experiment/{name}", split(overrides, default), headers={"If-None-Match": "*"})
+
+    def deployment(self, *settings):
+        self.ok("set", "chat/sampling.temperature=0.3", "chat/sampling.max_tokens=8", "chat/inference.batch_size=8", *settings)
+        self.ok("deployment", "create", "blue", "--config", "chat", "--flags", "experiment")
+
+    def server(self, name):
+        worker = laboratory.Process(self.lab, name, [
+            INFER, "--server", self.configd.url, "--deployment", "blue", "--worker", name, "--listen", "127.0.0.1:0", "--cache", ""]).start()
+        return laboratory.wait_for("the worker to listen", lambda: next(
+            (line.split()[-1] for line in worker.output().splitlines() if line.startswith("listening on ")), None))
+
+    def assigned(self, client, flag, key):
+        """As configd decides."""
+        return client.post(f"/ns/experiment/ofrep/v1/evaluate/flags/{flag}", {"context": {"targetingKey": key}})[0]["variant"]
+
+
+class Variants(Servers):
+    def report(self, name):
+        return self.json("experiment", "report", name)
+
+    def metric(self, name, metric):
+        return next(m for m in self.report(name)["treatments"][0]["metrics"] if m["name"] == metric)
+
+    def verdict(self, name, wanted):
+        report = laboratory.wait_for(f"{name} to be {wanted}", lambda: (lambda r: r if r["verdict"] == wanted else None)(self.report(name)))
+        return report["treatments"][0]["metrics"][0]
+
+    def load(self, url):
+        """560 users, less those whom a gateway drops: half of those with one variant of `lossy`. One in four says itself how much it
+        wants, so that what is +4 bytes for the others is +3 for all. How many got each variant."""
+        def client(n):
+            server, assigns, served = Client(url), Client(self.configd.url), collections.Counter()
+            for i in range(n, 560, CLIENTS):
+                variant = self.assigned(assigns, "lossy", f"user-{i}")
+                if variant == "lost" and i // CLIENTS % 2:
+                    continue
+                own = {"max_tokens": 4} if i // CLIENTS // 2 % 4 == 0 else {}
+                answer, _ = server.post("/v1/completions", {"prompt": "A worker ", "user": f"user-{i}", "seed": i, **own})
+                variants = answer["configd"]["variants"]
+                assert variants["experiment/lossy"] == variant, (answer, variant)  # near and far decide alike
+                served.update(variants.items())
+            server.post("/v1/completions", {"prompt": "A worker "})  # nobody's
+            return served
+
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            return sum(pool.map(client, range(CLIENTS)), collections.Counter())
+
+    def stream(self, url, key, tokens):
+        """A stream whose first byte is there."""
+        http = Client(url).http
+        http.request("POST", "/v1/completions", json.dumps({"prompt": "A worker ", "user": key, "stream": True, "max_tokens": tokens}),
+                     {"Content-Type": "application/json"})
+        reply = http.getresponse()
+        return http, reply, json.loads(reply.readline().removeprefix(b"data: "))
+
+    def test_on_a_server_under_load(self):
+        self.flag("long", {"short": {"sampling.max_tokens": 8}, "long": {"sampling.max_tokens": 12}})
+        self.flag("hot", {"calm": {"sampling.temperature": 0.3}, "hot": {"sampling.temperature": 2}})
+        self.flag("same", {"a": {"sampling.top_k": 0}, "b": {"sampling.top_k": 0}})
+        self.flag("lossy", {"kept": {"sampling.top_p": 1}, "lost": {"sampling.top_p": 1}})
+        self.flag("moved", {"x": {"inference.queue": 9}, "y": {"inference.queue": 9}}, "x")
+        self.deployment()
+        url = self.server("w0")
+        for name, metric, control in (("long", "tokens:increase", "short"), ("hot", "readable:increase", "calm"), ("same", "tokens:increase", "a"),
+                                      ("lossy", "tokens:increase", "kept")):
+            self.ok("experiment", "start", name, "blue", f"experiment/{name}", metric, "error:decrease", "latency_ms:decrease",
+                    f"control={control}", "alpha=0.01", "units=400")
+        served = self.load(url)
+
+        # --- who leaves before the end is no sample of anything but that; who was served two variants tells of none ---
+        configd = Client(self.configd.url)
+        leaving = [k for k in (f"leaves-{i}" for i in range(40)) if self.assigned(configd, "same", k) == "b"][:4]
+        for key in leaving:
+            self.stream(url, key, 4096)[0].close()
+        _, reply, first = self.stream(url, leaving[0], 1500)
+        self.configd.call("PUT", "/v1/flags/experiment/moved", split({"x": {"inference.queue": 9}, "y": {"inference.queue": 9}}, "y"),
+                          headers={"If-Match": '"1"'})
+        last = json.loads(reply.read().decode().split("\n\n")[-3].removeprefix("data: "))
+        self.assertEqual([c["configd"]["variants"]["experiment/moved"] for c in (first, last)], ["x", "y"])
+        answer, _ = Client(url).post("/v1/completions", {"prompt": "A worker ", "user": leaving[0]})
+        served.update(answer["configd"]["variants"].items())
+        n = {name: served[f"experiment/{name}", treatment] for name, treatment in (("long", "long"), ("same", "b"))}
+        error = laboratory.wait_for("all outcomes", lambda: (lambda m: m if m["n"] == n["same"] + 4 else None)(self.metric("same", "error")))
+        self.assertAlmostEqual(error["treatment"], 4 / (n["same"] + 4))
+        self.assertEqual({name: self.metric(name, "tokens")["n"] for name in n}, n)
+
+        # --- what was planted is found, what was not is not, and a split that was broken voids ---
+        found = self.verdict("long", "better")
+        self.assertTrue(0 < found["low"] < 3 < found["high"], found)
+        self.assertLess(self.verdict("hot", "worse")["high"], 0)
+        same = self.verdict("same", "none")
+        self.assertTrue(same["low"] < 0 < same["high"], same)
+        self.verdict("lossy", "void")
+        self.assertGreater(self.metric("long", "latency_ms")["control"], 0)
+
+
+if __name__ == "__main__":
+    cfgctl.main(Variants, needs=[INFER])
