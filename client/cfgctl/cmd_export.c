@@ -121,11 +121,13 @@ static int export_accelerate(struct cli *c, const cJSON *view, cJSON *notes, cJS
     enum accelerate_unknown unknown = cli_has(c, OPT_KEEP_UNKNOWN) ? ACCELERATE_KEEP : ACCELERATE_DROP;
     struct accelerate_launch l = {.file = NULL};
     const cJSON *accelerate = NULL;
-    cJSON *document = NULL;
+    cJSON *text = NULL, *document = NULL;
     uint64_t rank = 0;
     int rc = cli_number(c, OPT_MACHINE_RANK, &rank, err);
     if (rc == 0)
-        rc = view_document(&document, view, err);
+        rc = view_document(&text, view, err);
+    if (rc == 0)
+        rc = view_read_environment(&document, text, err);
     if (rc == 0)
         rc = accelerate_of(&accelerate, document, c->args[0], err);
     if (rc == 0 && cfg_json_get(cfg_json_get(view, "pinned"), "accelerate") == NULL)
@@ -140,6 +142,7 @@ static int export_accelerate(struct cli *c, const cJSON *view, cJSON *notes, cJS
     }
     accelerate_launch_finish(&l);
     cJSON_Delete(document);
+    cJSON_Delete(text);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 /* resolve: files merged as layers and resolved, offline. This is the reader, so ${oc.env:…} reads the environment. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/table.h"
+#include "client/cfgctl/view.h"
 #include "proto/layers.h"
 #include "proto/override.h"
 #include "proto/yaml.h"
@@ -251,16 +252,10 @@ static int show(const struct cli *c, struct cfg_layers *l, struct cfg_error *err
     return warn_missing(l, err);
 }
 
-static const char *read_env(void *arg, const char *name)
-{
-    (void)arg;
-    return getenv(name);
-}
-
 int cmd_resolve(struct cli *c, struct cfg_error *err)
 {
     struct stack s = {NULL, NULL, 0};
-    struct cfg_layers_options options = {.env_mode = CFG_LAYERS_ENV_READ, .env = read_env};
+    struct cfg_layers_options options = {.env_mode = CFG_LAYERS_ENV_READ, .env = view_environment};
     struct cfg_layers *l = NULL;
     int rc = read_stack(c, &s, err);
     if (rc == 0 && cli_has(c, OPT_SET))

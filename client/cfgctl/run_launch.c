@@ -141,19 +141,20 @@ int run_launch_make(struct run_launch *out, struct cli *c, const char *ns, const
     struct accelerate_launch launch = {.file = NULL};
     const char *const *argv = c->args + 1;
     int argc = c->n_args - 1;
-    cJSON *variables = NULL;
-    int rc = l.document ? 0 : cli_no_memory(err);
+    cJSON *variables = NULL, *resolved = NULL;
+    int rc = l.document ? view_read_environment(&resolved, document, err) : cli_no_memory(err);
     if (rc == 0 && run_wants_launch_file(argc, argv))
-        rc = make_file(&l, c, document, &launch, err);
+        rc = make_file(&l, c, resolved, &launch, err);
     if (rc == 0)
         rc = run_arguments(&l.argv, argc, argv, l.file, launch.flags, err);
     if (rc == 0)
-        rc = cfg_env_make(&variables, ns, document, err);
+        rc = cfg_env_make(&variables, ns, resolved, err);
     if (rc == 0)
         rc = add_own(variables, c, argc, argv, err);
     if (rc == 0)
         rc = run_environment(&l.envp, environ, variables, err);
     cJSON_Delete(variables);
+    cJSON_Delete(resolved);
     accelerate_launch_finish(&launch);
     if (rc != 0) {
         run_launch_finish(&l);

@@ -80,7 +80,7 @@ bool view_format_parse(enum view_format *out, const char *name)
 int view_print(struct cfg_buf *out, enum view_format format, const char *ns, const cJSON *document,
                struct cfg_error *err)
 {
-    cJSON *variables = NULL;
+    cJSON *variables = NULL, *resolved = NULL;
     int rc = 0;
     if (format == VIEW_JSON) {
         cfg_json_print_pretty(out, document);
@@ -88,7 +88,10 @@ int view_print(struct cfg_buf *out, enum view_format format, const char *ns, con
     } else if (format == VIEW_YAML) {
         rc = cfg_yaml_print(out, document);
     } else {
-        rc = cfg_env_make(&variables, ns, document, err);
+        rc = view_read_environment(&resolved, document, err);
+        if (rc == 0)
+            rc = cfg_env_make(&variables, ns, resolved, err);
+        cJSON_Delete(resolved);
         if (rc != 0)
             return rc;
         cfg_env_print(out, variables, format == VIEW_ENV ? CFG_ENV_SHELL : CFG_ENV_DOTENV);

@@ -122,6 +122,17 @@ class Session(Base):
             self.assertIn(line + "\n", out)
         self.assertNotIn("CHAT_NONE", out)
         self.assertNotIn("CHAT_NAME=old", out)
+        # what configd leaves to the reader
+        self.ok("set", "chat/cache='${oc.env:CACHE_ROOT}/x'", "chat/shards='${cache}/shards'", "chat/shell='\\${HOME} stays'")
+        with_root = {"CACHE_ROOT": "/fast"}
+        out = self.ok("run", "blue", "--", "env", env=with_root)
+        for line in ("CHAT_CACHE=/fast/x", "CHAT_SHARDS=/fast/x/shards", "CHAT_SHELL=${HOME} stays"):
+            self.assertIn(line + "\n", out)
+        self.assertIn("CHAT_SHARDS=/fast/x/shards\n", self.ok("export", "dotenv", "blue", env=with_root))
+        self.assertEqual(json.loads(self.ok("export", "json", "blue", env=with_root))["cache"], "${oc.env:CACHE_ROOT}/x")
+        self.refused(5, "CACHE_ROOT is not set", "run", "blue", "--", "true")
+        self.refused(5, "CACHE_ROOT is not set", "export", "env", "blue")
+        self.ok("set", "chat", "~cache", "~shards", "~shell")
         self.ok("set", "chat/a.b=1", "chat/a-b=2")
         self.refused(4, "a.b and a-b would both be the variable CHAT_A_B", "run", "blue", "--", "true")
         self.refused(4, "CHAT_A_B", "export", "env", "blue")
