@@ -242,6 +242,26 @@ void cfg_api_move_rollout(struct cfg_app *app, struct cfg_call *c)
 
 /* --- reads --- */
 
+/* {NAMESPACE: version} of what was written meanwhile, and waits for the rollout's end. NULL without memory. */
+static cJSON *waiting_versions(const struct cfg_app *app, const cJSON *rollout)
+{
+    const cJSON *from = cfg_json_get(cfg_json_get(rollout, "from"), "release"), *space;
+    cJSON *out = cJSON_CreateObject();
+    cJSON_ArrayForEach(space, cfg_json_get(cfg_json_get(rollout, "to"), "release"))
+    {
+        const struct cfg_object *head = cfg_store_find(app->store, CFG_KIND_CONFIG, space->string, "");
+        double known = cfg_json_get_num(from, space->string, 0);
+        if (space->valuedouble > known)
+            known = space->valuedouble;
+        if (head && !head->deleted && (double)head->version > known &&
+            !cJSON_AddNumberToObject(out, space->string, (double)head->version)) {
+            cJSON_Delete(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
 void cfg_api_get_rollout(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err;
@@ -259,7 +279,8 @@ void cfg_api_get_rollout(struct cfg_app *app, struct cfg_call *c)
         return;
     }
     cJSON *body = cfg_api_object(app, o, false), *live = body ? cfg_rollouts_live(app->rollouts, id.ns) : NULL;
-    if (live && cfg_json_set(body, "live", live) != 0) {
+    bool whole = live == NULL || cfg_json_set(live, "waiting", waiting_versions(app, body)) == 0;
+    if ((live && cfg_json_set(body, "live", live) != 0) || !whole) {
         cJSON_Delete(body);
         body = NULL;
     }

@@ -6,6 +6,11 @@
 
 enum { READY_WAIT_MS = 5000, READY_PAUSE_MS = 50 };
 
+bool cli_passes(int code)
+{
+    return code == CFG_E_CONNECT || code == CFG_E_TIMEOUT || code == CFG_E_NOT_READY || code == CFG_E_UNAVAILABLE;
+}
+
 int cli_no_memory(struct cfg_error *err)
 {
     return cfg_fail(err, CFG_E_NOMEM, "out of memory");

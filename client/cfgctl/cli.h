@@ -198,6 +198,8 @@ CFG_MUST_CHECK int cli_write(struct cli *c, const char *method, const char *path
 CFG_MUST_CHECK int cli_write_saying(struct cli *c, const char *method, const char *path, const cJSON *body,
                                     const char *type, const char *message, struct cfg_error *err);
 CFG_MUST_CHECK int cli_no_memory(struct cfg_error *err); /* CFG_E_NOMEM */
+/* Worth trying again: the server, or what it needs, is away for now. */
+bool cli_passes(int code);
 
 /* --- results --- */
 

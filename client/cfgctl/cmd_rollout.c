@@ -1,5 +1,6 @@
-/* rollout start, status, list, history, and the words that move one on; and `set --rollout`. */
+/* rollout start, and the words that move one on; and `set --rollout`. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/fleet.h"
 #include "client/cfgctl/rollout_text.h"
 #include "client/cfgctl/rollout_words.h"
 #include "client/cfgctl/table.h"
@@ -150,16 +151,6 @@ static int add_target(cJSON *body, struct cli *c, const char *deployment, struct
     return rc;
 }
 
-static int fetch(struct cli *c, const char *deployment, const char *rest, cJSON **out, struct cfg_error *err)
-{
-    char path[PATH_ROOM];
-    int rc = cfg_check_name("deployment", cfg_slice_str(deployment), err);
-    if (rc != 0)
-        return rc;
-    (void)snprintf(path, sizeof path, "/v1/rollouts/%s%s", deployment, rest);
-    return cli_get(c, path, out, err);
-}
-
 static void pause_for(long ms)
 {
     const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
@@ -183,7 +174,7 @@ static int tell_news(struct cli *c, const char *deployment, double *seen, struct
     char rest[64];
     struct cfg_buf out;
     (void)snprintf(rest, sizeof rest, "/history?limit=%d", PAGE);
-    int rc = fetch(c, deployment, rest, &history, err);
+    int rc = fleet_fetch_rollout(c, deployment, rest, &history, err);
     const cJSON *items = cfg_json_get(history, "items");
     cfg_buf_init(&out, OUT_ROOM);
     for (int i = cJSON_GetArraySize(items); rc == 0 && i-- > 0;) {
@@ -210,12 +201,12 @@ static int wait_for_end(struct cli *c, const char *deployment, struct cfg_error 
     cJSON *rollout = NULL;
     time_t began = time(NULL);
     int rc = cli_number(c, OPT_TIMEOUT, &timeout_s, err);
-    rc = rc ? rc : fetch(c, deployment, "", &rollout, err);
+    rc = rc ? rc : fleet_fetch_rollout(c, deployment, "", &rollout, err);
     double seen = cfg_json_get_num(rollout, "run", 1) - 1;
     while (rc == 0) {
         cJSON_Delete(rollout);
         rollout = NULL;
-        rc = fetch(c, deployment, "", &rollout, err);
+        rc = fleet_fetch_rollout(c, deployment, "", &rollout, err);
         rc = rc ? rc : tell_news(c, deployment, &seen, err);
         if (rc == 0 && rollout_is_final(rollout)) {
             rc = ended(rollout, err);
@@ -370,7 +361,7 @@ static int say(struct cli *c, const char *word, struct cfg_error *err)
     (void)snprintf(path, sizeof path, "/v1/rollouts/%s/%s", c->args[0], word);
     rc = rc ? rc : cli_call(c, "POST", path, body, NULL, &reply, err);
     if (rc == 0 && !cli_show_tree(c, reply))
-        rc = fetch(c, c->args[0], "", &rollout, err);
+        rc = fleet_fetch_rollout(c, c->args[0], "", &rollout, err);
     if (rollout)
         (void)printf("%s: %s\n", c->args[0], cfg_json_get_str(cfg_json_get(rollout, "state"), "phase", "?"));
     cJSON_Delete(body);
@@ -388,89 +379,4 @@ int cmd_rollout_word(struct cli *c, struct cfg_error *err)
         return CFG_E_INVALID;
     }
     return say(c, word, err);
-}
-
-/* --- reading --- */
-
-static int show_once(struct cli *c, bool redraw, bool *over, struct cfg_error *err)
-{
-    cJSON *rollout = NULL;
-    struct cfg_buf out;
-    int rc = fetch(c, c->args[0], "", &rollout, err);
-    if (rc != 0)
-        return rc;
-    *over = rollout_is_final(rollout);
-    cfg_buf_init(&out, OUT_ROOM);
-    cfg_buf_puts(&out, redraw ? "\033[H\033[J" : "");
-    if (!cli_show_tree(c, rollout)) {
-        rollout_describe(&out, rollout, c->color);
-        cli_print(&out);
-    } else {
-        cfg_buf_finish(&out);
-    }
-    cJSON_Delete(rollout);
-    return fflush(stdout) != 0 ? cfg_fail(err, CFG_E_IO, "cannot write the result") : 0;
-}
-
-int cmd_rollout_status(struct cli *c, struct cfg_error *err)
-{
-    bool again = cli_has(c, OPT_FOLLOW), redraw = again && isatty(STDOUT_FILENO), over = false;
-    int rc = show_once(c, redraw, &over, err);
-    while (rc == 0 && again && !over) {
-        pause_for(1000);
-        rc = show_once(c, redraw, &over, err);
-    }
-    return rc;
-}
-
-int cmd_rollout_history(struct cli *c, struct cfg_error *err)
-{
-    uint64_t limit = 50;
-    char rest[64];
-    cJSON *history = NULL;
-    struct cfg_buf out;
-    int rc = cli_number(c, OPT_LIMIT, &limit, err);
-    (void)snprintf(rest, sizeof rest, "/history?limit=%llu", (unsigned long long)limit);
-    rc = rc ? rc : fetch(c, c->args[0], rest, &history, err);
-    if (rc == 0 && !cli_show_tree(c, history)) {
-        const cJSON *items = cfg_json_get(history, "items");
-        cfg_buf_init(&out, OUT_ROOM);
-        for (int i = cJSON_GetArraySize(items); i-- > 0;)
-            rollout_tell(&out, cJSON_GetArrayItem(items, i));
-        cli_print(&out);
-    }
-    cJSON_Delete(history);
-    return rc;
-}
-
-int cmd_rollout_list(struct cli *c, struct cfg_error *err)
-{
-    cJSON *list = NULL;
-    const cJSON *item;
-    struct cfg_buf out;
-    struct table t;
-    int rc = cli_get(c, "/v1/rollouts", &list, err);
-    if (rc != 0 || cli_show_tree(c, list)) {
-        cJSON_Delete(list);
-        return rc;
-    }
-    table_init(&t, "DEPLOYMENT|CONFIG|PHASE|STEP|SINCE|BY|LAST");
-    cJSON_ArrayForEach(item, cfg_json_get(list, "items"))
-    {
-        char age[32];
-        table_add(&t, cfg_json_get_str(item, "deployment", "?"));
-        table_add(&t, cfg_json_get_str(item, "config", "?"));
-        table_add(&t, cfg_json_get_str(cfg_json_get(item, "state"), "phase", "?"));
-        table_add_number(&t, cfg_json_get_num(cfg_json_get(item, "state"), "step", 0) + 1);
-        table_add(&t, cli_age(age, cfg_json_get_str(item, "time", "")));
-        table_add(&t, cfg_json_get_str(item, "author", ""));
-        const char *reason = cfg_json_get_str(item, "reason", "");
-        table_add(&t, reason[0] ? reason : cfg_json_get_str(item, "message", ""));
-    }
-    cfg_buf_init(&out, OUT_ROOM);
-    table_print(&out, &t, table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
-    cJSON_Delete(list);
-    return 0;
 }

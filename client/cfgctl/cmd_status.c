@@ -1,6 +1,7 @@
 /* status: the server and its deployments, or a deployment's fleet: summed up, worker by worker, live. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/fleet.h"
+#include "client/cfgctl/rollout_text.h"
 #include "client/cfgctl/screen.h"
 #include "client/cfgctl/status_text.h"
 #include "client/cfgctl/table.h"
@@ -39,12 +40,47 @@ static void describe_server(struct cfg_buf *out, const cJSON *s)
     cfg_buf_printf(out, "%-12s %.0f s\n", "up", cfg_json_get_num(s, "uptime_s", 0));
 }
 
+/* What is under way; without the right to see it, nothing. */
+static void describe_under_way(struct cli *c, struct cfg_buf *out)
+{
+    cJSON *rollouts = NULL, *experiments = NULL;
+    const cJSON *item;
+    int running = 0;
+    char age[32];
+    if (cli_get(c, "/v1/rollouts", &rollouts, NULL) == 0)
+        cJSON_ArrayForEach(item, cfg_json_get(rollouts, "items"))
+        {
+            if (rollout_is_final(item))
+                continue;
+            const char *name = cfg_json_get_str(item, "deployment", "?");
+            cfg_buf_printf(out, "%-12s ", "rollout");
+            cli_put_text(out, name);
+            cfg_buf_printf(out, ": %s, step %.0f, since %s: cfgctl rollout status ",
+                           cfg_json_get_str(cfg_json_get(item, "state"), "phase", "?"),
+                           cfg_json_get_num(cfg_json_get(item, "state"), "step", 0) + 1,
+                           cli_age(age, cfg_json_get_str(item, "time", "")));
+            cli_put_text(out, name);
+            cfg_buf_putc(out, '\n');
+        }
+    if (cli_get(c, "/v1/experiments", &experiments, NULL) == 0)
+        cJSON_ArrayForEach(item, cfg_json_get(experiments, "items"))
+        {
+            running += strcmp(cfg_json_get_str(item, "state", ""), "running") == 0;
+        }
+    if (running > 0)
+        cfg_buf_printf(out, "%-12s %d running\n", "experiments", running);
+    cJSON_Delete(rollouts);
+    cJSON_Delete(experiments);
+}
+
 static int server_status(struct cli *c, struct cfg_buf *out, struct cfg_error *err)
 {
     cJSON *status = NULL;
     int rc = cli_get(c, "/v1/status", &status, err);
-    if (rc == 0 && !cli_show_tree(c, status))
+    if (rc == 0 && !cli_show_tree(c, status)) {
         describe_server(out, status);
+        describe_under_way(c, out);
+    }
     cJSON_Delete(status);
     return rc;
 }
@@ -118,13 +154,23 @@ static void describe_fleet(struct cfg_buf *out, const struct cli *c, const cJSON
     }
 }
 
-/* The list, with the summary as its member. */
+/* Returned-owned; NULL: it has had none, or that cannot be told now. */
+static cJSON *newest_rollout(struct cli *c)
+{
+    cJSON *rollout = NULL;
+    return fleet_fetch_rollout(c, c->args[0], "", &rollout, NULL) == 0 ? rollout : NULL;
+}
+
+/* The list, with the summary and the newest rollout as its members. */
 static int show_tree(struct cli *c, struct cfg_error *err)
 {
     cJSON *workers = NULL, *summary = NULL;
     int rc = fleet_fetch(c, c->args[0], &workers, err);
     rc = rc ? rc : fleet_fetch_summary(c, c->args[0], &summary, err);
     if (rc == 0 && cfg_json_set(workers, "summary", summary) != 0)
+        rc = cli_no_memory(err);
+    cJSON *rollout = rc == 0 ? newest_rollout(c) : NULL;
+    if (rollout && cfg_json_set(workers, "rollout", rollout) != 0)
         rc = cli_no_memory(err);
     if (rc == 0)
         (void)cli_show_tree(c, workers); /* json or yaml: it is shown */
@@ -162,8 +208,10 @@ static int fleet_status(struct cli *c, struct cfg_buf *out, struct cfg_error *er
     if (c->output == OUTPUT_WIDE)
         return describe_workers(c, out, err);
     int rc = fleet_fetch_summary(c, c->args[0], &summary, err);
+    cJSON *rollout = rc == 0 ? newest_rollout(c) : NULL;
     if (rc == 0)
-        status_describe(out, summary, clock_text(clock), NULL, &size);
+        status_describe(out, summary, rollout, clock_text(clock), NULL, &size);
+    cJSON_Delete(rollout);
     cJSON_Delete(summary);
     return rc;
 }
@@ -181,30 +229,30 @@ static int once(struct cli *c, struct cfg_error *err)
 
 /* --- again and again --- */
 
-/* Worth trying again: the server, or what it needs, is away for now. */
-static bool passes(int code)
-{
-    return code == CFG_E_CONNECT || code == CFG_E_TIMEOUT || code == CFG_E_NOT_READY || code == CFG_E_UNAVAILABLE;
-}
+struct known {
+    cJSON *summary, *rollout; /* owned */
+};
 
 /* What is known stays on the screen while nobody answers, with a line that says so. */
-static int draw(struct cli *c, cJSON **last, struct cfg_error *err)
+static int draw(struct cli *c, struct known *last, struct cfg_error *err)
 {
     struct cfg_buf out;
     struct status_size size = {.color = c->color};
     char clock[16];
     cJSON *summary = NULL;
     int rc = fleet_fetch_summary(c, c->args[0], &summary, err);
-    if (rc != 0 && !passes(rc))
+    if (rc != 0 && !cli_passes(rc))
         return rc;
     if (rc == 0) {
-        cJSON_Delete(*last);
-        *last = summary;
+        cJSON_Delete(last->summary);
+        cJSON_Delete(last->rollout);
+        last->summary = summary;
+        last->rollout = newest_rollout(c);
     }
     cfg_buf_init(&out, (size_t)1 << 22);
     screen_size(&size.width, &size.height);
-    if (*last)
-        status_describe(&out, *last, clock_text(clock), rc != 0 ? err->text : NULL, &size);
+    if (last->summary)
+        status_describe(&out, last->summary, last->rollout, clock_text(clock), rc != 0 ? err->text : NULL, &size);
     else
         cli_put_text(&out, err->text);
     screen_draw(&out);
@@ -214,15 +262,18 @@ static int draw(struct cli *c, cJSON **last, struct cfg_error *err)
 
 static int watch_screen(struct cli *c, struct cfg_error *err)
 {
-    cJSON *last = NULL;
-    int rc = fleet_fetch_summary(c, c->args[0], &last, err); /* what is wrong with the name shows in the usual place */
-    if (rc != 0 || !screen_open())
+    struct known last = {NULL, NULL};
+    int rc = fleet_fetch_summary(c, c->args[0], &last.summary, err); /* what is wrong with the name shows as usual */
+    if (rc != 0 || !screen_open()) {
+        cJSON_Delete(last.summary);
         return rc;
+    }
     do {
         rc = draw(c, &last, err);
     } while (rc == 0 && screen_wait(TICK_MS));
     screen_close();
-    cJSON_Delete(last);
+    cJSON_Delete(last.summary);
+    cJSON_Delete(last.rollout);
     return rc;
 }
 
@@ -253,7 +304,7 @@ static int watch_lines(struct cli *c, struct cfg_error *err)
     int rc;
     do {
         rc = c->n_args == 1 && c->output != OUTPUT_WIDE && c->output != OUTPUT_YAML ? print_tick(c, err) : once(c, err);
-        if (passes(rc)) {
+        if (cli_passes(rc)) {
             cli_print_error(err);
             rc = 0;
         }

@@ -9,4 +9,8 @@
 CFG_MUST_CHECK int fleet_fetch(struct cli *c, const char *deployment, cJSON **out, struct cfg_error *err);
 CFG_MUST_CHECK int fleet_fetch_summary(struct cli *c, const char *deployment, cJSON **out, struct cfg_error *err);
 
+/* GET /v1/rollouts/{d}, and what is below it: rest "" or "/history?limit=…". As above. */
+CFG_MUST_CHECK int fleet_fetch_rollout(struct cli *c, const char *deployment, const char *rest, cJSON **out,
+                                       struct cfg_error *err);
+
 #endif

@@ -111,6 +111,7 @@ static void put_guards(struct cfg_buf *out, const cJSON *guards, bool bold)
     struct table t;
     if (guards == NULL || guards->child == NULL)
         return;
+    cfg_buf_putc(out, '\n');
     table_init(&t, "GUARD|VERDICT|CANARY|BASE|SAMPLES|WHY");
     cJSON_ArrayForEach(g, guards)
     {
@@ -125,13 +126,52 @@ static void put_guards(struct cfg_buf *out, const cJSON *guards, bool bold)
     table_finish(&t);
 }
 
-void rollout_describe(struct cfg_buf *out, const cJSON *rollout, bool bold)
+/* What a person may do about where it is; NULL: it goes on by itself. */
+static const char *next_word(const cJSON *rollout)
 {
-    const cJSON *live = cfg_json_get(rollout, "live"), *decision = cfg_json_get(rollout, "decision");
+    const char *phase = phase_of(rollout);
+    return strcmp(phase, "gate") == 0 ? "approve" : strcmp(phase, "paused") == 0 ? "resume" : NULL;
+}
+
+/* "chat v44 waits; afterwards: cfgctl rollout start blue --to 44" */
+static void put_waiting(struct cfg_buf *out, const cJSON *rollout)
+{
+    const char *deployment = cfg_json_get_str(rollout, "deployment", "?"), *config;
+    const cJSON *space;
+    config = cfg_json_get_str(rollout, "config", "");
+    cJSON_ArrayForEach(space, cfg_json_get(cfg_json_get(rollout, "live"), "waiting"))
+    {
+        bool own = strcmp(space->string, config) == 0;
+        cfg_buf_puts(out, "stored ");
+        cli_put_text(out, space->string);
+        cfg_buf_printf(out, " v%.0f waits; afterwards: cfgctl rollout start ", space->valuedouble);
+        cli_put_text(out, deployment);
+        cfg_buf_puts(out, " --to ");
+        cli_put_text(out, own ? "" : space->string);
+        cfg_buf_printf(out, "%s%.0f\n", own ? "" : "=", space->valuedouble);
+    }
+}
+
+static void put_next(struct cfg_buf *out, const cJSON *rollout)
+{
+    const cJSON *live = cfg_json_get(rollout, "live");
+    const char *driver = cfg_json_get_str(live, "driver", ""), *word = next_word(rollout);
+    cfg_buf_puts(out, "next: ");
+    cli_put_text(out, cfg_json_get_str(live, "waits", ""));
+    if (word) {
+        cfg_buf_printf(out, ": cfgctl rollout %s ", word);
+        cli_put_text(out, cfg_json_get_str(rollout, "deployment", "?"));
+    }
+    cfg_buf_puts(out, driver[0] ? " · driven by " : " · nobody drives it: cfgctl doctor");
+    cli_put_text(out, driver);
+    cfg_buf_putc(out, '\n');
+}
+
+void rollout_summarize(struct cfg_buf *out, const cJSON *rollout)
+{
+    const cJSON *live = cfg_json_get(rollout, "live");
     const cJSON *step = cJSON_GetArrayItem(cfg_json_get(rollout, "steps"),
                                            (int)cfg_json_get_num(cfg_json_get(rollout, "state"), "step", 0));
-    cli_put_text(out, cfg_json_get_str(rollout, "deployment", "?"));
-    cfg_buf_puts(out, ": ");
     rollout_put_sides(out, rollout);
     cfg_buf_printf(out, " · %s · ", phase_of(rollout));
     put_steps(out, rollout);
@@ -141,12 +181,19 @@ void rollout_describe(struct cfg_buf *out, const cJSON *rollout, bool bold)
                        cfg_json_get_num(step, "bake_ms", 0) / 1000);
     cfg_buf_putc(out, '\n');
     if (live) {
-        cfg_buf_puts(out, "next: ");
-        cli_put_text(out, cfg_json_get_str(live, "waits", ""));
-        const char *driver = cfg_json_get_str(live, "driver", "");
-        cfg_buf_puts(out, driver[0] ? " · driven by " : " · nobody drives it");
-        cli_put_text(out, driver);
-        cfg_buf_puts(out, "\n\n");
+        put_next(out, rollout);
+        put_waiting(out, rollout);
+    }
+}
+
+void rollout_describe(struct cfg_buf *out, const cJSON *rollout, bool bold)
+{
+    const cJSON *live = cfg_json_get(rollout, "live"), *decision = cfg_json_get(rollout, "decision");
+    cli_put_text(out, cfg_json_get_str(rollout, "deployment", "?"));
+    cfg_buf_puts(out, ": ");
+    rollout_summarize(out, rollout);
+    if (live) {
+        cfg_buf_putc(out, '\n');
         put_arms(out, cfg_json_get(live, "arms"), bold);
         put_guards(out, cfg_json_get(live, "guards"), bold);
         return;
@@ -188,8 +235,8 @@ void rollout_tell(struct cfg_buf *out, const cJSON *version)
         cfg_buf_puts(out, " in steps ");
         put_steps(out, version);
         put_labels(out, version);
-        cfg_buf_puts(out, message[0] || why[0] ? " · " : "");
-        cli_put_text(out, message[0] ? message : why);
+        cfg_buf_puts(out, why[0] ? " · " : "");
+        cli_put_text(out, why);
     } else {
         cli_put_text(out, message[0] ? message : input);
         if (message[0] == '\0' && why[0]) {

@@ -1,4 +1,5 @@
 #include "client/cfgctl/status_text.h"
+#include "client/cfgctl/rollout_text.h"
 #include "client/cfgctl/table.h"
 
 #include <stdio.h>
@@ -204,8 +205,32 @@ static void put_stragglers(struct cfg_buf *out, const cJSON *summary, size_t mos
     }
 }
 
-void status_describe(struct cfg_buf *out, const cJSON *summary, const char *time, const char *note,
-                     const struct status_size *size)
+/* One that is under way; or that the newest went back, which somebody may have to look into. */
+static void put_rollout(struct cfg_buf *out, const cJSON *rollout, const struct status_size *size)
+{
+    const char *phase = cfg_json_get_str(cfg_json_get(rollout, "state"), "phase", "");
+    bool went_back = strcmp(phase, "rolled-back") == 0;
+    char age[32];
+    if (rollout == NULL || (rollout_is_final(rollout) && !went_back))
+        return;
+    cfg_buf_puts(out, size->color ? went_back ? "\n\033[31m" : "\n\033[1m" : "\n");
+    cfg_buf_puts(out, went_back ? "the last rollout was rolled back" : "rollout");
+    cfg_buf_puts(out, size->color ? "\033[0m " : " ");
+    if (!went_back) {
+        rollout_summarize(out, rollout);
+        return;
+    }
+    cfg_buf_printf(out, "%s ago (", cli_age(age, cfg_json_get_str(rollout, "time", "")));
+    rollout_put_sides(out, rollout);
+    cfg_buf_puts(out, "): ");
+    cli_put_text(out, cfg_json_get_str(rollout, "reason", "?"));
+    cfg_buf_puts(out, "; all of it: cfgctl rollout history ");
+    cli_put_text(out, cfg_json_get_str(rollout, "deployment", "?"));
+    cfg_buf_putc(out, '\n');
+}
+
+void status_describe(struct cfg_buf *out, const cJSON *summary, const cJSON *rollout, const char *time,
+                     const char *note, const struct status_size *size)
 {
     size_t stragglers = (size_t)cJSON_GetArraySize(cfg_json_get(summary, "stragglers")), most = stragglers;
     if (size->height > 0 && most > size->height / 4)
@@ -216,6 +241,7 @@ void status_describe(struct cfg_buf *out, const cJSON *summary, const char *time
         cfg_buf_puts(out, size->color ? "\033[0m\n" : "\n");
     }
     put_head(out, summary, time, size);
+    put_rollout(out, rollout, size);
     put_arms(out, summary, size);
     put_groups(out, summary, room_for_groups(out, most, size), size);
     put_stragglers(out, summary, most);

@@ -9,9 +9,10 @@ struct status_size {
     bool color;
 };
 /* summary: GET /v1/deployments/{d}/fleet. Appends whole lines: what it runs, how many workers are what, arms, groups
- * (the worst first, as many as there is room for), stragglers with reasons. note: a line at the top, or NULL. */
-void status_describe(struct cfg_buf *out, const cJSON *summary, const char *time, const char *note,
-                     const struct status_size *size);
+ * (the worst first, as many as there is room for), stragglers with reasons. note: a line at the top, or NULL.
+ * rollout: its newest one as GET /v1/rollouts/{d} tells it, NULL: none. */
+void status_describe(struct cfg_buf *out, const cJSON *summary, const cJSON *rollout, const char *time,
+                     const char *note, const struct status_size *size);
 /* The same in one line, for logs: "TIME chat-blue 1-54 workers=4 current=3 lagging=1 steps/s=12.3 p50=8.1ms p99=20ms".
  */
 void status_line(struct cfg_buf *out, const cJSON *summary, const char *time);

@@ -1,7 +1,15 @@
 """cfgctl rollout …, and set --rollout, over simulated workers of a real etcd and a real configd."""
+import fcntl
 import os
+import pty
 import re
+import select
+import signal
+import struct
+import subprocess
 import sys
+import termios
+import time
 import unittest
 
 SOURCE = os.environ.get("CFG_SOURCE_DIR", os.getcwd())
@@ -12,6 +20,68 @@ from cfgctl import Session as Base  # noqa: E402
 
 FLEET = os.path.abspath(os.path.join(laboratory.BUILD, "worker", "cfg-fleet", "cfg-fleet"))
 HEALTHY = ["--guard", "error_rate<5%", "--guard", "p50_ms<2*base", "--min-samples", "20"]
+
+
+class Terminal:
+    """A cfgctl on a terminal of 30 lines."""
+    LEFT = r"\x1b\[\?7h\x1b\[\?25h\x1b\[\?1049l"
+
+    def __init__(self, test, *args):
+        self.test, self.seen = test, ""
+        self.ours, theirs = pty.openpty()
+        self.resize(30, 120)
+        self.before = termios.tcgetattr(self.ours)
+        self.child = subprocess.Popen([laboratory.CFGCTL, *args], stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=self.lead,
+                                      env={**test.environment(), "NO_COLOR": "1"})
+        os.close(theirs)
+
+    @staticmethod
+    def lead():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+        os.close(self.ours)
+
+    def resize(self, lines, columns):
+        """From here on only what is shown then counts."""
+        self.seen = ""
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.ours, text.encode())
+
+    def read(self, timeout):
+        if not select.select([self.ours], [], [], timeout)[0]:
+            return False
+        try:
+            chunk = os.read(self.ours, 65536)
+        except OSError:
+            return False  # closed at the other end
+        self.seen += chunk.decode(errors="replace")
+        return bool(chunk)
+
+    def expect(self, pattern):
+        end = time.monotonic() + 30
+        while not re.search(pattern, self.seen, re.DOTALL):
+            self.test.assertLess(time.monotonic(), end, f"{pattern} is not in {self.seen!r}")
+            self.read(1)
+
+    def stopped(self):
+        laboratory.wait_for("it to stop", lambda: open(f"/proc/{self.child.pid}/stat").read().rpartition(")")[2].split()[0] == "T")
+
+    def end(self, timeout=30):
+        """Its exit code; the terminal is as it was."""
+        status = self.child.wait(timeout)
+        while self.read(0.2):
+            pass
+        self.test.assertEqual(termios.tcgetattr(self.ours), self.before)
+        return status
 
 
 class Rollouts(Base):
@@ -118,6 +188,53 @@ class Rollouts(Base):
         self.ok("rollout", "start", "blue", "--to", "1", "--now", "-m", "it leaks", "--wait")
         start = self.json("rollout", "history", "blue")["items"]
         self.assertTrue(any(v["decision"].get("why") == "it leaks" and v["decision"]["input"] == "start" for v in start), start)
+
+    def test_on_a_terminal(self):
+        """Followed on a screen of its own, which is left as it was found: whatever ends it, and after it was stopped."""
+        self.workers()
+        self.roll("set", "chat/sampling.temperature=0.9", "--rollout", "60%!,100%", "--bake", "500ms")
+        self.ok("set", "chat/late=1")
+        self.phase("gate")
+        self.assertRegex(self.ok("status", "blue"), r"rollout chat v1 → v2 · gate · \[60%!\] ▸ 100%\n"
+                         r"next: waits for an approval: cfgctl rollout approve blue · driven by configd\n"
+                         r"stored chat v3 waits; afterwards: cfgctl rollout start blue --to 3\n")
+        self.assertRegex(self.ok("status"), r"rollout +blue: gate, step 1, since \d+s: cfgctl rollout status blue")
+        with Terminal(self, "rollout", "status", "blue", "-w") as t:
+            t.expect(r"waits for an approval: cfgctl rollout approve blue")
+            self.assertTrue(t.seen.startswith("\x1b[?1049h\x1b[?25l\x1b[?7l"), t.seen)
+            t.resize(3, 20)
+            t.expect("\x1b\\[H[^\n]*\r\n[^\n]*\r\n[^\n]*\x1b\\[K\x1b\\[J$")  # three lines are drawn, of any length
+            t.resize(40, 100)
+            t.expect("GROUPS")
+            t.type("\x1a")  # ^Z, then fg
+            t.stopped()
+            t.expect(Terminal.LEFT)
+            t.child.send_signal(signal.SIGCONT)
+            t.expect("\x1b\\[\\?1049h.*cfgctl rollout approve blue")
+            t.type("\x03")
+            self.assertEqual(t.end(), 0)
+            self.assertRegex(t.seen, Terminal.LEFT + r"blue: chat v1 → v2 · gate[^\x1b]*$")
+            self.assertNotRegex(t.seen, r"\x1b\[2J|\x1b\[H\x1b\[J", "it would flicker")
+        with Terminal(self, "status", "blue", "-w") as t:
+            t.expect(r"rollout chat v1 → v2 · gate")
+            self.ok("rollout", "approve", "blue")
+            t.expect(r"\[100%\]")
+            t.child.send_signal(signal.SIGTERM)
+            self.assertEqual(t.end(), 0)
+            self.assertRegex(t.seen, Terminal.LEFT + "$")
+        with Terminal(self, "rollout", "status", "blue", "-w") as t:  # that has ended, or soon will
+            self.assertEqual(t.end(), 0)
+            self.assertRegex(t.seen, r"chat v1 → v2 · finished[^\x1b]*$")
+        with Terminal(self, "status", "blue", "-w") as t:
+            t.expect("16 current|8 current")
+            self.configd.signal(signal.SIGSTOP)  # a request that takes long does not hold ^C up
+            try:
+                time.sleep(1.5)
+                t.type("\x03")
+                self.assertEqual(t.end(5), 0)
+            finally:
+                self.configd.signal(signal.SIGCONT)
+            self.assertRegex(t.seen, Terminal.LEFT + "$")
 
     def test_bad_starts_change_nothing(self):
         self.refused(4, "no rank group of deployment blue is connected", "rollout", "start", "blue", "--to", "1", "--steps", "50%,100%")

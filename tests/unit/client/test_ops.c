@@ -166,18 +166,24 @@ Test(restore_point, too_many_objects_are_not_halved)
 
 /* --- status --- */
 
-static const char *described(const char *summary, size_t width, size_t height)
+static const char *described_with(const char *summary, const char *rollout, size_t width, size_t height)
 {
     static char out[8192];
     struct cfg_buf text;
     const struct status_size size = {width, height, false};
-    cJSON *tree = read(summary);
+    cJSON *tree = read(summary), *beside = rollout ? read(rollout) : NULL;
     cfg_buf_init(&text, sizeof out - 1);
-    status_describe(&text, tree, "02:40:00", NULL, &size);
+    status_describe(&text, tree, beside, "02:40:00", NULL, &size);
+    cJSON_Delete(beside);
     (void)snprintf(out, sizeof out, "%s", text.data);
     cfg_buf_finish(&text);
     cJSON_Delete(tree);
     return out;
+}
+
+static const char *described(const char *summary, size_t width, size_t height)
+{
+    return described_with(summary, NULL, width, height);
 }
 
 #define SUMMARY                                                                                                        \
@@ -223,6 +229,48 @@ Test(status, shows_arms_groups_and_who_is_behind)
     cr_assert_not_null(
         strstr(described("{\"deployment\":\"blue\",\"revision\":null,\"workers\":0,\"states\":{}}", 0, 0),
                "no view yet  0 workers  02:40:00\nno workers\n"));
+}
+
+#define QUIET "{\"deployment\":\"blue\",\"revision\":\"1-9\",\"workers\":2,\"states\":{\"current\":2}}"
+#define ROLLOUT(phase, more)                                                                                       \
+    "{\"deployment\":\"blue\",\"config\":\"chat\",\"time\":\"2020-01-01T00:00:00Z\",\"state\":{\"phase\":\"" phase \
+    "\",\"step\":1},\"from\":{\"release\":{\"chat\":41,\"low\":7}},\"to\":{\"release\":{\"chat\":42,\"low\":7}},"  \
+    "\"steps\":[{\"share\":0.1},{\"share\":0.5,\"bake_ms\":60000},{\"share\":1}]" more "}"
+#define LIVE(waits, waiting)                                                                        \
+    ",\"live\":{\"driver\":\"r1\",\"baked_ms\":20000,\"waits\":\"" waits "\",\"waiting\":{" waiting \
+    "},\"arms\":{},\"guards\":[]}"
+
+Test(status, shows_a_rollout_and_what_comes_next)
+{
+    static const char head[] = "blue  1-9  2 workers  02:40:00\n2 current\n";
+    static const struct {
+        const char *rollout, *lines;
+    } rows[] = {
+        {ROLLOUT("baking", LIVE("bakes for 40 s more", "")),
+         "\nrollout chat v41 → v42 · baking · 10% ▸ [50%] ▸ 100% · baked 20 of 60 s\n"
+         "next: bakes for 40 s more · driven by r1\n"},
+        {ROLLOUT("gate", LIVE("waits for an approval", "\"chat\":44,\"low\":9")),
+         "\nrollout chat v41 → v42 · gate · 10% ▸ [50%] ▸ 100%\n"
+         "next: waits for an approval: cfgctl rollout approve blue · driven by r1\n"
+         "stored chat v44 waits; afterwards: cfgctl rollout start blue --to 44\n"
+         "stored low v9 waits; afterwards: cfgctl rollout start blue --to low=9\n"},
+        {ROLLOUT("paused", LIVE("paused", "")), "\nrollout chat v41 → v42 · paused · 10% ▸ [50%] ▸ 100%\n"
+                                                "next: paused: cfgctl rollout resume blue · driven by r1\n"},
+        {ROLLOUT("rolling", ",\"live\":{\"driver\":\"\",\"waits\":\"replica r2 is silent\"}"),
+         "\nrollout chat v41 → v42 · rolling · 10% ▸ [50%] ▸ 100%\n"
+         "next: replica r2 is silent · nobody drives it: cfgctl doctor\n"},
+        {ROLLOUT("finished", ""), ""},
+        {ROLLOUT("aborted", ",\"reason\":\"wrong\""), ""},
+    };
+    char wanted[1024];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)snprintf(wanted, sizeof wanted, "%s%s", head, rows[i].lines);
+        cr_assert_str_eq(described_with(QUIET, rows[i].rollout, 0, 0), wanted);
+    }
+    const char *back = described_with(QUIET, ROLLOUT("rolled-back", ",\"reason\":\"guard e<1% fails\""), 0, 0);
+    cr_assert_not_null(strstr(back, "\nthe last rollout was rolled back "), "%s", back);
+    cr_assert_not_null(
+        strstr(back, " ago (chat v41 → v42): guard e<1% fails; all of it: cfgctl rollout history blue\n"), "%s", back);
 }
 
 Test(status, is_one_line_in_a_log)
