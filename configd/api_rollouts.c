@@ -7,21 +7,25 @@
 #include "configd/rollouts.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 200, SEED_BYTES = 8 };
+enum {
+    LIMIT_DEFAULT = 50,
+    LIMIT_MAX = 200,
+    SEED_BYTES = 8,
+    DRAWS = 32, /* of a share that is one group's, the chance that none of them holds one is 1e-14 */
+};
 
 /* --- before a start --- */
 
-static int add_seed(cJSON *body, struct cfg_error *err)
+static int draw_seed(cJSON *body, struct cfg_error *err)
 {
     unsigned char bytes[SEED_BYTES];
     char text[2 * SEED_BYTES + 1];
-    if (cfg_json_get(body, "seed"))
-        return 0;
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return cfg_fail(err, CFG_E_UNAVAILABLE, "no random numbers for a rollout's seed");
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -57,30 +61,65 @@ static int check_base(const struct cfg_observation *o, const cJSON *plan, double
     return CFG_E_VALUE;
 }
 
-/* The first step must begin with somebody. Who is elsewhere is not asked: the driver looks at all before it begins. */
-static int check_groups(struct cfg_app *app, struct cfg_deployment *d, const cJSON *plan, struct cfg_error *err)
+/* A share that is less than one group is refused whatever the seed, one that this seed gives to nobody with it. */
+static int check_share(const struct cfg_observation *o, const struct cfg_deployment *d, double share, bool drawn,
+                       struct cfg_error *err)
+{
+    double least = drawn ? ceil(1e4 / (double)o->units) / 100 : cfg_split_share_for(o->lowest) * 100; /* per cent */
+    if (drawn ? share * (double)o->units >= 1 - 1e-9 && o->lowest < share : o->lowest < share)
+        return 0;
+    (void)cfg_fail(err, CFG_E_VALUE, "%.6g %% would hold none of the %" PRIu64 " rank groups", share * 100,
+                   o->eligible);
+    cfg_error_set_path(err, "steps");
+    if (d->split.by[0] && drawn)
+        cfg_error_set_hint(
+            err, "the smallest share that holds one is %.4g %%: they move by %s, which has %" PRIu64 " values", least,
+            d->split.by, o->units);
+    else
+        cfg_error_set_hint(err, "the smallest share that holds one is %.4g %%", least);
+    return CFG_E_VALUE;
+}
+
+static int refuse_nobody(const struct cfg_deployment *d, bool any, struct cfg_error *err)
+{
+    if (any && d->split.by[0]) {
+        (void)cfg_fail(err, CFG_E_CONFLICT, "no connected rank group of deployment %s has a label %s%s", d->name,
+                       d->split.by, d->split.where ? " and those of where" : "");
+        cfg_error_set_hint(err, "cfgctl status %s -o wide shows their labels", d->name);
+        return CFG_E_CONFLICT;
+    }
+    (void)cfg_fail(err, CFG_E_CONFLICT, "no rank group of deployment %s%s is connected: nobody could run the release",
+                   d->name, any ? " with these labels" : "");
+    cfg_error_set_hint(
+        err, any ? "cfgctl status %s -o wide shows their labels" : "start its workers first (cfgctl status %s)",
+        d->name);
+    return CFG_E_CONFLICT;
+}
+
+/* The first step must begin with somebody: by chance a seed gives a small share to nobody (1 % of 100 groups: every
+ * third), so others are drawn where the caller said none. Who is elsewhere is not asked: the driver looks at all before
+ * it begins. */
+static int check_groups(struct cfg_app *app, struct cfg_deployment *d, const cJSON *plan, cJSON *body, bool drawn,
+                        struct cfg_error *err)
 {
     const double share = cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(plan, "steps"), 0), "share", 1);
     const struct cfg_fleet_lately lately = {.since_ms = 0, .until_ms = 0};
-    struct cfg_observation o = {.seq = 0};
-    bool any = cfg_fleet_observe(&o, app->fleet, d, &lately);
     if (cfg_fleet_connected(app->fleet, d->name) > cfg_fleet_connected_here(app->fleet, d->name))
         return 0;
-    if (!any || o.eligible == 0) {
-        (void)cfg_fail(err, CFG_E_CONFLICT,
-                       "no rank group of deployment %s%s is connected: nobody could run the release", d->name,
-                       any ? " with these labels" : "");
-        cfg_error_set_hint(
-            err, any ? "cfgctl status %s -o wide shows their labels" : "start its workers first (cfgctl status %s)",
-            d->name);
-        return CFG_E_CONFLICT;
+    for (unsigned draw = 1;; draw++) {
+        struct cfg_observation o = {.seq = 0};
+        bool any = cfg_fleet_observe(&o, app->fleet, d, &lately);
+        if (!any || o.eligible == 0)
+            return refuse_nobody(d, any, err);
+        int rc = check_share(&o, d, share, drawn, err);
+        rc = rc ? rc : check_base(&o, plan, share, err);
+        if (rc == 0 || !drawn || draw == DRAWS || share * (double)o.units < 1 - 1e-9)
+            return rc;
+        rc = draw_seed(body, err);
+        if (rc != 0)
+            return rc;
+        (void)snprintf(d->split.seed, sizeof d->split.seed, "%s", cfg_json_get_str(body, "seed", ""));
     }
-    if (o.lowest < share)
-        return check_base(&o, plan, share, err);
-    (void)cfg_fail(err, CFG_E_VALUE, "%.6g %% would hold none of the %" PRIu64 " rank groups", share * 100, o.eligible);
-    cfg_error_set_path(err, "steps");
-    cfg_error_set_hint(err, "the smallest share that holds one is %.4g %%", cfg_split_share_for(o.lowest) * 100);
-    return CFG_E_VALUE;
 }
 
 struct metrics {
@@ -134,7 +173,8 @@ static int check_metrics(struct cfg_app *app, const char *deployment, const cJSO
     return CFG_E_UNKNOWN_KEY;
 }
 
-static int check_now(struct cfg_app *app, const char *deployment, const cJSON *plan, const char *seed,
+/* drawn: the body's seed is ours, and may be another. */
+static int check_now(struct cfg_app *app, const char *deployment, const cJSON *plan, cJSON *body, bool drawn,
                      struct cfg_error *err)
 {
     struct cfg_object *o;
@@ -146,11 +186,11 @@ static int check_now(struct cfg_app *app, const char *deployment, const cJSON *p
     const cJSON *where = cfg_json_get(plan, "where");
     cfg_split_finish(&d.split);
     (void)snprintf(d.split.arm, sizeof d.split.arm, "%s", CFG_ARM_CANARY);
-    (void)snprintf(d.split.seed, sizeof d.split.seed, "%s", seed);
+    (void)snprintf(d.split.seed, sizeof d.split.seed, "%s", cfg_json_get_str(body, "seed", ""));
     (void)snprintf(d.split.by, sizeof d.split.by, "%s", cfg_json_get_str(plan, "by", ""));
     d.split.where = where ? cJSON_Duplicate(where, true) : NULL;
     bool later = cfg_json_get_num(plan, "start_at", 0) > (double)cfg_api_now_s(app);
-    rc = later ? 0 : check_groups(app, &d, plan, err);
+    rc = later ? 0 : check_groups(app, &d, plan, body, drawn, err);
     rc = rc ? rc : check_metrics(app, deployment, cfg_json_get(plan, "guards"), err);
     cfg_deployment_finish(&d);
     return rc;
@@ -172,10 +212,12 @@ int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struc
     int rc = cfg_api_flag(&force, c, "force", err);
     if (rc == 0 && !keep_reason(c, e->body))
         rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    rc = rc ? rc : add_seed(e->body, err);
+    bool drawn = cfg_json_get(e->body, "seed") == NULL;
+    if (rc == 0 && drawn)
+        rc = draw_seed(e->body, err);
     rc = rc ? rc : cfg_rollout_plan(&plan, e->body, err);
     if (rc == 0 && !force)
-        rc = check_now(app, e->id.ns, plan, cfg_json_get_str(e->body, "seed", ""), err);
+        rc = check_now(app, e->id.ns, plan, e->body, drawn, err);
     cJSON_Delete(plan);
     return rc;
 }

@@ -17,6 +17,7 @@ struct observing {
     struct fleet_targets targets;
     uint64_t now_ms;
     void *groups; /* tsearch tree of names */
+    void *units;  /* likewise, owned: values of the label that groups move by */
 };
 
 static int by_name(const void *a, const void *b)
@@ -38,6 +39,18 @@ static bool is_new_group(struct observing *x, const char *group)
     return true;
 }
 
+/* Groups that move together count once. Without memory they count each. */
+static void count_unit(struct observing *x, const cJSON *labels)
+{
+    const char *value = cfg_json_get_str(labels, x->record->split.by, "");
+    if (x->record->split.by[0] && tfind(value, &x->units, by_name))
+        return;
+    x->out->units++;
+    char *copy = x->record->split.by[0] ? cfg_slice_dup(cfg_slice_str(value)) : NULL;
+    if (copy && tsearch(copy, &x->units, by_name) == NULL)
+        free(copy);
+}
+
 static void count_group(struct observing *x, const struct fleet_worker *w, struct cfg_arm_report *r)
 {
     double point;
@@ -49,6 +62,7 @@ static void count_group(struct observing *x, const struct fleet_worker *w, struc
         about = NULL;
     if (cfg_split_point(&point, &x->record->split, w->group ? w->group : w->id, cfg_json_get(about, "labels"))) {
         x->out->eligible++;
+        count_unit(x, cfg_json_get(about, "labels"));
         if (point < x->out->lowest)
             x->out->lowest = point;
         if (point > x->out->highest)
@@ -103,6 +117,7 @@ bool cfg_fleet_observe(struct cfg_observation *out, struct cfg_fleet *f, const s
     out->lowest = 1;
     fleet_each_worker(d, count_worker, &x);
     tdestroy(x.groups, keep);
+    tdestroy(x.units, free);
     add_metrics(&out->base, d, CFG_ARM_BASE, lately);
     add_metrics(&out->canary, d, CFG_ARM_CANARY, lately);
     return true;

@@ -16,6 +16,7 @@ struct cfg_observation {
     uint64_t rollout, deployment; /* versions that it was made under */
     struct cfg_arm_report base, canary;
     uint64_t eligible; /* groups with a point */
+    uint64_t units;    /* of these, what moves by itself: racks, where a split is by rack; not told to others */
     double lowest;     /* of their points; 1: none */
     double highest;    /* likewise, 0: none; not told to others */
 };

@@ -110,7 +110,8 @@
     X(WHERE, "where", 0, "LABEL=VALUE[,…]", NULL, "only rank groups with these labels (repeatable)")                  \
     X(TOGETHER, "by", 0, "LABEL", NULL, "groups that share this label's value move together, such as rack")           \
     X(GATE, "gate", 0, NULL, NULL, "every step waits for an approval")                                                \
-    X(START_AT, "start-at", 0, "TIME", NULL, "not before then: 02:40, 2026-12-01T02:40:00Z, @1764556800")             \
+    X(START_AT, "start-at", 0, "TIME", NULL,                                                                          \
+      "not before then: 02:40 (the next), 'in 10m', 2026-12-01T02:40:00Z, @1764556800")                               \
     X(FREEZE, "freeze", 0, "WINDOW", NULL, "no step within: sat,sun or 22:00-06:00 or 'fri 18:00-24:00' (UTC)")       \
     X(NOW, "now", 0, NULL, NULL, "everybody at once, without guards; -m says why")                                    \
     X(ROLLOUT, "rollout", 0, "1%,10%,100%", NULL, "and roll it out in these steps, in the same transaction")          \

@@ -1,10 +1,9 @@
 /* rollout start, and the words that move one on; and `set --rollout`. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/fleet.h"
+#include "client/cfgctl/rollout_request.h"
 #include "client/cfgctl/rollout_text.h"
-#include "client/cfgctl/rollout_words.h"
 #include "client/cfgctl/table.h"
-#include "client/cfgctl/when.h"
 #include "client/url.h"
 #include "proto/path.h"
 
@@ -16,112 +15,15 @@
 
 enum { PATH_ROOM = 256, OUT_ROOM = 1 << 24, PAGE = 200 };
 
-/* --- the plan --- */
-
 /* Consumes value; NULL counts as failed memory. */
 static int set(cJSON *object, const char *key, cJSON *value, struct cfg_error *err)
 {
     return cfg_json_set(object, key, value) == 0 ? 0 : cli_no_memory(err);
 }
 
-/* Every use of a repeatable option, whole. */
-static int each_given(const struct cli *c, enum cli_option_id id,
-                      int (*fn)(cJSON *to, const char *value, struct cfg_error *err), cJSON *to, struct cfg_error *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < c->n_given && rc == 0; i++)
-        if (c->given[i].id == id)
-            rc = fn(to, c->given[i].value, err);
-    return rc;
-}
-
-static int add_guard(cJSON *guards, const char *text, struct cfg_error *err)
-{
-    return cJSON_AddItemToArray(guards, cJSON_CreateString(text)) ? 0 : cli_no_memory(err);
-}
-
-static int add_freeze(cJSON *list, const char *text, struct cfg_error *err)
-{
-    cJSON *window = NULL;
-    int rc = rollout_parse_freeze(&window, text, err);
-    if (rc == 0)
-        (void)cJSON_AddItemToArray(list, window); /* both are there: cannot fail */
-    return rc;
-}
-
-static int add_list(cJSON *plan, const struct cli *c, enum cli_option_id id, const char *key,
-                    int (*fn)(cJSON *to, const char *value, struct cfg_error *err), bool object, struct cfg_error *err)
-{
-    if (!cli_has(c, id))
-        return 0;
-    cJSON *list = object ? cJSON_CreateObject() : cJSON_CreateArray();
-    int rc = list ? each_given(c, id, fn, list, err) : cli_no_memory(err);
-    if (rc == 0)
-        return set(plan, key, list, err);
-    cJSON_Delete(list);
-    return rc;
-}
-
-/* Steps, and how long each bakes. steps: what --rollout said; NULL: --steps or --plan. */
-static int add_steps(cJSON *plan, const struct cli *c, const char *steps, struct cfg_error *err)
-{
-    cJSON *value = NULL;
-    uint64_t bake_ms = 0;
-    int rc = 0;
-    steps = steps ? steps : cli_value(c, OPT_STEPS);
-    if (cli_has(c, OPT_NOW))
-        return cJSON_AddItemToArray(cJSON_AddArrayToObject(plan, "steps"), cJSON_CreateNumber(1)) &&
-                       cJSON_AddNumberToObject(plan, "bake_ms", 0)
-                   ? 0
-                   : cli_no_memory(err);
-    if (cli_has(c, OPT_BAKE))
-        rc = rollout_parse_duration(&bake_ms, cli_value(c, OPT_BAKE), err);
-    if (rc == 0 && cli_has(c, OPT_BAKE))
-        rc = set(plan, "bake_ms", cJSON_CreateNumber((double)bake_ms), err);
-    if (rc == 0 && cli_has(c, OPT_STAGES)) {
-        rc = rollout_parse_plan(&value, cli_value(c, OPT_STAGES), err);
-        return rc ? rc : set(plan, "plan", value, err);
-    }
-    rc = rc ? rc : rollout_parse_steps(&value, steps ? steps : "1%,10%,50%,100%", err);
-    return rc ? rc : set(plan, "steps", value, err);
-}
-
-static int add_start(cJSON *plan, const struct cli *c, struct cfg_error *err)
-{
-    int64_t at_us = 0;
-    if (!cli_has(c, OPT_START_AT))
-        return 0;
-    int rc = when_parse(&at_us, cli_value(c, OPT_START_AT), when_now_us(), err);
-    return rc ? rc : set(plan, "start_at", cJSON_CreateNumber((double)(at_us / 1000000)), err);
-}
-
-static int fill_plan(cJSON *plan, const struct cli *c, const char *steps, struct cfg_error *err)
-{
-    uint64_t samples = 0;
-    int rc = add_steps(plan, c, steps, err);
-    rc = rc ? rc : add_list(plan, c, OPT_GUARD, "guards", add_guard, false, err);
-    rc = rc ? rc : add_list(plan, c, OPT_WHERE, "where", rollout_parse_where, true, err);
-    rc = rc ? rc : add_list(plan, c, OPT_FREEZE, "freeze", add_freeze, false, err);
-    rc = rc ? rc : add_start(plan, c, err);
-    rc = rc ? rc : cli_number(c, OPT_MIN_SAMPLES, &samples, err);
-    if (rc == 0 && cli_has(c, OPT_MIN_SAMPLES))
-        rc = set(plan, "min_samples", cJSON_CreateNumber((double)samples), err);
-    if (rc == 0 && cli_has(c, OPT_GATE))
-        rc = set(plan, "gate", cJSON_CreateTrue(), err);
-    if (rc == 0 && cli_has(c, OPT_TOGETHER))
-        rc = set(plan, "by", cJSON_CreateString(cli_value(c, OPT_TOGETHER)), err);
-    if (rc == 0 && cli_value(c, OPT_MESSAGE))
-        rc = set(plan, "why", cJSON_CreateString(cli_value(c, OPT_MESSAGE)), err);
-    if (rc == 0 && cli_has(c, OPT_NOW) && cli_value(c, OPT_MESSAGE) == NULL) {
-        rc = cfg_fail(err, CFG_E_INVALID, "--now goes past steps and guards: say why");
-        cfg_error_set_hint(err, "-m 'the old one leaks memory'");
-    }
-    return rc;
-}
-
 /* --- start --- */
 
-/* --to 43, --to base=8, --flag-version NS/NAME=7; a bare number is of the deployment's own namespace. */
+/* --to 43, --to base=8, --to NS/FLAG=7; a bare number is of the deployment's own namespace. */
 static int add_target(cJSON *body, struct cli *c, const char *deployment, struct cfg_error *err)
 {
     cJSON *release = NULL, *flags = NULL, *d = NULL;
@@ -144,6 +46,8 @@ static int add_target(cJSON *body, struct cli *c, const char *deployment, struct
         cJSON **map = strchr(name, '/') ? &flags : &release;
         if (rc == 0 && *map == NULL)
             *map = cJSON_AddObjectToObject(body, map == &flags ? "flags" : "release");
+        if (rc == 0 && cfg_json_get(*map, name))
+            rc = cfg_fail(err, CFG_E_INVALID, "--to names %s twice", name);
         if (rc == 0 && !cJSON_AddNumberToObject(*map, name, version))
             rc = cli_no_memory(err);
     }
@@ -257,7 +161,7 @@ int cmd_rollout_start(struct cli *c, struct cfg_error *err)
     if (rc == 0 && !cJSON_AddStringToObject(body, "deployment", deployment))
         rc = cli_no_memory(err);
     rc = rc ? rc : add_target(body, c, deployment, err);
-    rc = rc ? rc : fill_plan(body, c, NULL, err);
+    rc = rc ? rc : rollout_fill_plan(body, c, NULL, err);
     rc = rc ? rc : write_and_wait(c, "/v1/rollouts", body, deployment, err);
     cJSON_Delete(body);
     return rc;
@@ -327,7 +231,7 @@ int rollout_set(struct cli *c, cJSON *changes, struct cfg_error *err)
     char deployment[64], object[96];
     cJSON *plan = cJSON_CreateObject(), *entry = cJSON_CreateObject();
     int rc = plan && entry ? find_deployment(deployment, c, changes, err) : cli_no_memory(err);
-    rc = rc ? rc : fill_plan(plan, c, cli_value(c, OPT_ROLLOUT), err);
+    rc = rc ? rc : rollout_fill_plan(plan, c, cli_value(c, OPT_ROLLOUT), err);
     rc = rc ? rc : name_flags(plan, c, changes, err);
     if (rc == 0) {
         (void)snprintf(object, sizeof object, "rollout/%s", deployment);

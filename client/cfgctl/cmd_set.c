@@ -2,6 +2,7 @@
  * trip. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/notes.h"
+#include "client/cfgctl/rollout_request.h"
 #include "proto/override.h"
 #include "proto/yaml.h"
 
@@ -207,8 +208,10 @@ static int send(struct cli *c, cJSON *changes, struct cfg_error *err)
 int cmd_set(struct cli *c, struct cfg_error *err)
 {
     cJSON *changes = NULL;
-    int rc = set_changes(&changes, c, err);
-    if (rc != 0 || !cli_has(c, OPT_ROLLOUT))
+    bool rolls = cli_has(c, OPT_ROLLOUT);
+    int rc = rolls ? 0 : rollout_refuse_words(c, err);
+    rc = rc ? rc : set_changes(&changes, c, err);
+    if (rc != 0 || !rolls)
         return rc == 0 ? send(c, changes, err) : rc;
     rc = rollout_set(c, changes, err);
     cJSON_Delete(changes);

@@ -3,9 +3,9 @@
 
 enum { ANY = 10000 };
 /* How a rollout goes. */
-#define PLANS                                                                                                       \
-    (CLI_BIT(STAGES) | CLI_BIT(BAKE) | CLI_BIT(GUARD) | CLI_BIT(MIN_SAMPLES) | CLI_BIT(WHERE) | CLI_BIT(TOGETHER) | \
-     CLI_BIT(GATE) | CLI_BIT(START_AT) | CLI_BIT(FREEZE))
+#define PLANS                                                                                                     \
+    (CLI_BIT(BAKE) | CLI_BIT(GUARD) | CLI_BIT(MIN_SAMPLES) | CLI_BIT(WHERE) | CLI_BIT(TOGETHER) | CLI_BIT(GATE) | \
+     CLI_BIT(START_AT) | CLI_BIT(FREEZE))
 
 const struct cli_command cli_commands[] = {
     {"set", NULL, "NS/KEY=VALUE… | NS KEY=VALUE… | NS --file FILE", "set parameters and flags, in one transaction",
@@ -323,7 +323,7 @@ const struct cli_command cli_commands[] = {
      "cfgctl rollout start chat-blue --by rack --freeze sat,sun --start-at 02:40 --wait\n"
      "cfgctl rollout start chat-blue --to 43 --now -m 'the old one leaks memory'",
      CLI_BIT(MESSAGE) | CLI_BIT(DRY_RUN) | CLI_BIT(WAIT) | CLI_BIT(TIMEOUT) | CLI_BIT(FORCE) | CLI_BIT(TO) |
-         CLI_BIT(STEPS) | CLI_BIT(NOW) | PLANS,
+         CLI_BIT(STEPS) | CLI_BIT(STAGES) | CLI_BIT(NOW) | PLANS,
      1, 1, cmd_rollout_start},
     {"rollout status", NULL, "DEPLOYMENT", "where a rollout is: arms, guards, what it waits for",
      "cfgctl rollout status chat-blue -w", CLI_BIT(FOLLOW), 1, 1, cmd_rollout_status},

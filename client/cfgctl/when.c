@@ -143,6 +143,41 @@ int when_parse(int64_t *out_us, const char *text, int64_t now_us, struct cfg_err
     return CFG_E_INVALID;
 }
 
+/* "in 10m", "+10m", "10m", "02:40", or one of those that name their day themselves. */
+static bool parse_ahead(int64_t *out_us, const char *text, int64_t now_us)
+{
+    int64_t span;
+    const char *rest = strncmp(text, "in ", 3) == 0 ? text + 3 : text[0] == '+' ? text + 1 : text;
+    if (parse_span(&span, rest)) {
+        *out_us = now_us + span;
+        return true;
+    }
+    if (rest != text || strncmp(text, "yesterday ", 10) == 0)
+        return false;
+    if (parse_clock(out_us, text, now_us, 0))
+        return *out_us > now_us || parse_clock(out_us, text, now_us, -1);
+    return parse(out_us, text, now_us);
+}
+
+int when_parse_ahead(int64_t *out_us, const char *text, int64_t now_us, struct cfg_error *err)
+{
+    int64_t us = 0;
+    char printed[CFG_RFC3339_TEXT], local[32];
+    if (!parse_ahead(&us, text, now_us)) {
+        (void)cfg_fail(err, CFG_E_INVALID, "'%.60s' is no time to come", text);
+        cfg_error_set_hint(err, "one looks like 02:40, 'in 10m', '2026-12-01 02:40' or 2026-12-01T02:40:00Z");
+        return CFG_E_INVALID;
+    }
+    if (us < now_us) {
+        (void)cfg_fail(err, CFG_E_INVALID, "'%.60s' is over: that was %s here", text,
+                       when_local(local, cfg_rfc3339_print(printed, us)));
+        cfg_error_set_hint(err, "without it, it begins at once");
+        return CFG_E_INVALID;
+    }
+    *out_us = us;
+    return 0;
+}
+
 int when_option(char out[32], const struct cli *c, enum cli_option_id id, struct cfg_error *err)
 {
     _Static_assert(CFG_RFC3339_TEXT == 32, "the room that callers have");

@@ -69,6 +69,39 @@ Test(when, reads_what_operators_type)
         cr_assert_str_eq(when(rows[i].text), rows[i].means, "%s: %s", rows[i].text, when(rows[i].text));
 }
 
+/* A rollout that shall begin at 02:10 begins tomorrow, not with yesterday's 02:10 at once. */
+Test(when, what_shall_begin_lies_ahead)
+{
+    static const struct {
+        const char *text, *means;
+    } rows[] = {
+        {"02:40", "2026-12-01T01:40:00.000000Z"},
+        {"02:10", "2026-12-02T01:10:00.000000Z"}, /* over today: tomorrow's */
+        {"02:30", "2026-12-02T01:30:00.000000Z"},
+        {"10m", "2026-12-01T01:40:00.000000Z"},
+        {"in 1h30m", "2026-12-01T03:00:00.000000Z"},
+        {"+90s", "2026-12-01T01:31:30.000000Z"},
+        {"now", "2026-12-01T01:30:00.000000Z"},
+        {"2026-12-01 02:40", "2026-12-01T01:40:00.000000Z"},
+        {"2026-12-01T02:40:00Z", "2026-12-01T02:40:00.000000Z"},
+        {"2026-12-01 02:20", "'2026-12-01 02:20' is over: that was 2026-12-01 02:20:00 here"},
+        {"@1764556800", "'@1764556800' is over: that was 2025-12-01 03:40:00 here"},
+        {"2h ago", "'2h ago' is over: that was 2026-12-01 00:30:00 here"},
+        {"yesterday 22:00", "'yesterday 22:00' is no time to come"},
+        {"in 02:40", "'in 02:40' is no time to come"},
+        {"+", "'+' is no time to come"},
+        {"", "'' is no time to come"},
+    };
+    int64_t now = 0, us = 0;
+    struct cfg_error err;
+    char printed[CFG_RFC3339_TEXT];
+    cr_assert_eq(cfg_rfc3339_parse(&now, CFG_SLICE_LIT("2026-12-01T01:30:00Z"), NULL), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int rc = when_parse_ahead(&us, rows[i].text, now, &err);
+        cr_assert_str_eq(rc ? err.text : cfg_rfc3339_print(printed, us), rows[i].means, "%s", rows[i].text);
+    }
+}
+
 Test(when, shows_local_times)
 {
     char out[32];
