@@ -216,8 +216,16 @@ void cli_put_object(struct cfg_buf *out, const cJSON *item);
 /* The next cell of a table: a list's values with commas between them, "-" for none. */
 struct table;
 void cli_add_list(struct table *t, const cJSON *list);
+/* Appends a table as wide as the terminal; -o wide leaves it uncut. */
+void cli_put_table(struct cfg_buf *out, const struct cli *c, const struct table *t);
 /* Prints and frees. */
 void cli_print(struct cfg_buf *b);
+void cli_print_table(const struct cli *c, struct table *t); /* and finishes it */
+/* A table of the array `items`, a row each. wide: what -o says. */
+typedef void (*cli_row_fn)(struct table *t, const cJSON *item, bool wide);
+void cli_print_items(const struct cli *c, const cJSON *items, const char *header, cli_row_fn row);
+/* GETs a list and prints its items so; the reply as it is where JSON or YAML is wanted. The request's errors. */
+CFG_MUST_CHECK int cli_list(struct cli *c, const char *path, const char *header, cli_row_fn row, struct cfg_error *err);
 /* "3m", "2d": how long ago an RFC 3339 time is; the time itself when it cannot be read. */
 const char *cli_age(char out[32], const char *time_text);
 void cli_print_error(const struct cfg_error *err);

@@ -129,7 +129,7 @@ static int print_words(const struct cli *c, const cJSON *reply, struct cfg_error
     {
         add_run(&t, item);
     }
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+    cli_put_table(&out, c, &t);
     table_finish(&t);
     if (any_open(cfg_json_get(reply, "runs")))
         cfg_buf_printf(&out,

@@ -107,42 +107,30 @@ static void add_release(struct table *t, const cJSON *deployment)
     cfg_buf_finish(&text);
 }
 
-static void table_of(const struct cli *c, const cJSON *items)
+static void add_row(struct table *t, const cJSON *d, bool wide)
 {
-    struct table t;
-    const cJSON *d;
-    bool wide = c->output == OUTPUT_WIDE;
-    table_init(&t, wide ? "NAME|RELEASE|TRACK|PINS|FLAGS|WORKERS|GENERATION|VIEW|DIGEST"
-                        : "NAME|RELEASE|TRACK|PINS|FLAGS|WORKERS");
-    cJSON_ArrayForEach(d, items)
-    {
-        table_add(&t, cfg_json_get_str(d, "name", "?"));
-        add_release(&t, d);
-        table_add(&t, cfg_json_get_str(d, "track", "?"));
-        cli_add_list(&t, cfg_json_get(d, "pin_keys"));
-        cli_add_list(&t, cfg_json_get(d, "flags"));
-        table_add_number(&t, cfg_json_get_num(d, "workers", 0));
-        if (wide) {
-            table_add_number(&t, cfg_json_get_num(d, "generation", 0));
-            table_add(&t, cfg_json_get_str(cfg_json_get(d, "view"), "revision", "-"));
-            table_add(&t, cfg_json_get_str(cfg_json_get(d, "view"), "digest", "-"));
-        }
+    table_add(t, cfg_json_get_str(d, "name", "?"));
+    add_release(t, d);
+    table_add(t, cfg_json_get_str(d, "track", "?"));
+    cli_add_list(t, cfg_json_get(d, "pin_keys"));
+    cli_add_list(t, cfg_json_get(d, "flags"));
+    table_add_number(t, cfg_json_get_num(d, "workers", 0));
+    if (wide) {
+        table_add_number(t, cfg_json_get_num(d, "generation", 0));
+        table_add(t, cfg_json_get_str(cfg_json_get(d, "view"), "revision", "-"));
+        table_add(t, cfg_json_get_str(cfg_json_get(d, "view"), "digest", "-"));
     }
-    struct cfg_buf out;
-    cfg_buf_init(&out, (size_t)1 << 24);
-    table_print(&out, &t, wide ? 0 : table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
+}
+
+static const char *header(const struct cli *c)
+{
+    return c->output == OUTPUT_WIDE ? "NAME|RELEASE|TRACK|PINS|FLAGS|WORKERS|GENERATION|VIEW|DIGEST"
+                                    : "NAME|RELEASE|TRACK|PINS|FLAGS|WORKERS";
 }
 
 int cmd_deployment_list(struct cli *c, struct cfg_error *err)
 {
-    cJSON *reply = NULL;
-    int rc = cli_get(c, "/v1/deployments", &reply, err);
-    if (rc == 0 && !cli_show_tree(c, reply))
-        table_of(c, cfg_json_get(reply, "items"));
-    cJSON_Delete(reply);
-    return rc;
+    return cli_list(c, "/v1/deployments", header(c), add_row, err);
 }
 
 static void show_one(const struct cli *c, cJSON *d)
@@ -152,7 +140,7 @@ static void show_one(const struct cli *c, cJSON *d)
         cJSON_Delete(list);
         return;
     }
-    table_of(c, list);
+    cli_print_items(c, list, header(c), add_row);
     struct cfg_buf out;
     cfg_buf_init(&out, (size_t)1 << 22);
     cfg_buf_puts(&out, "pinned: ");

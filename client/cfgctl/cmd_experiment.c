@@ -217,8 +217,9 @@ int cmd_experiment_stop(struct cli *c, struct cfg_error *err)
 
 /* --- list --- */
 
-static void add_row(struct table *t, const cJSON *item)
+static void add_row(struct table *t, const cJSON *item, bool wide)
 {
+    (void)wide;
     char age[32];
     const cJSON *sides = cfg_json_get(item, "sides"), *first = cJSON_GetArrayItem(cfg_json_get(item, "metrics"), 0);
     table_add(t, cfg_json_get_str(item, "name", "?"));
@@ -232,24 +233,5 @@ static void add_row(struct table *t, const cJSON *item)
 
 int cmd_experiment_list(struct cli *c, struct cfg_error *err)
 {
-    cJSON *list = NULL;
-    const cJSON *item;
-    struct cfg_buf out;
-    struct table t;
-    int rc = cli_get(c, "/v1/experiments", &list, err);
-    if (rc != 0 || cli_show_tree(c, list)) {
-        cJSON_Delete(list);
-        return rc;
-    }
-    table_init(&t, "NAME|DEPLOYMENT|FLAG|STATE|CONTROL|METRIC|BEGUN");
-    cJSON_ArrayForEach(item, cfg_json_get(list, "items"))
-    {
-        add_row(&t, item);
-    }
-    cfg_buf_init(&out, OUT_ROOM);
-    table_print(&out, &t, table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
-    cJSON_Delete(list);
-    return 0;
+    return cli_list(c, "/v1/experiments", "NAME|DEPLOYMENT|FLAG|STATE|CONTROL|METRIC|BEGUN", add_row, err);
 }

@@ -142,11 +142,7 @@ static bool table_of(struct cli *c, const cJSON *reply)
         table_add(&t, cfg_json_get_str(flag, "message", ""));
     }
     cJSON_Delete(space);
-    struct cfg_buf out;
-    cfg_buf_init(&out, (size_t)1 << 26);
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
+    cli_print_table(c, &t);
     return any;
 }
 

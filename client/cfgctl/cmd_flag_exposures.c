@@ -8,7 +8,6 @@
 static void table_of(const struct cli *c, const cJSON *reply)
 {
     struct table t;
-    struct cfg_buf out;
     const cJSON *e;
     table_init(&t, "FLAG|VARIANT|ARM|SERVED|UNITS");
     cJSON_ArrayForEach(e, cfg_json_get(reply, "exposures"))
@@ -19,10 +18,7 @@ static void table_of(const struct cli *c, const cJSON *reply)
         table_add_number(&t, cfg_json_get_num(e, "count", 0));
         table_add_number(&t, cfg_json_get_num(e, "units", 0));
     }
-    cfg_buf_init(&out, (size_t)1 << 26);
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
+    cli_print_table(c, &t);
     if (cfg_json_get_bool(reply, "partial", false))
         (void)fputs("partial: other replicas of configd hold workers too, and count theirs\n", stderr);
 }

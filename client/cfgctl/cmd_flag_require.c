@@ -107,13 +107,9 @@ static int list_groups(struct cli *c, struct cfg_error *err)
     const cJSON *flags = cfg_json_get(space, "flags");
     if (rc == 0 && !cli_show_tree(c, flags)) {
         struct table t;
-        struct cfg_buf out;
         table_init(&t, "GROUP|FLAG|SHARE|BY");
         put_groups(&t, flags);
-        cfg_buf_init(&out, (size_t)1 << 24);
-        table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
-        cli_print(&out);
-        table_finish(&t);
+        cli_print_table(c, &t);
     }
     cJSON_Delete(space);
     return rc;

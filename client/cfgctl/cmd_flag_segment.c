@@ -19,7 +19,7 @@ static int usage(const struct cli *c, struct cfg_error *err)
 static void show_all(const struct cli *c, const cJSON *shared)
 {
     struct table t;
-    struct cfg_buf out, text;
+    struct cfg_buf text;
     const cJSON *rule;
     table_init(&t, "SEGMENT|CONDITION");
     cfg_buf_init(&text, (size_t)1 << 22);
@@ -31,10 +31,7 @@ static void show_all(const struct cli *c, const cJSON *shared)
         table_add(&t, text.data ? text.data : "");
     }
     cfg_buf_finish(&text);
-    cfg_buf_init(&out, (size_t)1 << 24);
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
+    cli_print_table(c, &t);
 }
 
 static int list(struct cli *c, struct cfg_error *err)

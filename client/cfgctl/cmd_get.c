@@ -179,7 +179,6 @@ static void print_dependents(const struct cli *c, const cJSON *reply)
 {
     struct table t;
     const cJSON *d;
-    struct cfg_buf out;
     table_init(&t, "NAMESPACE|EXTENDS IT|DEPLOYMENTS");
     cJSON_ArrayForEach(d, cfg_json_get(reply, "dependents"))
     {
@@ -187,10 +186,7 @@ static void print_dependents(const struct cli *c, const cJSON *reply)
         table_add(&t, cfg_json_get_bool(d, "direct", false) ? "directly" : "through others");
         cli_add_list(&t, cfg_json_get(d, "deployments"));
     }
-    cfg_buf_init(&out, (size_t)1 << 26);
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
+    cli_print_table(c, &t);
 }
 
 static int get_dependents(struct cli *c, const char *ns, struct cfg_error *err)

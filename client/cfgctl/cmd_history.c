@@ -12,7 +12,7 @@ void history_finish(const struct cli *c, struct table *t, const cJSON *reply)
 {
     struct cfg_buf out;
     cfg_buf_init(&out, (size_t)1 << 26);
-    table_print(&out, t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+    cli_put_table(&out, c, t);
     if (cJSON_IsNumber(cfg_json_get(reply, "next")))
         cfg_buf_puts(&out, "older ones: --limit N\n");
     cli_print(&out);

@@ -96,7 +96,7 @@ static void print_explained(const struct cli *c, const cJSON *reply)
     {
         add_layer(&t, layer);
     }
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+    cli_put_table(&out, c, &t);
     if (workers && workers->child)
         cfg_buf_puts(&out, "overridden locally on");
     cJSON_ArrayForEach(w, workers)

@@ -6,15 +6,6 @@
 
 #include <string.h>
 
-static void print_table(const struct cli *c, struct table *t)
-{
-    struct cfg_buf out;
-    cfg_buf_init(&out, (size_t)1 << 26);
-    table_print(&out, t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(t);
-}
-
 static void add_envelope(const struct cli *c, struct table *t, const cJSON *o)
 {
     char age[32];
@@ -56,7 +47,7 @@ static void table_of_all(const struct cli *c, const cJSON *configs, const cJSON 
         table_add(&t, cfg_json_get_bool(o, "enabled", false) ? "on" : "off");
         add_envelope(c, &t, o);
     }
-    print_table(c, &t);
+    cli_print_table(c, &t);
 }
 
 static void add_value(struct table *t, const cJSON *value)
@@ -133,7 +124,7 @@ static int list_one(struct cli *c, cJSON **config, cJSON **flags, struct cfg_err
         table_add(&t, flag->string);
         add_flag_value(&t, flag);
     }
-    print_table(c, &t);
+    cli_print_table(c, &t);
     return 0;
 }
 

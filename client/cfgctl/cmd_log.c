@@ -110,7 +110,7 @@ static void print_log(const struct cli *c, const cJSON *reply)
     }
     cfg_buf_init(&out, (size_t)1 << 26);
     if (cJSON_GetArraySize(cfg_json_get(reply, "items")) > 0)
-        table_print(&out, &t, wide ? 0 : table_terminal_width(), c->color);
+        cli_put_table(&out, c, &t);
     else
         cfg_buf_printf(&out, "nothing since %s\n", when_local(since, cfg_json_get_str(reply, "since", "?")));
     if (cfg_json_get_bool(reply, "more", false))

@@ -203,7 +203,7 @@ static void explain_table(const struct cli *c, const cJSON *all, const struct st
         }
         table_add(&t, value.len ? value.data : "-");
     }
-    table_print(&out, &t, table_terminal_width(), c->color);
+    cli_put_table(&out, c, &t);
     cli_print(&out);
     cfg_buf_finish(&value);
     table_finish(&t);

@@ -104,34 +104,21 @@ int cmd_rollout_history(struct cli *c, struct cfg_error *err)
     return rc;
 }
 
+static void add_row(struct table *t, const cJSON *item, bool wide)
+{
+    (void)wide;
+    char age[32];
+    table_add(t, cfg_json_get_str(item, "deployment", "?"));
+    table_add(t, cfg_json_get_str(item, "config", "?"));
+    table_add(t, cfg_json_get_str(cfg_json_get(item, "state"), "phase", "?"));
+    table_add_number(t, cfg_json_get_num(cfg_json_get(item, "state"), "step", 0) + 1);
+    table_add(t, cli_age(age, cfg_json_get_str(item, "time", "")));
+    table_add(t, cfg_json_get_str(item, "author", ""));
+    const char *reason = cfg_json_get_str(item, "reason", "");
+    table_add(t, reason[0] ? reason : cfg_json_get_str(item, "message", ""));
+}
+
 int cmd_rollout_list(struct cli *c, struct cfg_error *err)
 {
-    cJSON *list = NULL;
-    const cJSON *item;
-    struct cfg_buf out;
-    struct table t;
-    int rc = cli_get(c, "/v1/rollouts", &list, err);
-    if (rc != 0 || cli_show_tree(c, list)) {
-        cJSON_Delete(list);
-        return rc;
-    }
-    table_init(&t, "DEPLOYMENT|CONFIG|PHASE|STEP|SINCE|BY|LAST");
-    cJSON_ArrayForEach(item, cfg_json_get(list, "items"))
-    {
-        char age[32];
-        table_add(&t, cfg_json_get_str(item, "deployment", "?"));
-        table_add(&t, cfg_json_get_str(item, "config", "?"));
-        table_add(&t, cfg_json_get_str(cfg_json_get(item, "state"), "phase", "?"));
-        table_add_number(&t, cfg_json_get_num(cfg_json_get(item, "state"), "step", 0) + 1);
-        table_add(&t, cli_age(age, cfg_json_get_str(item, "time", "")));
-        table_add(&t, cfg_json_get_str(item, "author", ""));
-        const char *reason = cfg_json_get_str(item, "reason", "");
-        table_add(&t, reason[0] ? reason : cfg_json_get_str(item, "message", ""));
-    }
-    cfg_buf_init(&out, OUT_ROOM);
-    table_print(&out, &t, table_terminal_width(), c->color);
-    cli_print(&out);
-    table_finish(&t);
-    cJSON_Delete(list);
-    return 0;
+    return cli_list(c, "/v1/rollouts", "DEPLOYMENT|CONFIG|PHASE|STEP|SINCE|BY|LAST", add_row, err);
 }

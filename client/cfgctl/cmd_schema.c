@@ -182,7 +182,7 @@ static void print_contracts(const struct cli *c, const cJSON *reply)
     {
         add_contract(&t, entry);
     }
-    table_print(&out, &t, c->output == OUTPUT_WIDE ? 0 : table_terminal_width(), c->color);
+    cli_put_table(&out, c, &t);
     cJSON_ArrayForEach(entry, cfg_json_get(reply, "ceilings"))
     {
         cfg_buf_puts(&out, "ceiling of ");
