@@ -235,7 +235,7 @@ class Session(unittest.TestCase):
         self.refused(5, "changed", "deployment", "create", "other", "--from-lock", "-", stdin=lock.replace('"x": 1', '"x": 3'))
         self.refused(2, "--from-lock goes alone", "deployment", "create", "other", "--from-lock", file, "--config", "chat")
         self.ok("deployment", "update", "blue", "--track", "hold")
-        self.assertIn("next: cfgctl deployment update blue --to base=3", self.ok("set", "base/seed=3"))
+        self.assertIn("next: cfgctl rollout start blue --to base=3, or at once: cfgctl deployment update blue --to base=3", self.ok("set", "base/seed=3"))
         self.ok("deployment", "update", "blue", "--to", "base=3")
         self.assertEqual(self.json("deployment", "get", "blue")["arms"]["base"]["release"], {"base": 3, "chat": 3})
 
