@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cfgctl  # noqa: E402
 from cfgctl import laboratory  # noqa: E402
 
+FLEET = os.path.abspath(os.path.join(laboratory.BUILD, "worker", "cfg-fleet", "cfg-fleet"))
 INFER = os.path.abspath(os.path.join(laboratory.BUILD, "worker", "cfg-infer", "cfg-infer"))
 CLIENTS = 8
 
@@ -38,7 +39,7 @@ def split(overrides, default=None):
     return {"definition": definition, "overrides": overrides}
 
 
-class Servers(cfgctl.Session):
+class Reports(cfgctl.Session):
     def flag(self, name, overrides, default=None):
         self.configd.call("PUT", f"/v1/flags/experiment/{name}", split(overrides, default), headers={"If-None-Match": "*"})
 
@@ -46,18 +47,6 @@ class Servers(cfgctl.Session):
         self.ok("set", "chat/sampling.temperature=0.3", "chat/sampling.max_tokens=8", "chat/inference.batch_size=8", *settings)
         self.ok("deployment", "create", "blue", "--config", "chat", "--flags", "experiment")
 
-    def server(self, name):
-        worker = laboratory.Process(self.lab, name, [
-            INFER, "--server", self.configd.url, "--deployment", "blue", "--worker", name, "--listen", "127.0.0.1:0", "--cache", ""]).start()
-        return laboratory.wait_for("the worker to listen", lambda: next(
-            (line.split()[-1] for line in worker.output().splitlines() if line.startswith("listening on ")), None))
-
-    def assigned(self, client, flag, key):
-        """As configd decides."""
-        return client.post(f"/ns/experiment/ofrep/v1/evaluate/flags/{flag}", {"context": {"targetingKey": key}})[0]["variant"]
-
-
-class Variants(Servers):
     def report(self, name):
         return self.json("experiment", "report", name)
 
@@ -67,6 +56,18 @@ class Variants(Servers):
     def verdict(self, name, wanted):
         report = laboratory.wait_for(f"{name} to be {wanted}", lambda: (lambda r: r if r["verdict"] == wanted else None)(self.report(name)))
         return report["treatments"][0]["metrics"][0]
+
+
+class OnServers(Reports):
+    def server(self, name):
+        worker = laboratory.Process(self.lab, name, [
+            INFER, "--server", self.configd.url, "--deployment", "blue", "--worker", name, "--listen", "127.0.0.1:0", "--cache", ""]).start()
+        return laboratory.wait_for("the worker to listen", lambda: next(
+            (line.split()[-1] for line in worker.output().splitlines() if line.startswith("listening on ")), None))
+
+    def assigned(self, client, flag, key):
+        """As configd decides."""
+        return client.post(f"/ns/experiment/ofrep/v1/evaluate/flags/{flag}", {"context": {"targetingKey": key}})[0]["variant"]
 
     def load(self, url):
         """560 users, less those whom a gateway drops: half of those with one variant of `lossy`. One in four says itself how much it
@@ -96,7 +97,7 @@ class Variants(Servers):
         reply = http.getresponse()
         return http, reply, json.loads(reply.readline().removeprefix(b"data: "))
 
-    def test_on_a_server_under_load(self):
+    def test_variants_under_load(self):
         self.flag("long", {"short": {"sampling.max_tokens": 8}, "long": {"sampling.max_tokens": 12}})
         self.flag("hot", {"calm": {"sampling.temperature": 0.3}, "hot": {"sampling.temperature": 2}})
         self.flag("same", {"a": {"sampling.top_k": 0}, "b": {"sampling.top_k": 0}})
@@ -137,5 +138,52 @@ class Variants(Servers):
         self.assertGreater(self.metric("long", "latency_ms")["control"], 0)
 
 
+class OnAFleet(Reports):
+    def fleet(self, *options):
+        fleet = laboratory.Process(self.lab, "fleet", [
+            FLEET, "--server", self.configd.url, "--deployment", "blue", "--quiet", "--workers", "100", *options]).start()
+        laboratory.wait_while_alive([fleet], "its metrics", lambda: any(
+            a["metrics"] for a in self.configd.call("GET", "/v1/deployments/blue/fleet")["arms"]))
+
+    def test_variants(self):
+        for name in ("warm", "lossy"):
+            self.configd.call("PUT", f"/v1/flags/experiment/{name}", {"definition": {
+                "state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off",
+                "targeting": {"fractional": [["on", 50], ["off", 50]]}}}, headers={"If-None-Match": "*"})
+        self.flag("carries", {"a": {"sampling.temperature": 0.3}, "b": {"sampling.temperature": 0.9}})
+        self.deployment()
+        self.fleet("--step-ms", "50", "--requests", "3", "--users", "20000", "--outcome", "latency_ms=40 + (2 if ${experiment/warm} else 0) ~ 5",
+                   "--outcome", "reward=1 - (0.1 if sampling.temperature > 0.8 else 0) ~ 0.2", "--lose", "0.5 if ${experiment/lossy} else 0")
+        for name, metric, control in (("warm", "latency_ms:decrease", "off"), ("lossy", "latency_ms:decrease", "off"), ("carries", "reward:increase", "a")):
+            self.ok("experiment", "start", name, "blue", f"experiment/{name}", metric, f"control={control}", "alpha=0.01", "units=5000")
+        warm, carries = self.verdict("warm", "worse"), self.verdict("carries", "worse")
+        self.assertTrue(0 < warm["low"] < 2 < warm["high"], warm)
+        self.assertTrue(carries["low"] < -0.1 < carries["high"] < 0, carries)
+        self.verdict("lossy", "void")
+
+    def test_arms(self):
+        self.deployment("chat/distributed.tp=1")
+        self.ok("deployment", "create", "red", "--config", "chat", "--pin", "distributed")
+        for name in ("blue", "red"):
+            self.ok("deployment", "update", name, "--track", "hold")
+        self.ok("set", "chat/sampling.temperature=0.9")
+        warm = "sampling.temperature > 0.8"
+        # Red's workers hang on the new release: its groups do not come as they were assigned.
+        self.fleet("--deployment", "red", "--workers", "300", "--step-ms", f"100000 if {warm} and deployment == 'red' else 100",
+                   "--metric", f"reward=0.6 + (0.05 if {warm} else 0) ~ 0.1", "--metric", "cost=3 ~ 0.5")
+        for name in ("blue", "red"):
+            self.ok("rollout", "start", name, "--to", "2", "--steps", "50%!,100%", "--bake", "100ms")
+        for name in ("blue", "red"):
+            laboratory.wait_for("the gate", lambda n=name: self.json("rollout", "status", n)["state"]["phase"] == "gate")
+            self.ok("experiment", "start", name, name, "arms", "reward:increase", "control=base", "alpha=0.01")
+        found = self.verdict("blue", "better")
+        self.assertTrue(0 < found["low"] < 0.05 < found["high"], found)
+        self.verdict("red", "void")
+        self.ok("experiment", "stop", "blue")
+        self.ok("experiment", "start", "blue", "blue", "arms", "cost:decrease", "control=base", "alpha=0.01")
+        same = self.verdict("blue", "none")
+        self.assertTrue(same["low"] < 0 < same["high"], same)
+
+
 if __name__ == "__main__":
-    cfgctl.main(Variants, needs=[INFER])
+    cfgctl.main(OnServers, OnAFleet, needs=[INFER, FLEET])

@@ -193,12 +193,11 @@ void cfg_reading_finish(struct cfg_reading *r, size_t n)
     *r = (struct cfg_reading){0};
 }
 
-static void read_item(struct cfg_reading *r, size_t i, const struct cfg_declared_item *item, const struct cfg_view *v)
+void cfg_reading_put(struct cfg_reading *r, const struct cfg_declared *d, size_t at, const union cfg_value *value)
 {
-    struct cfg_expr_value *out = &r->values[i];
-    const union cfg_value *value = cfg_value_at(v, item->param);
+    struct cfg_expr_value *out = &r->values[at];
     *out = (struct cfg_expr_value){.type = CFG_EXPR_NULL};
-    switch (item->type) {
+    switch (d->items[at].type) {
     case CFG_BOOL:
     case CFG_FLAG:
         *out = (struct cfg_expr_value){.type = CFG_EXPR_BOOL, .boolean = value->b};
@@ -213,30 +212,48 @@ static void read_item(struct cfg_reading *r, size_t i, const struct cfg_declared
         *out = (struct cfg_expr_value){.type = CFG_EXPR_STRING, .text = cfg_slice_str(value->string)};
         break;
     case CFG_JSON: /* an object reads as null: no expression can use it */
-        if (cfg_json_parse(&r->trees[i], cfg_slice_str(value->string), 0, NULL) != 0 ||
-            cfg_expr_from_json(out, r->trees[i], &r->arena, NULL) != 0) {
+        cJSON_Delete(r->trees[at]);
+        r->trees[at] = NULL;
+        if (cfg_json_parse(&r->trees[at], cfg_slice_str(value->string), 0, NULL) != 0 ||
+            cfg_expr_from_json(out, r->trees[at], &r->arena, NULL) != 0) {
             *out = (struct cfg_expr_value){.type = CFG_EXPR_NULL};
         }
         break;
     }
 }
 
+static int make_room(struct cfg_reading *r, size_t n)
+{
+    enum { ARENA_MAX = 1024 * 1024 };
+    *r = (struct cfg_reading){.values = calloc(n + 1, sizeof *r->values), .trees = calloc(n + 1, sizeof(cJSON *))};
+    cfg_arena_init(&r->arena, ARENA_MAX);
+    if (r->values == NULL || r->trees == NULL) {
+        cfg_reading_finish(r, n);
+        return CFG_E_NOMEM;
+    }
+    return 0;
+}
+
 int cfg_reading_take(struct cfg_reading *r, const struct cfg_declared *d, const struct cfg_view *v,
                      struct cfg_error *err)
 {
-    enum { ARENA_MAX = 1024 * 1024 };
     cfg_reading_finish(r, d->n);
-    cfg_arena_init(&r->arena, ARENA_MAX);
-    r->values = calloc(d->n + 1, sizeof *r->values);
-    r->trees = calloc(d->n + 1, sizeof(cJSON *));
-    if (r->values == NULL || r->trees == NULL) {
-        cfg_reading_finish(r, d->n);
+    if (make_room(r, d->n) != 0) {
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
     }
     for (size_t i = 0; i < d->n; i++) {
-        read_item(r, i, &d->items[i], v);
+        cfg_reading_put(r, d, i, cfg_value_at(v, d->items[i].param));
     }
     return 0;
+}
+
+int cfg_reading_copy(struct cfg_reading *out, const struct cfg_reading *r, size_t n)
+{
+    int rc = r->values != NULL ? make_room(out, n) : CFG_E_NOMEM;
+    if (rc == 0) {
+        memcpy(out->values, r->values, n * sizeof *r->values);
+    }
+    return rc;
 }
 
 const struct cfg_expr_value *cfg_reading_find(const struct cfg_reading *r, const struct cfg_declared *d,

@@ -40,6 +40,10 @@ struct cfg_reading {
 };
 CFG_MUST_CHECK int cfg_reading_take(struct cfg_reading *r, const struct cfg_declared *d, const struct cfg_view *v,
                                     struct cfg_error *err);
+/* The same values once more, to be changed; texts stay borrowed from r's view. CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_reading_copy(struct cfg_reading *out, const struct cfg_reading *r, size_t n);
+/* Another value of the item at this place. v is borrowed while r is used. */
+void cfg_reading_put(struct cfg_reading *r, const struct cfg_declared *d, size_t at, const union cfg_value *v);
 void cfg_reading_finish(struct cfg_reading *r, size_t n); /* n: how many are declared; takes a zeroed struct */
 /* NULL: no such name. */
 const struct cfg_expr_value *cfg_reading_find(const struct cfg_reading *r, const struct cfg_declared *d,

@@ -27,22 +27,50 @@ static int take_step(void *options, const char *value, struct cfg_error *err)
     return cfg_signal_parse(&o->step_ms, value, err);
 }
 
-static int take_metric(void *options, const char *value, struct cfg_error *err)
+static int take_measured(struct cfg_fleet_options *o, const char *value, bool of_requests, struct cfg_error *err)
 {
-    struct cfg_fleet_options *o = options;
     const char *eq = strchr(value, '=');
     if (eq == NULL || eq == value || eq - value > 64) {
         return cfg_fail(err, CFG_E_INVALID, "\"%s\" is no metric, like loss=2.1~3%%", value);
+    }
+    for (size_t i = 0; i < o->n_metrics; i++) {
+        if (cfg_slice_eq_str((struct cfg_slice){value, (size_t)(eq - value)}, o->metrics[i].name)) {
+            return cfg_fail(err, CFG_E_INVALID, "%s is measured twice", o->metrics[i].name);
+        }
     }
     if (o->n_metrics == CFG_FLEET_METRICS) {
         return cfg_fail(err, CFG_E_LIMIT, "more than %d metrics", CFG_FLEET_METRICS);
     }
     int rc = cfg_signal_parse(&o->metrics[o->n_metrics].signal, eq + 1, err);
     if (rc == 0) {
+        o->metrics[o->n_metrics].of_requests = of_requests;
         o->metrics[o->n_metrics].name = cfg_slice_dup((struct cfg_slice){value, (size_t)(eq - value)});
         rc = o->metrics[o->n_metrics].name != NULL ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
         o->n_metrics++;
     }
+    return rc;
+}
+
+static int take_metric(void *options, const char *value, struct cfg_error *err)
+{
+    return take_measured(options, value, false, err);
+}
+
+static int take_outcome(void *options, const char *value, struct cfg_error *err)
+{
+    return take_measured(options, value, true, err);
+}
+
+static int take_lose(void *options, const char *value, struct cfg_error *err)
+{
+    struct cfg_fleet_options *o = options;
+    cfg_signal_finish(&o->lose);
+    int rc = cfg_signal_parse(&o->lose, value, err);
+    if (rc == 0 && o->lose.noise != CFG_NOISE_NONE) {
+        cfg_signal_finish(&o->lose);
+        return cfg_fail(err, CFG_E_INVALID, "\"%s\" is a probability by itself: no noise", value);
+    }
+    o->lose.noise = CFG_NOISE_COIN;
     return rc;
 }
 
@@ -160,6 +188,12 @@ static const struct cfg_arg rows[] = {
      "a parameter they declare; the default tells the type"},
     {"--flag", "NS/NAME[=on|off]", CFG_ARG_CALL(take_flag), "a flag they declare"},
     {"--metric", "NAME=EXPR[~NOISE]", CFG_ARG_CALL(take_metric), "a sample per step"},
+    {"--requests", "N", CFG_ARG_WITHIN(struct cfg_fleet_options, requests, 0, 10000),
+     "in each step (default 1 with --outcome, else 0)"},
+    {"--users", "N", AT(users), "who ask, all workers' (default: another one for each request)"},
+    {"--outcome", "NAME=EXPR[~NOISE]", CFG_ARG_CALL(take_outcome),
+     "a sample per request, by the variants it was served"},
+    {"--lose", "EXPR", CFG_ARG_CALL(take_lose), "the probability that what came of a request is not told"},
     {"--label", "KEY=VALUE[:SHARE],…", CFG_ARG_CALL(take_label), "a label of each; several values by share"},
     {"--crash", "WHEN,…", CFG_ARG_CALL(take_crash), "die, and start anew after --restart-ms"},
     {"--restart-ms", "N", COUNT(restart_ms, 0), "how long a crashed worker stays away (default 1000)"},
@@ -193,12 +227,16 @@ static const struct cfg_args table = {
     .notes =
         "EXPR     the language of ${eval:…}, over declared parameters, ${NS/FLAG}, step, seconds, worker, rank,\n"
         "         revision, deployment and label.KEY; names that are not declared are, without a default\n"
+        "         of requests (--outcome, --lose): a flag is what this one is served, a parameter what that makes of "
+        "it\n"
         "NOISE    0.05 (a deviation), 5% (of the value), coin (1 with that probability, else 0), exp\n"
         "WHEN     0.1%/s, 1%/m, 1%/h: that share of the workers, by chance; 5%@10s: of them, 10 s after all were up\n"
         "\nExamples\n"
         "  cfg-fleet --deployment chat-blue --workers 5000 --step-ms '50~10%'\n"
         "  cfg-fleet --deployment chat-blue --workers 200 --for 1m -o json \\\n"
         "      --metric 'error_rate=0.002 + (0.05 if sampling.temperature > 1.0 else 0) ~ coin'\n"
+        "  cfg-fleet --deployment chat-blue --requests 5 \\\n"
+        "      --outcome 'latency_ms=40 + (2 if ${experiment/ab.flag} else 0) ~ 5'\n"
         "  cfg-fleet --deployment chat-blue --workers 64 --group-size 8 --label gpu=H200 --label region=eu:0.3,us:0.7\n"
         "  cfg-fleet --deployment chat-blue --crash 0.1%/s,5%@10s --hang 1%/m --reject 2% --disconnect 10%@20s\n"
         "\nEnds with 0 when stopped (SIGINT, SIGTERM) or done, 2 for a wrong option; otherwise as cfgctl does.\n",
@@ -234,8 +272,14 @@ static int complete(struct cfg_fleet_options *o, struct cfg_error *err)
     for (size_t i = 0; rc == 0 && i < o->n_metrics; i++) {
         rc = cfg_declared_names(&o->declared, o->metrics[i].signal.expr, err);
     }
+    if (rc == 0 && o->lose.expr != NULL) {
+        rc = cfg_declared_names(&o->declared, o->lose.expr, err);
+    }
     if (rc == 0 && o->reject_if != NULL) {
         rc = cfg_declared_names(&o->declared, o->reject_if, err);
+    }
+    for (size_t i = 0; i < o->n_metrics && o->requests == 0; i++) {
+        o->requests = o->metrics[i].of_requests ? 1 : 0;
     }
     if (rc == 0 && o->declared.n == 0) {
         rc = cfg_declared_param(&o->declared, "sampling.temperature=0.7", err);
@@ -271,6 +315,7 @@ int cfg_fleet_options_read(struct cfg_fleet_options *out, int argc, char **argv,
 void cfg_fleet_options_finish(struct cfg_fleet_options *o)
 {
     cfg_signal_finish(&o->step_ms);
+    cfg_signal_finish(&o->lose);
     for (size_t i = 0; i < o->n_metrics; i++) {
         cfg_signal_finish(&o->metrics[i].signal);
         free(o->metrics[i].name);

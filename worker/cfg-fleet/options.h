@@ -14,12 +14,16 @@ struct cfg_fleet_options {
     const char *server, *prefix; /* server NULL: the environment decides */
     const char *deployments[CFG_FLEET_DEPLOYMENTS];
     size_t n_deployments;
+    unsigned requests;      /* per step */
+    uint64_t users;         /* who ask; 0: another one for each request */
+    struct cfg_signal lose; /* 1: what came of a request is not told */
     unsigned workers, group_size, start_ms, restart_ms, hang_ms, slow_ms;
     uint64_t seed, steps, run_us; /* steps, run_us 0: until stopped */
     struct cfg_signal step_ms;
     struct {
         char *name; /* owned */
         struct cfg_signal signal;
+        bool of_requests; /* a sample per request, by the variants that it was served; else per step */
     } metrics[CFG_FLEET_METRICS];
     size_t n_metrics;
     struct cfg_label labels[CFG_FLEET_LABELS];

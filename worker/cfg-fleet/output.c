@@ -120,11 +120,13 @@ static void print_json(struct cfg_buf *b, const struct cfg_fleet_printer *p, con
         cfg_buf_puts(b, "null");
     }
     cfg_buf_printf(b,
-                   ",\"steps\":%llu,\"changes\":%llu,\"adoptions\":%llu,\"rejects\":%llu,\"crashes\":%llu,\"hangs\":"
+                   ",\"steps\":%llu,\"requests\":%llu,\"lost\":%llu,\"changes\":%llu,\"adoptions\":%llu,\"rejects\":%"
+                   "llu,\"crashes\":%llu,\"hangs\":"
                    "%llu,\"slows\":%llu,\"disconnects\":%llu,\"superseded\":%llu,\"applied_ms\":",
-                   (unsigned long long)c->steps, (unsigned long long)changes, (unsigned long long)c->adoptions,
-                   (unsigned long long)c->rejects, (unsigned long long)c->crashes, (unsigned long long)c->hangs,
-                   (unsigned long long)c->slows, (unsigned long long)c->disconnects, (unsigned long long)c->superseded);
+                   (unsigned long long)c->steps, (unsigned long long)c->requests, (unsigned long long)c->lost,
+                   (unsigned long long)changes, (unsigned long long)c->adoptions, (unsigned long long)c->rejects,
+                   (unsigned long long)c->crashes, (unsigned long long)c->hangs, (unsigned long long)c->slows,
+                   (unsigned long long)c->disconnects, (unsigned long long)c->superseded);
     if (took != NULL) {
         print_took(b, took, max_us);
     }

@@ -1,5 +1,7 @@
 #include "worker/cfg-fleet/sim.h"
 #include "worker/cfg-fleet/chance.h"
+#include "worker/cfg-fleet/names.h"
+#include "worker/cfg-fleet/requests.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,106 +22,19 @@ static void set_next(struct cfg_sim *s, uint64_t at_us)
     cfg_heap_set(&s->fleet->heap, &s->next, at_us);
 }
 
-/* --- names in expressions --- */
-
-struct asking {
-    const struct cfg_sim *s;
-    const struct cfg_reading *reading;
-    const char *revision;
-};
-
-static struct cfg_expr_value number(double v)
-{
-    return (struct cfg_expr_value){.type = CFG_EXPR_NUMBER, .is_float = floor(v) != v, .number = v};
-}
-
-static double revision_number(const char *revision)
-{
-    const char *dash = strchr(revision, '-');
-    return dash != NULL ? strtod(dash + 1, NULL) : 0;
-}
-
-static bool look_up_own(struct cfg_expr_value *out, const struct asking *a, struct cfg_slice path)
-{
-    const struct cfg_fleet *f = a->s->fleet;
-    const struct cfg_sim *s = a->s;
-    if (cfg_slice_eq_str(path, "step")) {
-        *out = number((double)s->step);
-    } else if (cfg_slice_eq_str(path, "seconds")) {
-        *out = number((double)(cfg_fleet_now_us() - f->started_us) / 1e6);
-    } else if (cfg_slice_eq_str(path, "worker")) {
-        *out = number(s->index);
-    } else if (cfg_slice_eq_str(path, "rank")) {
-        *out = number(s->index % f->o->group_size);
-    } else if (cfg_slice_eq_str(path, "revision")) {
-        *out = number(revision_number(a->revision));
-    } else if (cfg_slice_eq_str(path, "deployment")) {
-        *out =
-            (struct cfg_expr_value){.type = CFG_EXPR_STRING, .text = cfg_slice_str(f->deployments[s->deployment].name)};
-    } else {
-        return false;
-    }
-    return true;
-}
-
-/* The same for every life of the worker, and for every rank of a group. */
-static const char *label_of(const struct cfg_sim *s, size_t label)
-{
-    const struct cfg_fleet_options *o = s->fleet->o;
-    uint64_t chance = cfg_chance_mix(cfg_chance_mix(o->seed, s->index / o->group_size), label);
-    return cfg_label_value(&o->labels[label], cfg_chance_share(&chance));
-}
-
-static int look_up(struct cfg_expr_value *out, void *arg, struct cfg_slice path, struct cfg_arena *arena,
-                   struct cfg_error *err)
-{
-    const struct asking *a = arg;
-    const struct cfg_fleet *f = a->s->fleet;
-    const struct cfg_expr_value *found = cfg_reading_find(a->reading, f->declared, path);
-    (void)arena;
-    if (found != NULL) {
-        *out = *found;
-        return 0;
-    }
-    if (look_up_own(out, a, path)) {
-        return 0;
-    }
-    for (size_t i = 0; path.len > 6 && i < f->o->n_labels; i++) {
-        if (cfg_slice_eq_str((struct cfg_slice){path.ptr + 6, path.len - 6}, f->o->labels[i].key)) {
-            *out = (struct cfg_expr_value){.type = CFG_EXPR_STRING, .text = cfg_slice_str(label_of(a->s, i))};
-            return 0;
-        }
-    }
-    return cfg_fail(err, CFG_E_UNKNOWN_KEY, "%.*s: no such name", (int)path.len, path.ptr);
-}
-
-static double base_of(struct cfg_sim *s, const struct cfg_signal *signal)
-{
-    struct cfg_error err = CFG_ERROR_INIT;
-    struct asking a = {s, &s->reading, s->view->revision};
-    const struct cfg_expr_names names = {look_up, NULL, &a};
-    double base = NAN;
-    if (cfg_signal_base(&base, signal, &names, &err) != 0 && !s->fleet->warned) {
-        s->fleet->warned = true;
-        struct cfg_slice text = cfg_expr_text(signal->expr);
-        (void)fprintf(stderr, "cfg-fleet: %.*s: %s (no sample then)\n", (int)text.len, text.ptr, err.text);
-    }
-    return base;
-}
-
 /* --- views --- */
 
 static bool rejects(struct cfg_sim *s, const struct cfg_view *next, struct cfg_error *err)
 {
     const struct cfg_fleet_options *o = s->fleet->o;
-    uint64_t chance = cfg_chance_mix(cfg_chance_mix(o->seed, s->index), (uint64_t)revision_number(next->revision));
+    uint64_t chance = cfg_chance_mix(cfg_chance_mix(o->seed, s->index), (uint64_t)cfg_revision_number(next->revision));
     bool no = s->state == CFG_SIM_UP && o->reject > 0 && cfg_chance_share(&chance) < o->reject;
     if (no) {
         (void)cfg_fail(err, CFG_E_VALUE, "simulated: refused by chance");
     } else if (o->reject_if != NULL) {
         struct cfg_reading reading = {0};
-        struct asking a = {s, &reading, next->revision};
-        const struct cfg_expr_names names = {look_up, NULL, &a};
+        struct cfg_asking a = {s, &reading, next->revision};
+        const struct cfg_expr_names names = cfg_asking_names(&a);
         struct cfg_error why;
         if (cfg_reading_take(&reading, s->fleet->declared, next, &why) == 0 &&
             cfg_expr_test(&no, o->reject_if, &names, &why) == 0 && no) {
@@ -165,9 +80,11 @@ static void note_adoption(struct cfg_sim *s, uint64_t now_us)
     if (cfg_reading_take(&s->reading, f->declared, s->view, &err) != 0) {
         return; /* without memory no metric has a value */
     }
-    s->bases[0] = base_of(s, &f->o->step_ms);
+    s->bases[0] = cfg_sim_base(s, &s->reading, &f->o->step_ms);
     for (size_t i = 0; i < f->o->n_metrics; i++) {
-        s->bases[i + 1] = base_of(s, &f->o->metrics[i].signal);
+        if (!f->o->metrics[i].of_requests) {
+            s->bases[i + 1] = cfg_sim_base(s, &s->reading, &f->o->metrics[i].signal);
+        }
     }
 }
 
@@ -175,7 +92,7 @@ static void note_adoption(struct cfg_sim *s, uint64_t now_us)
 
 static uint64_t step_us(struct cfg_sim *s, uint64_t now_us)
 {
-    double base = s->fleet->step_varies ? base_of(s, &s->fleet->o->step_ms) : s->bases[0];
+    double base = s->fleet->step_varies ? cfg_sim_base(s, &s->reading, &s->fleet->o->step_ms) : s->bases[0];
     double ms = cfg_signal_sample(&s->fleet->o->step_ms, base, &s->chance);
     if (now_us < s->slow_until_us) {
         ms *= s->fleet->o->slow_factor;
@@ -186,8 +103,12 @@ static uint64_t step_us(struct cfg_sim *s, uint64_t now_us)
 static void end_step(struct cfg_sim *s)
 {
     struct cfg_fleet *f = s->fleet;
+    cfg_requests_serve(s);
     for (size_t i = 0; i < f->o->n_metrics; i++) {
-        double base = f->metric_varies[i] ? base_of(s, &f->o->metrics[i].signal) : s->bases[i + 1];
+        if (f->o->metrics[i].of_requests) {
+            continue;
+        }
+        double base = f->metric_varies[i] ? cfg_sim_base(s, &s->reading, &f->o->metrics[i].signal) : s->bases[i + 1];
         double v = cfg_signal_sample(&f->o->metrics[i].signal, base, &s->chance);
         if (isfinite(v)) {
             cfg_worker_metric(s->w, f->handles[i], v);
@@ -293,7 +214,7 @@ static int print_labels(struct cfg_buf *out, const struct cfg_sim *s)
         cfg_buf_puts(out, i > 0 ? "," : "");
         cfg_json_put_string(out, cfg_slice_str(s->fleet->o->labels[i].key));
         cfg_buf_putc(out, ':');
-        cfg_json_put_string(out, cfg_slice_str(label_of(s, i)));
+        cfg_json_put_string(out, cfg_slice_str(cfg_sim_label(s, i)));
     }
     cfg_buf_putc(out, '}');
     return cfg_buf_status(out);
@@ -324,6 +245,7 @@ static int open_worker(struct cfg_sim *s, const char *labels, struct cfg_error *
     for (size_t i = 0; i < o->n_metrics; i++) {
         s->fleet->handles[i] = cfg_metric_declare(s->w, o->metrics[i].name);
     }
+    cfg_requests_declare(s->fleet, s->w);
     return cfg_worker_on_change(s->w, "", &hooks, err);
 }
 

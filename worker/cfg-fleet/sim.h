@@ -11,6 +11,7 @@
 #include "proto/heap.h"
 #include "worker/cfg-fleet/changes.h"
 #include "worker/cfg-fleet/options.h"
+#include <cfg/flags.h>
 
 enum cfg_sim_state { CFG_SIM_DOWN, CFG_SIM_STARTING, CFG_SIM_UP };
 
@@ -21,7 +22,7 @@ struct cfg_sim {
     struct cfg_fleet *fleet;
     struct cfg_worker *w; /* NULL: down */
     struct cfg_sim *next_fresh;
-    uint64_t chance, step;
+    uint64_t chance, step, requests; /* requests: of all its lives */
     uint64_t hung_until_us, slow_until_us;
     uint64_t on; /* number of the change it runs on; 0: none */
     const struct cfg_view *view;
@@ -34,7 +35,7 @@ struct cfg_sim {
 
 /* Counted over all workers. */
 struct cfg_fleet_counts {
-    uint64_t steps, adoptions, rejects, crashes, hangs, slows, disconnects, superseded;
+    uint64_t steps, requests, lost, adoptions, rejects, crashes, hangs, slows, disconnects, superseded;
     size_t up, starting;
 };
 
@@ -58,6 +59,7 @@ struct cfg_fleet {
     bool step_varies, idle, metric_varies[CFG_FLEET_METRICS];
     bool warned;
     cfg_metric handles[CFG_FLEET_METRICS]; /* the same in every worker, since all declare in one order */
+    cfg_flag flags[CFG_DECLARED_MAX];      /* likewise, by declared item; with requests only */
 };
 
 uint64_t cfg_fleet_now_us(void); /* monotonic */

@@ -207,6 +207,60 @@ Test(fleet_parts, options)
     cfg_fleet_options_finish(&o);
 }
 
+Test(fleet_parts, options_of_requests)
+{
+    static struct cfg_fleet_options o;
+    struct cfg_error err;
+    cr_assert_eq(PARSE(&o, &err, "--deployment", "x", "--metric", "loss=1", "--outcome",
+                       "ms=40 + (2 if ${ab/new} else 0) ~ 5", "--lose", "0.5 if ${ab/other} else 0", "--users", "9"),
+                 0, "%s", err.text);
+    cr_assert_eq(o.requests, 1U, "an outcome is of a request");
+    cr_assert_eq(o.users, 9U);
+    cr_assert_eq(o.n_metrics, 2U);
+    cr_assert(!o.metrics[0].of_requests && o.metrics[1].of_requests);
+    cr_assert_eq(o.lose.noise, CFG_NOISE_COIN);
+    cr_assert_eq(o.declared.n, 2U, "names of --outcome and --lose are declared too");
+    cfg_fleet_options_finish(&o);
+    cr_assert_eq(PARSE(&o, &err, "--deployment", "x"), 0);
+    cr_assert_eq(o.requests, 0U);
+    cfg_fleet_options_finish(&o);
+    cr_assert_eq(PARSE(&o, &err, "--deployment", "x", "--metric", "ms=1", "--outcome", "ms=2"), CFG_E_INVALID);
+    cr_assert_not_null(strstr(err.text, "ms is measured twice"), "%s", err.text);
+    cr_assert_eq(PARSE(&o, &err, "--deployment", "x", "--lose", "0.5 ~ 1%"), CFG_E_INVALID);
+    cr_assert_not_null(strstr(err.text, "no noise"), "%s", err.text);
+}
+
+/* What one request reads is its own. */
+Test(fleet_parts, values_laid_over_a_reading)
+{
+    static struct cfg_declared d;
+    struct cfg_reading whole = {0}, own = {0};
+    struct cfg_expr *e;
+    struct cfg_error err;
+    const union cfg_value values[] = {{.f64 = 0.7}, {.string = "4"}, {0}}, hot = {.f64 = 1.5}, five = {.string = "5"};
+    const struct cfg_view v = {.n = 2, .values = values, .revision = "1-1"};
+    const struct cfg_slice temperature = cfg_slice_str("t"), any = cfg_slice_str("any");
+    cr_assert_eq(cfg_declared_param(&d, "t=0.5", &err), 0);
+    cr_assert_eq(cfg_expr_compile(&e, any, &err), 0);
+    cr_assert_eq(cfg_declared_names(&d, e, &err), 0);
+    d.items[1].param.index = 1;
+    cr_assert_eq(cfg_reading_take(&whole, &d, &v, &err), 0);
+    cr_assert_eq(cfg_reading_copy(&own, &whole, d.n), 0);
+    cfg_reading_put(&own, &d, 0, &hot);
+    cr_assert_float_eq(cfg_reading_find(&own, &d, any)->number, 4, 0);
+    cfg_reading_put(&own, &d, 1, &five);
+    cfg_reading_put(&own, &d, 1, &five);
+    cr_assert_float_eq(cfg_reading_find(&own, &d, temperature)->number, 1.5, 0);
+    cr_assert_float_eq(cfg_reading_find(&own, &d, any)->number, 5, 0);
+    cr_assert_float_eq(cfg_reading_find(&whole, &d, temperature)->number, 0.7, 0);
+    cr_assert_float_eq(cfg_reading_find(&whole, &d, any)->number, 4, 0);
+    cfg_reading_finish(&own, d.n);
+    cr_assert_eq(cfg_reading_copy(&own, &own, d.n), CFG_E_NOMEM, "nothing was read");
+    cfg_reading_finish(&whole, d.n);
+    cfg_expr_free(e);
+    cfg_declared_finish(&d);
+}
+
 Test(fleet_parts, wrong_options_are_named)
 {
     static struct cfg_fleet_options o;
