@@ -144,7 +144,8 @@ void cfg_metrics_single(struct cfg_buf *out, const char *name, const char *type,
 /* Appends a label's value with quotes around it, escaped. */
 void cfg_metrics_label(struct cfg_buf *out, const char *value);
 void cfg_metrics_etcd(struct cfg_buf *out, const struct cfg_app *app); /* metrics_etcd.c */
-/* metrics_fleet.c: of the deployments that p sees */
+/* metrics_fleet.c and metrics_rollouts.c: of the deployments that p sees */
 void cfg_metrics_fleet(struct cfg_buf *out, struct cfg_app *app, const struct cfg_principal *p);
+void cfg_metrics_rollouts(struct cfg_buf *out, struct cfg_app *app, const struct cfg_principal *p);
 
 #endif

@@ -2,13 +2,14 @@
 
 #include "configd/api.h"
 #include "configd/embedded.h"
-#include "configd/experiments.h"
+#include "configd/experiment_looks.h"
 #include "configd/flag_space.h"
 #include "configd/fleet_peers.h"
 #include "configd/flip.h"
 #include "configd/health.h"
 #include "configd/http_server.h"
 #include "configd/log.h"
+#include "configd/rollout_counts.h"
 #include "configd/rollouts.h"
 #include "configd/settings.h"
 
@@ -166,6 +167,10 @@ static int make_fleet(struct cfg_app *app, struct cfg_error *err)
                                                         .prefix = s->prefix,
                                                         .replica_id = app->replica_id};
     rc = rc ? rc : cfg_experiments_new(&app->experiments, &experiments, err);
+    app->rollout_counts = rc == 0 ? cfg_rollout_counts_new(app->store) : NULL;
+    app->experiment_looks = rc == 0 ? cfg_experiment_looks_new(app->experiments, app->clock) : NULL;
+    if (rc == 0 && (app->rollout_counts == NULL || app->experiment_looks == NULL))
+        rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
     struct cfg_streams_options o = {.loop = app->loop,
                                     .store = app->store,
                                     .replica = app->replica,
@@ -312,6 +317,8 @@ void cfg_app_free(struct cfg_app *app)
         cfg_service_set_crew(app->service, NULL);
     cfg_peers_free(app->peers); /* calls that wait for it are dropped by the HTTP edge */
     cfg_experiments_free(app->experiments);
+    cfg_experiment_looks_free(app->experiment_looks);
+    cfg_rollout_counts_free(app->rollout_counts);
     cfg_rollouts_free(app->rollouts);
     cfg_fleet_free(app->fleet);
     cfg_flips_free(app->flips);

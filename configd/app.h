@@ -29,10 +29,12 @@ struct cfg_app {
     struct cfg_etcd *etcd;
     struct cfg_health *health; /* how etcd is */
     struct cfg_store *store;
-    struct cfg_flag_spaces *flags;       /* compiled, per namespace */
-    struct cfg_flips *flips;             /* tells when their time rules flip */
-    struct cfg_rollouts *rollouts;       /* observes them, and drives them where it holds the lock */
+    struct cfg_flag_spaces *flags; /* compiled, per namespace */
+    struct cfg_flips *flips;       /* tells when their time rules flip */
+    struct cfg_rollouts *rollouts; /* observes them, and drives them where it holds the lock */
+    struct cfg_rollout_counts *rollout_counts;
     struct cfg_experiments *experiments; /* adds up what comes of them */
+    struct cfg_experiment_looks *experiment_looks;
     struct cfg_replica *replica;
     struct cfg_service *service;
     struct cfg_hub *hub;

@@ -186,6 +186,7 @@ void cfg_api_metrics(struct cfg_app *app, struct cfg_call *c)
     put_replica(&out, app);
     put_streams(&out, app);
     cfg_metrics_fleet(&out, app, cfg_call_principal(c));
+    cfg_metrics_rollouts(&out, app, cfg_call_principal(c));
     put_process(&out, app);
     cfg_call_reply_bytes(c, 200, "text/plain; version=0.0.4", cfg_buf_slice(&out));
     cfg_buf_finish(&out);

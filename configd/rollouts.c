@@ -1,4 +1,5 @@
 #include "configd/change_rollout.h"
+#include "configd/rollout_waits.h"
 #include "configd/rollouts_internal.h"
 
 #include <stdlib.h>
@@ -191,6 +192,32 @@ bool cfg_rollouts_drives(const struct cfg_rollouts *r)
     return cfg_lease_lock_held(r->lock);
 }
 
+/* {REPLICA: ms since its record was heard to change}, of records that are there. NULL without memory. */
+static cJSON *observed_ages(const struct cfg_rollouts *r, const struct rollout_drive *d)
+{
+    cJSON *ages = cJSON_CreateObject();
+    uint64_t now = rollouts_now_ms(r);
+    for (size_t i = 0; i < d->n_peers; i++) {
+        const struct rollout_peer *p = &d->peers[i];
+        if (cfg_store_find(r->o.store, CFG_KIND_OBSERVED, d->rollout.deployment, p->name) &&
+            !cJSON_AddNumberToObject(ages, p->name, (double)(now - p->heard_ms))) {
+            cJSON_Delete(ages);
+            return NULL;
+        }
+    }
+    return ages;
+}
+
+/* A word for programs, beside what people read. */
+static bool add_reason(cJSON *live, const struct cfg_rollouts *r, const char *deployment, int64_t now_s)
+{
+    const struct cfg_object *o = cfg_store_find(r->o.store, CFG_KIND_ROLLOUT, deployment, "");
+    cJSON *record = o ? cfg_object_tree(o) : NULL;
+    bool ok = record && cJSON_AddStringToObject(live, "reason", cfg_rollout_waits(record, live, now_s));
+    cJSON_Delete(record);
+    return ok;
+}
+
 cJSON *cfg_rollouts_live(struct cfg_rollouts *r, const char *deployment)
 {
     const struct rollout_drive *d = rollouts_find(r, deployment);
@@ -211,6 +238,8 @@ cJSON *cfg_rollouts_live(struct cfg_rollouts *r, const char *deployment)
     ok = cfg_json_set(live, "arms", cfg_whole_json(whole)) == 0 && ok;
     ok = cfg_json_set(live, "guards", cfg_rollout_readings_json(&d->rollout, &verdict)) == 0 && ok;
     ok = cfg_json_set(live, "waits", cJSON_CreateString(verdict.why)) == 0 && ok;
+    ok = cfg_json_set(live, "observed", observed_ages(r, d)) == 0 && ok;
+    ok = ok && add_reason(live, r, deployment, clock.now_s);
     free(whole);
     cJSON_Delete(holder);
     if (ok)

@@ -27,8 +27,9 @@ CFG_MUST_CHECK int cfg_rollouts_new(struct cfg_rollouts **out, const struct cfg_
 /* Before the service and the etcd client; gives the lock back. NULL is fine. */
 void cfg_rollouts_free(struct cfg_rollouts *r);
 
-/* What this replica sees of a rollout that is under way: {"driver","baked_ms","arms","guards","waits"}, by what all
- * replicas observed. Returned-owned; NULL without memory or when none is under way. */
+/* What this replica sees of a rollout that is under way: {"driver","baked_ms","arms","guards","waits","reason",
+ * "observed"}, by what all replicas observed; reason: a word of rollout_waits.h; observed: {REPLICA: ms since it was
+ * last heard to tell of its workers}. Returned-owned; NULL without memory or when none is under way. */
 cJSON *cfg_rollouts_live(struct cfg_rollouts *r, const char *deployment);
 bool cfg_rollouts_drives(const struct cfg_rollouts *r); /* holds the lock */
 

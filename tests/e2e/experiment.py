@@ -1,6 +1,7 @@
 """Experiments over two configd and real workers: a planted effect is found, a killed configd loses little, a broken split voids."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -81,6 +82,13 @@ class Experiment(Base):
 
         # --- a broken split is void, and stays so ---
         self.assertEqual(laboratory.wait_for("the broken split", lambda: (lambda r: r if r["verdict"] == "void" else None)(self.report("lossy")))["mismatch"]["void"], True)
+
+        # --- and both show in the metrics, as of the scrape before ---
+        def verdicts():
+            text = laboratory.call(self.configd.url, "GET", "/metrics")[0].decode()
+            self.assertIn('configd_experiments{state="running"} 2\n', text)
+            return set(re.findall(r'configd_experiment_verdict\{experiment="(\w+)",deployment="blue",verdict="(\w+)"\} 1\n', text))
+        laboratory.wait_for("their verdicts", lambda: verdicts() == {("warm", "worse"), ("lossy", "void")})
 
         # --- the one that is asked dies: what it had kept is still there, and at the other configd ---
         before = laboratory.wait_for("its totals at the other", lambda: (lambda r: r if r["tallies"] == 2 else None)(self.report("warm", self.other)))

@@ -129,6 +129,7 @@ class Rollouts(Base):
         self.refused(4, "has a rollout already", "rollout", "start", "blue", "--steps", "99.9%,100%")
         self.refused(4, "under way", "deployment", "update", "blue", "--track", "head")
         self.assertRegex(self.ok("rollout", "status", "blue"), r"chat v1 → v2 · gate · \[60%!\] ▸ 100%")
+        self.check_metrics_at_gate()
         self.ok("rollout", "pause", "blue", "-m", "coffee")
         self.refused(4, "paused takes no \"approve\"", "rollout", "approve", "blue")
         self.ok("rollout", "resume", "blue")
@@ -144,10 +145,35 @@ class Rollouts(Base):
         self.assertEqual(self.json("deployment", "get", "blue")["arms"]["base"]["release"], {"chat": 2})
         self.assertRegex(self.ok("history", "deployment/blue"), r"rolled back from 60 %: guard error_rate<5% fails")
         self.check_log()
+        self.check_metrics_at_end()
         told = self.ok("rollout", "history", "blue")
         self.assertRegex(told, r"pause: coffee")
         self.assertRegex(told, r"error_rate<5% passes: canary 0")
         self.assertRegex(self.ok("rollout", "list"), r"blue +chat +rolled-back")
+
+    def metrics(self, pattern):
+        """Label values, in order, and the value, of the lines of /metrics that match."""
+        text = laboratory.call(self.configd.url, "GET", "/metrics")[0].decode()
+        return [(*re.findall(r'="((?:[^"\\]|\\.)*)"', line), float(line.rpartition(" ")[2])) for line in text.splitlines() if re.match(pattern, line)]
+
+    def check_metrics_at_gate(self):
+        self.assertEqual(self.metrics("configd_rollout_phase{"), [("blue", "gate", 1)])
+        self.assertEqual(self.metrics("configd_rollout_share{"), [("blue", 0.6)])
+        self.assertEqual(self.metrics("configd_rollout_waits{"), [("blue", "gate", 1)])
+        self.assertEqual(self.metrics("configd_rollout_guard{"),
+                         [("blue", "1", "error_rate<5%", "passes", 1), ("blue", "2", "p50_ms<2*base", "passes", 1)])
+        self.assertEqual(self.metrics("configd_lock_held{"), [("rollouts", 1)])
+        moves = {cause: n for _, cause, n in self.metrics("configd_rollout_transitions_total")}
+        self.assertEqual({c: n for c, n in moves.items() if n}, {"start": 1, "due": 1, "converged": 1, "passed": 1})
+        (_, replica, age), = self.metrics("configd_rollout_observed_age_seconds")
+        self.assertEqual((replica, age < 10), ("configd", True))
+        self.assertLess(self.metrics("configd_rollout_phase_seconds")[0][1], 60)
+
+    def check_metrics_at_end(self):
+        self.assertEqual(self.metrics("configd_rollout_phase{"), [("blue", "rolled-back", 1)])
+        self.assertEqual(self.metrics("configd_rollout_(waits|guard|observed_age_seconds){"), [])
+        self.assertEqual(self.metrics("configd_rollout_share{"), [("blue", 0)])
+        self.assertEqual({outcome: n for _, outcome, n in self.metrics("configd_rollouts_ended_total")}, {"finished": 1, "rolled-back": 1, "aborted": 0})
 
     def check_log(self):
         """The deployment's log tells the rollouts, names them beside the versions they wrote, and what was adopted."""
