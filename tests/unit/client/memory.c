@@ -1,5 +1,4 @@
 #include "tests/unit/client/memory.h"
-#include "proto/digest.h"
 #include "proto/sse.h"
 
 #include <criterion/criterion.h>
@@ -155,4 +154,36 @@ void memory_patch(char *out, size_t room, const char *revision, const char *from
              "{\"revision\":\"%s\",\"from\":\"%s\",\"digest\":\"%s\",\"versions\":{\"chat\":2},"
              "\"patch\":[{\"op\":\"replace\",\"path\":\"/parameters/t\",\"value\":%d}]}",
              revision, from, digest, value);
+}
+
+const struct cfg_machine_options memory_worker = {.servers = 1,
+                                                  .deployment = "blue",
+                                                  .registration = MEMORY_REGISTRATION,
+                                                  .backoff_min_ms = 100,
+                                                  .backoff_max_ms = 10000};
+
+void memory_follow(struct memory *t, const struct cfg_machine_options *o, char digest[CFG_DIGEST_TEXT])
+{
+    char view[2048];
+    memory_start(t, o);
+    memory_tick(t, 0);
+    if (o->registration)
+        memory_reply(t, CFG_SLOT_REGISTER, 200, MEMORY_REGISTERED);
+    memory_view(view, sizeof view, digest, "1-5", "S1", 1);
+    memory_event(t, "view", "1-5", view);
+}
+
+void memory_digest(char out[CFG_DIGEST_TEXT], int value)
+{
+    char ignored[2048];
+    memory_view(ignored, sizeof ignored, out, "1-1", "S1", value);
+}
+
+void memory_patch_to(struct memory *t, const char *revision, int from, int to)
+{
+    char a[CFG_DIGEST_TEXT], b[CFG_DIGEST_TEXT], patch[2048];
+    memory_digest(a, from);
+    memory_digest(b, to);
+    memory_patch(patch, sizeof patch, revision, a, b, to);
+    memory_event(t, "patch", revision, patch);
 }

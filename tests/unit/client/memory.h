@@ -3,6 +3,7 @@
 #define CFG_TEST_CLIENT_MEMORY_H
 
 #include "client/machine.h"
+#include "proto/digest.h"
 
 struct memory_request {
     bool active;
@@ -35,5 +36,14 @@ void memory_break(struct memory *t, enum cfg_slot slot, int code);
 /* A view event's data for parameters {"t":value}, with its digest; out holds room bytes. digest may be NULL. */
 void memory_view(char *out, size_t room, char *digest, const char *revision, const char *store, int value);
 void memory_patch(char *out, size_t room, const char *revision, const char *from, const char *digest, int value);
+
+/* Worker w0 of deployment blue, and the reply to its registration. */
+#define MEMORY_REGISTRATION "{\"worker\":\"w0\",\"incarnation\":\"abc\",\"contract\":{}}"
+#define MEMORY_REGISTERED   "{\"deployment\":\"blue\",\"worker\":\"w0\",\"store\":\"S1\",\"revision\":\"1-5\"}"
+extern const struct cfg_machine_options memory_worker;
+/* Up to a stream that has delivered {"t":1} at 1-5 of store S1; digest gets its digest. */
+void memory_follow(struct memory *t, const struct cfg_machine_options *o, char digest[CFG_DIGEST_TEXT]);
+void memory_digest(char out[CFG_DIGEST_TEXT], int value); /* of parameters {"t":value} */
+void memory_patch_to(struct memory *t, const char *revision, int from, int to);
 
 #endif
