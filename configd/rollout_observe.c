@@ -1,5 +1,6 @@
 #include "configd/rollout_observe.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,10 +105,18 @@ static bool is_known(const struct cfg_whole *w, const char *replica)
     return false;
 }
 
+static uint64_t workers_then(const cJSON *before, const char *arm)
+{
+    uint64_t n = 0;
+    return cfg_json_need_u64(cfg_json_get(before, arm), "workers", &n, NULL) == 0 ? n : 0;
+}
+
 void cfg_whole_compare(struct cfg_whole *w, const cJSON *before)
 {
     const cJSON *replicas = cfg_json_get(before, "replicas"), *r;
     double then = 0, now = (double)(w->sum.base.workers + w->sum.canary.workers);
+    w->base_then = workers_then(before, CFG_ARM_BASE);
+    w->canary_then = workers_then(before, CFG_ARM_CANARY);
     cJSON_ArrayForEach(r, replicas)
     {
         then += cJSON_IsNumber(r) ? r->valuedouble : 0;
@@ -115,7 +124,7 @@ void cfg_whole_compare(struct cfg_whole *w, const cJSON *before)
     cJSON_ArrayForEach(r, replicas)
     {
         if (now < then && !is_known(w, r->string))
-            cfg_whole_add_unknown(w, "replica %.60s, which had %.0f workers at the last decision, is not heard of",
+            cfg_whole_add_unknown(w, "replica %.60s, which had %.0f workers at the last decision, tells of none",
                                   r->string, r->valuedouble);
     }
 }
@@ -193,20 +202,43 @@ static void judge_rolling(struct cfg_rollout_verdict *v, const struct cfg_rollou
                  (unsigned long long)c->groups);
 }
 
+/* Did the canary lose clearly more of its workers than the base? Beyond three standard errors of what the base's loss
+ * lets expect, which is never taken for less than 1 in 50 or so: workers come and go. A release that kills its workers
+ * reports nothing wrong. */
+static bool is_dying(const struct cfg_whole *w)
+{
+    const double then = (double)w->canary_then, gone = then - (double)w->sum.canary.workers;
+    const double base = (double)w->base_then, base_gone = fmax(0, base - (double)w->sum.base.workers);
+    const double rate = (base_gone + 1) / (base + 50);
+    return base > 0 && gone > 0 && gone > then * rate + 3 * sqrt(then * rate * (1 - rate));
+}
+
+/* Whether the whole canary is seen at all; says what is missing. */
+static bool is_watched(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
+{
+    if (w->unknown > 0)
+        wait_for(v, "%s", w->why);
+    else if (w->sum.canary.groups == 0)
+        wait_for(v, "nobody runs the release any more");
+    else if (is_dying(w))
+        wait_for(v, "%llu of the canary's %llu workers are gone (of the base's %llu: %llu)",
+                 (unsigned long long)(w->canary_then - w->sum.canary.workers), (unsigned long long)w->canary_then,
+                 (unsigned long long)w->base_then,
+                 (unsigned long long)(w->base_then > w->sum.base.workers ? w->base_then - w->sum.base.workers : 0));
+    else
+        return true;
+    return false;
+}
+
 static void judge_baking(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const struct cfg_whole *w,
                          const struct cfg_rollout_clock *clock)
 {
     const struct cfg_rollout_step *step = &r->steps[r->state.step];
+    v->bakes = is_watched(v, w);
+    if (!v->bakes)
+        return;
     if (clock->baked_ms < step->bake_ms) {
         wait_for(v, "bakes for %.0f s more", (double)(step->bake_ms - clock->baked_ms) / 1000);
-        return;
-    }
-    if (w->unknown > 0) {
-        wait_for(v, "%s", w->why);
-        return;
-    }
-    if (w->sum.canary.groups == 0) {
-        wait_for(v, "nobody runs the release any more");
         return;
     }
     for (size_t i = 0; i < r->n_guards; i++)

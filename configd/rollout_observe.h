@@ -31,9 +31,10 @@ struct cfg_whole {
     struct {
         char name[CFG_WHOLE_NAME];
         uint64_t workers;
-    } replicas[CFG_WHOLE_REPLICAS]; /* that are known */
-    unsigned n, unknown;            /* unknown: have workers, and nothing fresh is known of them */
-    char why[240];                  /* of the first unknown one */
+    } replicas[CFG_WHOLE_REPLICAS];  /* that are known */
+    unsigned n, unknown;             /* unknown: have workers, and nothing fresh is known of them */
+    uint64_t base_then, canary_then; /* workers at the last decision; 0: nothing was said */
+    char why[240];                   /* of the first unknown one */
 };
 void cfg_whole_add(struct cfg_whole *w, const char *replica, const struct cfg_observation *o);
 CFG_PRINTF(2, 3) void cfg_whole_add_unknown(struct cfg_whole *w, const char *format, ...);
@@ -43,7 +44,8 @@ void cfg_whole_compare(struct cfg_whole *w, const cJSON *before);
 
 /* What follows for the rollout as it is. */
 struct cfg_rollout_verdict {
-    bool any; /* there is an input for the machine */
+    bool any;   /* there is an input for the machine */
+    bool bakes; /* it bakes, and the canary is there to be watched: this time counts */
     enum cfg_rollout_input input;
     char why[CFG_GUARD_TEXT + 400]; /* of the input; or what it waits for */
     struct cfg_guard_reading readings[CFG_GUARDS_OF_ROLLOUT_MAX];

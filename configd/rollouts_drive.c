@@ -87,7 +87,8 @@ static void note_progress(struct cfg_rollouts *r, struct rollout_drive *d)
     cfg_buf_finish(&value);
 }
 
-/* Time counts while the step bakes and this process looks. */
+/* Time counts while the step bakes, this process looks and the canary is there to be looked at: that workers which are
+ * gone report nothing wrong is no good sign. */
 static void count_bake(struct cfg_rollouts *r, struct rollout_drive *d)
 {
     uint64_t now = rollouts_now_ms(r), gap = now - d->ticked_ms;
@@ -102,7 +103,8 @@ static void count_bake(struct cfg_rollouts *r, struct rollout_drive *d)
         d->progress_ms = d->baked_ms;
         return;
     }
-    d->baked_ms += gap < GAP_MAX_MS ? gap : GAP_MAX_MS;
+    if (d->watched)
+        d->baked_ms += gap < GAP_MAX_MS ? gap : GAP_MAX_MS;
     if (!d->noting && d->baked_ms - d->progress_ms >= PROGRESS_MS)
         note_progress(r, d);
 }
@@ -202,6 +204,7 @@ void rollouts_drive(struct cfg_rollouts *r, struct rollout_drive *d)
     const struct cfg_rollout_clock clock = {.now_s = (int64_t)(r->o.clock->wall_ns(r->o.clock->arg) / 1000000000u),
                                             .baked_ms = d->baked_ms};
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
+    d->watched = verdict.bakes;
     if (verdict.any)
         decide(r, d, &verdict, whole);
     free(whole);

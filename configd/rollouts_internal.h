@@ -32,7 +32,8 @@ struct rollout_drive {
     uint64_t told[6]; /* the counts in the last record */
     bool observing;   /* a record is being written */
     /* driving */
-    bool baking; /* baked_ms counts: it was taken up from the record of progress */
+    bool baking;  /* baked_ms counts: it was taken up from the record of progress */
+    bool watched; /* at the last look the whole canary was there: the time since counts */
     uint64_t baked_ms, ticked_ms, progress_ms;
     bool deciding, noting; /* a decision, progress is being written */
     struct rollout_drive *next;

@@ -133,6 +133,46 @@ Test(observe, it_passes_when_it_has_baked_and_guards_know_enough)
     says("replica c is silent");
 }
 
+/* A release that kills its workers: those that are gone report nothing wrong. */
+Test(observe, time_counts_only_while_the_canary_is_there)
+{
+    static const struct {
+        unsigned base_then, canary_then, base, canary;
+        const char *says; /* NULL: it counts */
+    } rows[] = {
+        {50, 50, 50, 50, NULL},
+        {50, 50, 50, 48, NULL}, /* workers come and go */
+        {50, 50, 50, 40, "10 of the canary's 50 workers are gone (of the base's 50: 0)"},
+        {50, 50, 40, 40, NULL}, /* the whole fleet shrinks */
+        {50, 50, 60, 40, "10 of the canary's 50 workers are gone (of the base's 50: 0)"},
+        {99, 1, 99, 0, "nobody runs the release any more"},
+        {97, 3, 97, 2, "1 of the canary's 3 workers are gone"},
+        {0, 100, 0, 60, NULL}, /* nothing to compare with */
+        {0, 0, 50, 50, NULL},  /* nothing was said: the decision was a person's */
+    };
+    now.baked_ms = 500;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[128];
+        cJSON *before = NULL;
+        (void)snprintf(text, sizeof text, "{\"base\":{\"workers\":%u},\"canary\":{\"workers\":%u}}", rows[i].base_then,
+                       rows[i].canary_then);
+        cr_assert_eq(cfg_json_parse(&before, cfg_slice_str(text), 8, NULL), 0);
+        memset(&whole, 0, sizeof whole);
+        add("a", seen(rows[i].base, rows[i].canary, 50, 0));
+        cfg_whole_compare(&whole, before);
+        expect(CFG_ROLLOUT_BAKING, "-");
+        cr_assert_eq(verdict.bakes, rows[i].says == NULL, "row %zu: %s", i, verdict.why);
+        says(rows[i].says ? rows[i].says : "bakes for 0 s more");
+        cJSON_Delete(before);
+    }
+    cfg_whole_add_unknown(&whole, "replica b is silent");
+    expect(CFG_ROLLOUT_BAKING, "-");
+    cr_assert_not(verdict.bakes);
+    says("replica b is silent");
+    cr_assert_str_eq(judge(CFG_ROLLOUT_GATE), "-");
+    cr_assert_not(verdict.bakes);
+}
+
 /* A regression that one replica sees is one, whatever is known of the others; also while somebody has paused it. */
 Test(observe, it_fails_on_what_some_know)
 {
