@@ -9,25 +9,17 @@
 
 enum { ROUNDS = 25 };
 
-static struct cfg_test_etcd *etcd;
-static struct cfg_loop *loop;
-static struct cfg_node nodes[2];
+static struct cfg_pair pair;
+static struct cfg_node *const nodes = pair.nodes;
 
 static void start(void)
 {
-    etcd = cfg_test_etcd_start(NULL);
-    cr_assert_eq(cfg_loop_new(&loop, NULL), 0);
-    const struct cfg_node_options o = {.endpoint = cfg_test_etcd_endpoint(etcd, 0)};
-    for (int i = 0; i < 2; i++)
-        cfg_node_open(&nodes[i], loop, &o);
+    cfg_pair_start(&pair);
 }
 
 static void stop(void)
 {
-    for (int i = 0; i < 2; i++)
-        cfg_node_close(&nodes[i]);
-    cfg_loop_free(loop);
-    cfg_test_etcd_free(etcd);
+    cfg_pair_stop(&pair);
 }
 TestSuite(flag_races, .init = start, .fini = stop, .timeout = 120);
 
@@ -47,20 +39,6 @@ static char *at_round(const char *text, int round)
     cfg_buf_finish(&out);
     cr_assert_not_null(bytes);
     return bytes;
-}
-
-static bool shows(void *arg)
-{
-    const uint64_t *revision = arg;
-    return cfg_store_rev(nodes[0].store).revision >= *revision && cfg_store_rev(nodes[1].store).revision >= *revision;
-}
-
-/* Both replicas show what has been written. */
-static void settle(void)
-{
-    uint64_t a = cfg_store_rev(nodes[0].store).revision, b = cfg_store_rev(nodes[1].store).revision;
-    uint64_t newest = a > b ? a : b;
-    cr_assert(cfg_node_until(&nodes[0], shows, &newest, 10000));
 }
 
 /* Of `a` and `b`, written at once by the two services, one is taken, and the other fails with code_a or code_b and a
@@ -83,7 +61,7 @@ static void run(const struct race *r)
         if (before)
             (void)cfg_node_write(&nodes[0], before);
         free(before);
-        settle();
+        cfg_pair_settle(&pair);
         for (int i = 0; i < 2; i++) {
             int which = (first + i) % 2;
             char *text = at_round(texts[which], round);

@@ -11,40 +11,19 @@
 
 enum { ROUNDS = 15, MANY = 1000, AT_ONCE = 30 };
 
-static struct cfg_test_etcd *etcd;
-static struct cfg_loop *loop;
-static struct cfg_node nodes[2];
+static struct cfg_pair pair;
+static struct cfg_node *const nodes = pair.nodes;
 
 static void start(void)
 {
-    etcd = cfg_test_etcd_start(NULL);
-    cr_assert_eq(cfg_loop_new(&loop, NULL), 0);
-    const struct cfg_node_options o = {.endpoint = cfg_test_etcd_endpoint(etcd, 0)};
-    for (int i = 0; i < 2; i++)
-        cfg_node_open(&nodes[i], loop, &o);
+    cfg_pair_start(&pair);
 }
 
 static void stop(void)
 {
-    for (int i = 0; i < 2; i++)
-        cfg_node_close(&nodes[i]);
-    cfg_loop_free(loop);
-    cfg_test_etcd_free(etcd);
+    cfg_pair_stop(&pair);
 }
 TestSuite(release_races, .init = start, .fini = stop, .timeout = 120);
-
-static bool shows(void *arg)
-{
-    const uint64_t *revision = arg;
-    return cfg_store_rev(nodes[0].store).revision >= *revision && cfg_store_rev(nodes[1].store).revision >= *revision;
-}
-
-static void settle(void)
-{
-    uint64_t a = cfg_store_rev(nodes[0].store).revision, b = cfg_store_rev(nodes[1].store).revision;
-    uint64_t newest = a > b ? a : b;
-    cr_assert(cfg_node_until(&nodes[0], shows, &newest, 10000));
-}
 
 /* Every number in the texts is the round's: "a#" becomes "a7". */
 static const char *at_round(const char *text, int round)
@@ -67,7 +46,7 @@ static void run(const char *before, const char *a, const char *b, const char *sa
         const char *const texts[2] = {a, b};
         int first = round % 2;
         (void)cfg_node_write(&nodes[0], at_round(before, round));
-        settle();
+        cfg_pair_settle(&pair);
         for (int i = 0; i < 2; i++) {
             int which = (first + i) % 2;
             cfg_node_begin(&nodes[which], &answers[which], at_round(texts[which], round), NULL);

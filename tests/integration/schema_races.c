@@ -11,40 +11,19 @@
 
 enum { ROUNDS = 25 };
 
-static struct cfg_test_etcd *etcd;
-static struct cfg_loop *loop;
-static struct cfg_node nodes[2];
+static struct cfg_pair pair;
+static struct cfg_node *const nodes = pair.nodes;
 
 static void start(void)
 {
-    etcd = cfg_test_etcd_start(NULL);
-    cr_assert_eq(cfg_loop_new(&loop, NULL), 0);
-    const struct cfg_node_options o = {.endpoint = cfg_test_etcd_endpoint(etcd, 0)};
-    for (int i = 0; i < 2; i++)
-        cfg_node_open(&nodes[i], loop, &o);
+    cfg_pair_start(&pair);
 }
 
 static void stop(void)
 {
-    for (int i = 0; i < 2; i++)
-        cfg_node_close(&nodes[i]);
-    cfg_loop_free(loop);
-    cfg_test_etcd_free(etcd);
+    cfg_pair_stop(&pair);
 }
 TestSuite(schema_races, .init = start, .fini = stop, .timeout = 120);
-
-static bool shows(void *arg)
-{
-    const uint64_t *revision = arg;
-    return cfg_store_rev(nodes[0].store).revision >= *revision && cfg_store_rev(nodes[1].store).revision >= *revision;
-}
-
-static void settle(void)
-{
-    uint64_t a = cfg_store_rev(nodes[0].store).revision, b = cfg_store_rev(nodes[1].store).revision;
-    uint64_t newest = a > b ? a : b;
-    cr_assert(cfg_node_until(&nodes[0], shows, &newest, 10000));
-}
 
 /* --- what etcd itself holds, not what a replica shows --- */
 
@@ -107,7 +86,7 @@ static int run_round(const struct race *r, int round)
     struct cfg_answer answers[2];
     const char *const texts[2] = {r->a, r->b};
     (void)cfg_node_write(&nodes[0], r->before);
-    settle();
+    cfg_pair_settle(&pair);
     for (int i = 0; i < 2; i++) {
         int which = (round + i) % 2;
         cfg_node_begin(&nodes[which], &answers[which], texts[which], NULL);
@@ -122,7 +101,7 @@ static int run_round(const struct race *r, int round)
     cr_assert(cJSON_GetArraySize(cfg_json_get(answers[!taken].body, "violations")) > 0);
     for (int i = 0; i < 2; i++)
         cfg_answer_finish(&answers[i]);
-    settle();
+    cfg_pair_settle(&pair);
     return taken;
 }
 

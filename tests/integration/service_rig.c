@@ -60,6 +60,44 @@ bool cfg_node_until(struct cfg_node *n, bool (*ready)(void *arg), void *arg, uns
     return true;
 }
 
+void cfg_pair_start(struct cfg_pair *p)
+{
+    p->etcd = cfg_test_etcd_start(NULL);
+    if (cfg_loop_new(&p->loop, NULL) != 0)
+        cfg_test_die("pair: no loop");
+    const struct cfg_node_options o = {.endpoint = cfg_test_etcd_endpoint(p->etcd, 0)};
+    for (int i = 0; i < 2; i++)
+        cfg_node_open(&p->nodes[i], p->loop, &o);
+}
+
+void cfg_pair_stop(struct cfg_pair *p)
+{
+    for (int i = 0; i < 2; i++)
+        cfg_node_close(&p->nodes[i]);
+    cfg_loop_free(p->loop);
+    cfg_test_etcd_free(p->etcd);
+}
+
+struct reached {
+    const struct cfg_pair *pair;
+    uint64_t revision;
+};
+
+static bool both_reached(void *arg)
+{
+    const struct reached *r = arg;
+    return cfg_store_rev(r->pair->nodes[0].store).revision >= r->revision &&
+           cfg_store_rev(r->pair->nodes[1].store).revision >= r->revision;
+}
+
+void cfg_pair_settle(struct cfg_pair *p)
+{
+    uint64_t a = cfg_store_rev(p->nodes[0].store).revision, b = cfg_store_rev(p->nodes[1].store).revision;
+    struct reached r = {p, a > b ? a : b};
+    if (!cfg_node_until(&p->nodes[0], both_reached, &r, 10000))
+        cfg_test_die("pair: the replicas do not meet");
+}
+
 void cfg_answer_finish(struct cfg_answer *a)
 {
     cJSON_Delete(a->body);

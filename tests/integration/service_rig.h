@@ -26,6 +26,16 @@ void cfg_node_open(struct cfg_node *n, struct cfg_loop *loop, const struct cfg_n
 void cfg_node_open_unready(struct cfg_node *n, struct cfg_loop *loop, const struct cfg_node_options *o);
 void cfg_node_close(struct cfg_node *n);
 
+/* Two services that write side by side: on one etcd of their own, each with a replica, on one loop. */
+struct cfg_pair {
+    struct cfg_test_etcd *etcd;
+    struct cfg_loop *loop;
+    struct cfg_node nodes[2];
+};
+void cfg_pair_start(struct cfg_pair *p); /* both are ready when this returns */
+void cfg_pair_stop(struct cfg_pair *p);
+void cfg_pair_settle(struct cfg_pair *p); /* returns when both replicas show what either has seen written */
+
 struct cfg_answer {
     bool done, visible;
     struct cfg_error err;
