@@ -2,6 +2,7 @@
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/fleet.h"
 #include "client/cfgctl/rollout_request.h"
+#include "client/cfgctl/rollout_started.h"
 #include "client/cfgctl/rollout_text.h"
 #include "client/cfgctl/table.h"
 #include "client/url.h"
@@ -98,8 +99,9 @@ static int tell_news(struct cli *c, const char *deployment, double *seen, struct
     return rc;
 }
 
-/* Until it has ended; how it ended is the command's outcome. */
-static int wait_for_end(struct cli *c, const char *deployment, struct cfg_error *err)
+/* Until it has ended; how it ended is the command's outcome. *out: the rollout as it was seen last, the caller's, or
+ * NULL. */
+static int wait_for_end(cJSON **out, struct cli *c, const char *deployment, bool tell, struct cfg_error *err)
 {
     uint64_t timeout_s = 0;
     cJSON *rollout = NULL;
@@ -111,7 +113,8 @@ static int wait_for_end(struct cli *c, const char *deployment, struct cfg_error 
         cJSON_Delete(rollout);
         rollout = NULL;
         rc = fleet_fetch_rollout(c, deployment, "", &rollout, err);
-        rc = rc ? rc : tell_news(c, deployment, &seen, err);
+        if (rc == 0 && tell)
+            rc = tell_news(c, deployment, &seen, err);
         if (rc == 0 && rollout_is_final(rollout)) {
             rc = ended(rollout, err);
             break;
@@ -122,16 +125,47 @@ static int wait_for_end(struct cli *c, const char *deployment, struct cfg_error 
         if (rc == 0)
             pause_for(500);
     }
-    cJSON_Delete(rollout);
+    *out = rollout;
     return rc;
 }
 
-/* A write whose --wait is about the rollout, not about workers taking over a view. */
-static int write_and_wait(struct cli *c, const char *path, const cJSON *body, const char *deployment,
-                          struct cfg_error *err)
+/* What the deployment runs, against what is asked for, or the head. *out is NULL where nothing is known. */
+static void fetch_diff(cJSON **out, struct cli *c, const char *deployment, const cJSON *plan)
+{
+    cJSON *d = NULL;
+    char path[PATH_ROOM];
+    *out = NULL;
+    (void)snprintf(path, sizeof path, "/v1/deployments/%s", deployment);
+    if ((cfg_json_get(plan, "flags") && cfg_json_get(plan, "release") == NULL) || cli_get(c, path, &d, NULL) != 0)
+        return;
+    const char *config = cfg_json_get_str(d, "config", "");
+    double from = cfg_json_get_num(cfg_json_get(cfg_json_get(cfg_json_get(d, "arms"), "base"), "release"), config, 0);
+    double to = cfg_json_get_num(cfg_json_get(plan, "release"), config, 0);
+    int n = snprintf(path, sizeof path, "/v1/config/%s/diff?from=%.0f", config, from);
+    if (to > 0)
+        (void)snprintf(path + n, sizeof path - (size_t)n, "&to=%.0f", to);
+    if (from < 1 || cli_get(c, path, out, NULL) != 0)
+        *out = NULL;
+    cJSON_Delete(d);
+}
+
+static void show_start(struct cli *c, const char *deployment, const cJSON *reply, const cJSON *plan, const cJSON *diff)
+{
+    struct cfg_buf out, warnings;
+    const struct rollout_started s = {deployment, reply, plan, diff, cli_has(c, OPT_NOW)};
+    cfg_buf_init(&out, OUT_ROOM);
+    cfg_buf_init(&warnings, OUT_ROOM);
+    rollout_put_started(&out, &warnings, &s);
+    cli_print(&out);
+    (void)fflush(stdout); /* main looks at the outcome */
+    if (warnings.len > 0)
+        (void)fputs(warnings.data, stderr);
+    cfg_buf_finish(&warnings);
+}
+
+static int send(struct cli *c, const char *path, const cJSON *body, cJSON **reply, struct cfg_error *err)
 {
     struct cfg_buf full;
-    cJSON *reply = NULL;
     const char *message = cli_value(c, OPT_MESSAGE);
     cfg_buf_init(&full, 16384);
     cfg_buf_puts(&full, path);
@@ -142,14 +176,33 @@ static int write_and_wait(struct cli *c, const char *path, const cJSON *body, co
     if (cli_has(c, OPT_FORCE))
         cfg_url_query(&full, "force", "true");
     int rc = cfg_buf_status(&full) ? cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB")
-                                   : cli_call(c, "POST", full.data, body, NULL, &reply, err);
+                                   : cli_call(c, "POST", full.data, body, NULL, reply, err);
     cfg_buf_finish(&full);
-    if (rc == 0 && !cli_show_tree(c, reply) && !cli_has(c, OPT_WAIT))
-        (void)printf("%s%s; follow it: cfgctl rollout status %s -w\n", deployment,
-                     cli_has(c, OPT_DRY_RUN) ? ": this could be rolled out" : ": the rollout is under way", deployment);
-    cJSON_Delete(reply);
+    return rc;
+}
+
+/* A write whose --wait is about the rollout, not about workers taking over a view. With -o json its end joins the reply
+ * as its member "wait". plan: the rollout's part of body. */
+static int write_and_wait(struct cli *c, const char *path, const cJSON *body, const char *deployment, const cJSON *plan,
+                          struct cfg_error *err)
+{
+    cJSON *reply = NULL, *diff = NULL, *last = NULL;
+    bool tree = c->output == OUTPUT_JSON || c->output == OUTPUT_YAML;
+    if (!tree)
+        fetch_diff(&diff, c, deployment, plan); /* before: afterwards the head is another */
+    int rc = send(c, path, body, &reply, err);
+    if (rc == 0 && !tree)
+        show_start(c, deployment, reply, plan, diff);
     if (rc == 0 && cli_has(c, OPT_WAIT) && !cli_has(c, OPT_DRY_RUN))
-        rc = wait_for_end(c, deployment, err);
+        rc = wait_for_end(&last, c, deployment, !tree, err);
+    if (!tree)
+        cJSON_Delete(last);
+    else if (last && cfg_json_set(reply, "wait", last) != 0)
+        rc = cli_no_memory(err);
+    if (reply && tree)
+        (void)cli_show_tree(c, reply);
+    cJSON_Delete(reply);
+    cJSON_Delete(diff);
     return rc;
 }
 
@@ -162,7 +215,7 @@ int cmd_rollout_start(struct cli *c, struct cfg_error *err)
         rc = cli_no_memory(err);
     rc = rc ? rc : add_target(body, c, deployment, err);
     rc = rc ? rc : rollout_fill_plan(body, c, NULL, err);
-    rc = rc ? rc : write_and_wait(c, "/v1/rollouts", body, deployment, err);
+    rc = rc ? rc : write_and_wait(c, "/v1/rollouts", body, deployment, body, err);
     cJSON_Delete(body);
     return rc;
 }
@@ -245,7 +298,7 @@ int rollout_set(struct cli *c, cJSON *changes, struct cfg_error *err)
     if (rc == 0) {
         (void)cJSON_AddItemToArray(changes, entry); /* both are there: cannot fail */
         entry = NULL;
-        rc = write_and_wait(c, "/v1/changes", changes, deployment, err);
+        rc = write_and_wait(c, "/v1/changes", changes, deployment, cfg_json_get(changes->child->prev, "put"), err);
     }
     cJSON_Delete(plan);
     cJSON_Delete(entry);

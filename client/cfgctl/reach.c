@@ -348,7 +348,8 @@ static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSO
     if (!unchanged)
         reached = put_reach(out, result);
     cfg_buf_putc(out, '\n');
-    put_held(out, result, dry_run);
+    if (!unchanged)
+        put_held(out, result, dry_run);
     put_kept(out, result);
     const char *hint = cfg_json_get_str(result, "hint", "");
     bool deleted = cfg_json_get_bool(result, "deleted", false); /* which nobody can read any more */

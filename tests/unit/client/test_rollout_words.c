@@ -1,4 +1,5 @@
 /* Rollouts as people type them. */
+#include "client/cfgctl/rollout_started.h"
 #include "client/cfgctl/rollout_text.h"
 #include "client/cfgctl/rollout_words.h"
 
@@ -87,4 +88,54 @@ Test(rollout_words, a_story_is_one_line_per_decision)
     cr_assert(strstr(out.data, "    e<1% fails: canary 0.5, base 0.1 (7 samples)\n"), "%s", out.data);
     cfg_buf_finish(&out);
     cJSON_Delete(v);
+}
+
+static cJSON *read(const char *text)
+{
+    cJSON *tree = NULL;
+    cr_assert_eq(cfg_json_parse(&tree, cfg_slice_str(text), 0, NULL), 0, "%s", text);
+    return tree;
+}
+
+/* `set --rollout` after one that came back: the head is what failed, and another deployment follows it. */
+Test(rollout_words, a_start_says_what_it_brings_and_to_whom)
+{
+    cJSON *reply = read(
+        "{\"dry_run\":false,\"visible\":true,\"results\":["
+        "{\"kind\":\"config\",\"namespace\":\"chat\",\"version\":7,\"changes\":[{\"op\":\"replace\",\"path\":"
+        "\"top_k\",\"from\":40,\"to\":41}],\"held\":[{\"deployment\":\"blue\",\"arm\":\"base\",\"rollout\":true,"
+        "\"version\":5},{\"deployment\":\"red\",\"arm\":\"base\",\"version\":2}],\"kept\":[],\"reach\":{\"live\":20,"
+        "\"pending_restart\":0,\"unread\":0,\"unknown\":0,\"deployments\":[\"green\"]}},"
+        "{\"kind\":\"rollout\",\"name\":\"blue\"},{\"kind\":\"deployment\",\"name\":\"blue\"}]}");
+    cJSON *plan = read("{\"guards\":[]}");
+    cJSON *diff = read(
+        "{\"from\":5,\"to\":6,\"changes\":[{\"op\":\"replace\",\"path\":\"temperature\",\"from\":0.7,\"to\":1.2}]}");
+    struct rollout_started s = {"blue", reply, plan, diff, false};
+    struct cfg_buf out, warnings;
+    cfg_buf_init(&out, 65536);
+    cfg_buf_init(&warnings, 65536);
+    rollout_put_started(&out, &warnings, &s);
+    cr_assert_str_eq(out.data,
+                     "chat v7: top_k 40 → 41 · live on 20 workers, pending restart on 0, read by nobody on 0\n"
+                     "stored chat v7; red holds v2; next: cfgctl rollout start red --to 7, or at once: cfgctl "
+                     "deployment update red --to 7\n"
+                     "blue, which runs v5, gets also what changed until v6: temperature 0.7 → 1.2\n"
+                     "blue: the rollout is under way; follow it: cfgctl rollout status blue -w\n");
+    cr_assert(strstr(warnings.data, "green follows the head: it has this at once"), "%s", warnings.data);
+    cr_assert(strstr(warnings.data, "no guard: "), "%s", warnings.data);
+    cfg_buf_finish(&out);
+    cfg_buf_finish(&warnings);
+    s.now = true; /* `rollout start --now`, on purpose */
+    cJSON_DeleteItemFromArray(cfg_json_get(reply, "results"), 0);
+    cfg_buf_init(&out, 65536);
+    cfg_buf_init(&warnings, 65536);
+    rollout_put_started(&out, &warnings, &s);
+    cr_assert_str_eq(out.data, "blue, which runs v5, gets v6: temperature 0.7 → 1.2\n"
+                               "blue: the rollout is under way; follow it: cfgctl rollout status blue -w\n");
+    cr_assert_eq(warnings.len, 0);
+    cfg_buf_finish(&out);
+    cfg_buf_finish(&warnings);
+    cJSON_Delete(reply);
+    cJSON_Delete(plan);
+    cJSON_Delete(diff);
 }
