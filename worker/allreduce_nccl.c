@@ -3,8 +3,7 @@
  * The ranks meet over tcp (a control group), where rank 0 hands out NCCL's id; afterwards the control group says who is
  * to blame. The communicator never blocks this thread: every call is followed by polling with a deadline, and a rank
  * that does not move ends in ncclCommAbort, because a kernel that waits for a dead rank waits for ever. */
-#include "worker/allreduce.h"
-#include "worker/group.h"
+#include "worker/allreduce_control.h"
 #include "worker/group_tcp.h"
 #include <cuda_runtime_api.h>
 #include <nccl.h>
@@ -14,13 +13,11 @@
 
 struct nccl {
     struct cfg_allreduce base;
-    struct cfg_group *control;
+    struct cfg_allreduce_control control;
     ncclComm_t comm; /* NULL: none, or aborted */
     cudaStream_t stream;
     cudaEvent_t done;
     unsigned deadline_ms;
-    bool over;
-    struct cfg_error why;
 };
 
 static struct nccl *self(struct cfg_allreduce *a)
@@ -56,31 +53,6 @@ static void abort_comm(struct nccl *t)
     }
 }
 
-/* Ends it here, with the control group's verdict where there is one, else with what this rank saw. */
-static int end(struct nccl *t, const struct cfg_error *seen, struct cfg_error *err)
-{
-    int64_t word = 0;
-    struct cfg_error verdict = CFG_ERROR_INIT;
-    abort_comm(t);
-    int rc = t->control->ops->contribute(t->control, &word, 1, &verdict);
-    rc = rc == 0 ? t->control->ops->reduced(t->control, &word, 1, &verdict) : rc;
-    t->over = true;
-    (void)cfg_fail(&t->why, CFG_E_AGREEMENT, "the ranks no longer train together: %s",
-                   rc != 0 ? verdict.text : seen->text);
-    if (err != NULL) {
-        *err = t->why;
-    }
-    return CFG_E_AGREEMENT;
-}
-
-static int check(struct nccl *t, struct cfg_error *err)
-{
-    if (t->over && err != NULL) {
-        *err = t->why;
-    }
-    return t->over ? CFG_E_AGREEMENT : 0;
-}
-
 /* Until the stream has come past the sum, or NCCL or the clock says that it will not. */
 static int await(struct nccl *t, struct cfg_error *err)
 {
@@ -106,30 +78,30 @@ static int nccl_sum(struct cfg_allreduce *a, float *values, size_t n, struct cfg
 {
     struct nccl *t = self(a);
     struct cfg_error seen = CFG_ERROR_INIT;
-    int rc = check(t, err);
+    int rc = cfg_allreduce_control_check(&t->control, err);
     if (rc != 0) {
         return rc;
     }
     ncclResult_t begun = ncclAllReduce(values, values, n, ncclFloat, ncclSum, t->comm, t->stream);
     rc = settle(t, begun, "a sum", cfg_group_now_ms() + t->deadline_ms, &seen);
     rc = rc == 0 ? await(t, &seen) : rc;
-    return rc == 0 ? 0 : end(t, &seen, err);
+    if (rc == 0) {
+        return 0;
+    }
+    abort_comm(t);
+    return cfg_allreduce_control_end(&t->control, &seen, err);
 }
 
 static int nccl_broadcast(struct cfg_allreduce *a, uint32_t root, struct cfg_buf *bytes, struct cfg_error *err)
 {
-    struct nccl *t = self(a);
-    int rc = check(t, err);
-    return rc != 0 ? rc : t->control->ops->broadcast(t->control, root, bytes, err);
+    return cfg_allreduce_control_broadcast(&self(a)->control, root, bytes, err);
 }
 
 static void nccl_leave(struct cfg_allreduce *a, const char *reason)
 {
     struct nccl *t = self(a);
-    t->control->ops->leave(t->control, reason);
+    cfg_allreduce_control_leave(&t->control, reason);
     abort_comm(t);
-    t->over = true;
-    (void)cfg_fail(&t->why, CFG_E_AGREEMENT, "%s", reason);
 }
 
 static void nccl_free(struct cfg_allreduce *a)
@@ -139,9 +111,7 @@ static void nccl_free(struct cfg_allreduce *a)
     if (t->done != NULL) {
         (void)cudaEventDestroy(t->done);
     }
-    if (t->control != NULL) {
-        t->control->ops->free(t->control);
-    }
+    cfg_allreduce_control_close(&t->control);
     free(t);
 }
 
@@ -156,7 +126,7 @@ static int share_id(struct nccl *t, ncclUniqueId *id, struct cfg_error *err)
         rc = got == ncclSuccess ? 0 : failed(err, "its id", got);
         cfg_buf_put(&b, id, sizeof *id);
     }
-    rc = rc == 0 ? t->control->ops->broadcast(t->control, 0, &b, err) : rc;
+    rc = rc == 0 ? t->control.group->ops->broadcast(t->control.group, 0, &b, err) : rc;
     if (rc == 0 && b.len != sizeof *id) {
         rc = cfg_fail(err, CFG_E_PROTOCOL, "rank 0 has another version of NCCL");
     }
@@ -172,7 +142,7 @@ static int meet(struct nccl *t, const struct cfg_allreduce_options *o, struct cf
     ncclUniqueId id;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     uint64_t end_ms = cfg_group_now_ms() + o->join_ms;
-    int rc = t->control->ops->form(t->control, o->join_ms, err);
+    int rc = t->control.group->ops->form(t->control.group, o->join_ms, err);
     rc = rc == 0 ? share_id(t, &id, err) : rc;
     if (rc != 0) {
         return rc;
@@ -189,8 +159,6 @@ static int meet(struct nccl *t, const struct cfg_allreduce_options *o, struct cf
 int cfg_allreduce_nccl_new(struct cfg_allreduce **out, const struct cfg_allreduce_options *o, struct cfg_error *err)
 {
     static const struct cfg_allreduce_ops ops = {"nccl", true, nccl_sum, nccl_broadcast, nccl_leave, nccl_free};
-    const struct cfg_group_tcp_options g = {
-        .address = o->address, .name = o->name, .rank = o->rank, .world = o->world, .deadline_ms = o->deadline_ms};
     struct nccl *t = calloc(1, sizeof *t);
     if (t == NULL) {
         return cfg_fail(err, CFG_E_NOMEM, "out of memory");
@@ -198,7 +166,7 @@ int cfg_allreduce_nccl_new(struct cfg_allreduce **out, const struct cfg_allreduc
     t->base = (struct cfg_allreduce){&ops, o->rank, o->world};
     t->stream = o->stream;
     t->deadline_ms = o->deadline_ms;
-    int rc = cfg_group_tcp_new(&t->control, &g, err);
+    int rc = cfg_allreduce_control_open(&t->control, o, err);
     rc = rc == 0 ? meet(t, o, err) : rc;
     if (rc != 0) {
         nccl_free(&t->base);
