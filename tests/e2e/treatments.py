@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import sys
+import threading
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -136,6 +137,39 @@ class OnServers(Reports):
         self.assertTrue(same["low"] < 0 < same["high"], same)
         self.verdict("lossy", "void")
         self.assertGreater(self.metric("long", "latency_ms")["control"], 0)
+
+    def test_a_flag_that_ruins_answers_comes_back(self):
+        self.configd.call("PUT", "/v1/flags/experiment/tone", {"enabled": False, "off_variant": "calm", **split(
+            {"calm": {"sampling.temperature": 0.3}, "hot": {"sampling.temperature": 2}}, "hot")}, headers={"If-None-Match": "*"})
+        self.deployment()
+        urls = [self.server(f"w{n}") for n in range(4)]
+        stop, served = threading.Event(), []
+
+        def client(url):
+            server = Client(url)
+            while not stop.is_set():
+                answer, _ = server.post("/v1/completions", {"prompt": "A worker ", "max_tokens": 20})
+                served.append(answer["configd"]["variants"]["experiment/tone"])
+
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(client, url) for url in urls * 2]
+            try:
+                laboratory.wait_for("their metrics", lambda: any(
+                    {"readable", "error"} <= set(a["metrics"]) for a in self.configd.call("GET", "/v1/deployments/blue/fleet")["arms"]))
+                for _ in range(20):  # four groups may by chance all, or none, lie below the share
+                    done = self.run_cfgctl("set", "experiment/tone=on", "--deployment", "blue", "--rollout", "50%,100%", "--bake", "60s", "--wait",
+                                           "--min-samples", "100", "--guard", "error<1%", "--guard", "readable>0.98*base")
+                    if done.returncode != 5:
+                        break
+                self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+                self.assertRegex(done.stderr, r"rolled back: guard readable>0.98\*base fails: canary 0\.\d+, base 0\.9")
+                self.assertIn("hot", served)
+                laboratory.wait_for("calm", lambda: set(served[-40:]) == {"calm"})
+            finally:
+                stop.set()
+            for c in clients:
+                c.result()
+        self.assertEqual(self.json("deployment", "get", "blue")["arms"]["base"]["flags"], {"experiment/tone": 1})
 
 
 class OnAFleet(Reports):
