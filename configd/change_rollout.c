@@ -50,7 +50,7 @@ static const char *why_of(const struct cfg_bench *b, const cJSON *body)
     return cfg_json_get_str(body, "why", b->change->message);
 }
 
-static const char *const decision_members[] = {"baked_ms", "guards", "arms", "at", NULL};
+static const char *const decision_members[] = {"baked_ms", "guards", "arms", "trace", "at", NULL};
 
 /* body: what was seen; NULL: nothing. */
 static int set_decision(cJSON *record, const struct cfg_bench *b, const char *input, const char *why, const cJSON *body,
@@ -190,7 +190,7 @@ static int set_reason(cJSON *record, const struct cfg_bench *b, const cJSON *bod
 
 static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct cfg_error *err)
 {
-    static const char *const members[] = {"input", "why", "baked_ms", "guards", "arms", "at", NULL};
+    static const char *const members[] = {"input", "why", "baked_ms", "guards", "arms", "trace", "at", NULL};
     const cJSON *body = b->change->entries[entry].body;
     enum cfg_rollout_input input;
     enum cfg_rollout_effect effect;

@@ -237,6 +237,8 @@ cJSON *cfg_rollouts_live(struct cfg_rollouts *r, const char *deployment)
     ok = cfg_json_set(live, "baked_ms", cJSON_CreateNumber((double)clock.baked_ms)) == 0 && ok;
     ok = cfg_json_set(live, "arms", cfg_whole_json(whole)) == 0 && ok;
     ok = cfg_json_set(live, "guards", cfg_rollout_readings_json(&d->rollout, &verdict)) == 0 && ok;
+    cJSON *trace = cfg_rollout_trace_json(&d->trace, d->version, &d->rollout, rollouts_now_ms(r));
+    ok = (trace == NULL || cfg_json_set(live, "trace", trace) == 0) && ok;
     ok = cfg_json_set(live, "waits", cJSON_CreateString(verdict.why)) == 0 && ok;
     ok = cfg_json_set(live, "observed", observed_ages(r, d)) == 0 && ok;
     ok = ok && add_reason(live, r, deployment, clock.now_s);

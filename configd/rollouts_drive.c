@@ -146,9 +146,9 @@ static char *message_of(const struct cfg_rollout *r, const struct cfg_rollout_ve
     return cfg_slice_dup(cfg_slice_str(text));
 }
 
-/* {"input","why","baked_ms","guards","arms"}; returned-owned, NULL without memory. */
-static cJSON *decision_body(const struct rollout_drive *d, const struct cfg_rollout_verdict *v,
-                            const struct cfg_whole *whole)
+/* {"input","why","baked_ms","guards","arms","trace"}; returned-owned, NULL without memory. */
+static cJSON *decision_body(const struct cfg_rollouts *r, const struct rollout_drive *d,
+                            const struct cfg_rollout_verdict *v, const struct cfg_whole *whole)
 {
     cJSON *body = cJSON_CreateObject();
     bool ok = cJSON_AddStringToObject(body, "input", cfg_rollout_input_name(v->input)) &&
@@ -156,6 +156,8 @@ static cJSON *decision_body(const struct rollout_drive *d, const struct cfg_roll
               cJSON_AddNumberToObject(body, "baked_ms", (double)d->baked_ms);
     ok = ok && cfg_json_set(body, "guards", cfg_rollout_readings_json(&d->rollout, v)) == 0;
     ok = ok && cfg_json_set(body, "arms", cfg_whole_json(whole)) == 0;
+    cJSON *trace = cfg_rollout_trace_json(&d->trace, d->version, &d->rollout, rollouts_now_ms(r));
+    ok = ok && (trace == NULL || cfg_json_set(body, "trace", trace) == 0);
     if (ok)
         return body;
     cJSON_Delete(body);
@@ -172,7 +174,7 @@ static void decide(struct cfg_rollouts *r, struct rollout_drive *d, const struct
                                                  .id = cfg_object_id_of(CFG_KIND_ROLLOUT, d->rollout.deployment, NULL),
                                                  .has_if_version = true,
                                                  .if_version = d->version,
-                                                 .body = decision_body(d, v, whole)};
+                                                 .body = decision_body(r, d, v, whole)};
         c.author = cfg_slice_dup(cfg_slice_str(r->replica_id));
         c.message = message_of(&d->rollout, v);
     }
@@ -205,6 +207,7 @@ void rollouts_drive(struct cfg_rollouts *r, struct rollout_drive *d)
                                             .baked_ms = d->baked_ms};
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
     d->watched = verdict.bakes;
+    cfg_rollout_trace_add(&d->trace, d->version, &d->rollout, &verdict, rollouts_now_ms(r));
     if (verdict.any)
         decide(r, d, &verdict, whole);
     free(whole);

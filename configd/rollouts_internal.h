@@ -5,6 +5,7 @@
 
 #include "configd/fleet_observe.h"
 #include "configd/lease_lock.h"
+#include "configd/rollout_trace.h"
 #include "configd/rollouts.h"
 
 enum {
@@ -36,6 +37,7 @@ struct rollout_drive {
     bool watched; /* at the last look the whole canary was there: the time since counts */
     uint64_t baked_ms, ticked_ms, progress_ms;
     bool deciding, noting; /* a decision, progress is being written */
+    struct cfg_rollout_trace trace;
     struct rollout_drive *next;
 };
 
