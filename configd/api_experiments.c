@@ -352,7 +352,8 @@ static double units_of(const struct plan *p)
                                              .treatment_variance = p->sd * p->sd,
                                              .base_share = x->shares[0] / all,
                                              .treatment_share = least / all,
-                                             .looks = LOOKS};
+                                             .looks = LOOKS,
+                                             .freedom = x->flag ? CFG_PARTS - 1 : 0};
     return cfg_experiment_samples(NULL, &plan);
 }
 

@@ -28,25 +28,19 @@ static double counted_mismatch(const struct cfg_experiment_data *d)
     return cfg_mismatch_p(counts, shares, d->n_sides);
 }
 
-/* Variance of the logarithm of two sides' ratio when each count is a sketch's estimate. */
-static double ratio_variance(const struct cfg_experiment_data *d, double units, double others)
-{
-    return 1 / units + 1 / others + 2 * d->units_error * d->units_error;
-}
-
+/* The logarithm of two sides' ratio, each count a sketch's estimate, is about normal. The sketches' own error does not
+ * fade as units come, and is what the mixture is planned for. A side that nobody was seen of counts as half a unit. */
 static double sketched_mismatch(const struct cfg_experiment_data *d)
 {
     const struct cfg_experiment_side *c = &d->sides[0];
-    double p = 1;
+    double floor = 2 * d->units_error * d->units_error, base = fmax((double)c->units, 0.5), p = 1;
+    struct cfg_sequence s = cfg_sequence_for(CFG_STATS_MISMATCH, floor);
     for (size_t i = 1; i < d->n_sides; i++) {
         const struct cfg_experiment_side *t = &d->sides[i];
-        if (c->units == 0 || t->units == 0) {
-            continue;
-        }
-        double ratio = log((double)t->units / (double)c->units) - log(t->share / c->share);
-        double now = ratio_variance(d, (double)t->units, (double)c->units);
-        struct cfg_sequence s = cfg_sequence_for(CFG_STATS_MISMATCH, now);
-        p = fmin(p, cfg_sequence_p(&s, ratio, now) * (double)(d->n_sides - 1));
+        double units = fmax((double)t->units, 0.5);
+        double ratio = log(units / base) - log(t->share / c->share);
+        double now = cfg_sequence_p(&s, ratio, 1 / units + 1 / base + floor, INFINITY);
+        p = fmin(p, now * (double)(d->n_sides - 1));
     }
     return p;
 }
@@ -74,46 +68,57 @@ static bool add_mismatch(cJSON *out, const struct cfg_experiment_data *d, double
 struct reading {
     bool known, significant;
     struct cfg_effect effect;
-    struct cfg_sequence sequence;
     double half_width, relative_half_width, p;
 };
 
-static double per_unit(const struct cfg_experiment_data *d, const struct cfg_experiment_side *s, size_t metric)
+static bool estimate(struct cfg_estimate *out, const struct cfg_experiment_data *d, const struct cfg_experiment_side *s,
+                     size_t metric)
 {
-    double samples = (double)s->metrics[metric].n, units = (double)s->units;
-    return d->clustered && units > 0 && samples > units ? samples / units : 1;
+    const struct cfg_experiment_sample *m = &s->metrics[metric];
+    if (s->units < d->units_min || m->moments.n < d->units_min) {
+        return false;
+    }
+    return m->parts ? cfg_parts_estimate(out, m->parts, &m->moments) : cfg_estimate_of(out, &m->moments);
 }
 
-static bool enough(const struct cfg_experiment_data *d, const struct cfg_experiment_side *s)
+/* The variance that a planned end with one sample a unit would have, for treatment and control apart. */
+static void plan_end(double out[2], const struct cfg_experiment_data *d, const struct cfg_experiment_side *t,
+                     double scale)
 {
-    return s->units >= d->units_min;
+    double shares = 0;
+    for (size_t i = 0; i < d->n_sides; i++) {
+        shares += d->sides[i].share;
+    }
+    out[0] = scale * shares / (t->share * d->planned_units);
+    out[1] = scale * shares / (d->sides[0].share * d->planned_units);
 }
 
 static void read_metric(struct reading *out, const struct cfg_experiment_data *d, const struct cfg_experiment_side *t,
                         size_t metric)
 {
     const struct cfg_experiment_side *c = &d->sides[0];
-    struct cfg_moments now = t->metrics[metric], base = c->metrics[metric];
-    now.m2 *= per_unit(d, t, metric);
-    base.m2 *= per_unit(d, c, metric);
+    struct cfg_estimate now, base;
+    struct cfg_effect *e = &out->effect;
     *out = (struct reading){.p = 1};
-    if (!enough(d, t) || !enough(d, c) || !cfg_effect_of(&out->effect, &now, &base)) {
+    if (!estimate(&now, d, t, metric) || !estimate(&base, d, c, metric)) {
         return;
     }
-    double alpha = d->alpha / (double)(d->n_sides - 1);
-    double end = out->effect.variance * (double)units_of_all(d) / d->planned_units;
-    out->known = end > 0 && isfinite(end);
+    cfg_effect_between(e, &now, &base);
+    double scale = fmax(t->metrics[metric].scale, c->metrics[metric].scale), end[2];
+    plan_end(end, d, t, scale > 0 ? scale : fmax(now.spread, base.spread));
+    out->known = e->cautious > 0 && isfinite(e->cautious) && end[0] + end[1] > 0;
     if (!out->known) {
         return;
     }
-    out->sequence = cfg_sequence_for(alpha, end);
-    out->half_width = cfg_sequence_half_width(&out->sequence, out->effect.variance);
-    out->p = cfg_sequence_p(&out->sequence, out->effect.difference, out->effect.variance);
+    double alpha = d->alpha / (double)(d->n_sides - 1);
+    struct cfg_sequence s = cfg_sequence_for(alpha, end[0] + end[1]);
+    out->half_width = cfg_sequence_half_width(&s, e->cautious, e->freedom);
+    out->p = cfg_sequence_p(&s, e->difference, e->cautious, e->freedom);
     out->significant = out->p < alpha;
-    if (out->effect.has_relative) {
-        double share = (double)units_of_all(d) / d->planned_units;
-        struct cfg_sequence relative = cfg_sequence_for(alpha, out->effect.relative_variance * share);
-        out->relative_half_width = cfg_sequence_half_width(&relative, out->effect.relative_variance);
+    if (e->has_relative) {
+        double ratio = e->relative + 1;
+        s = cfg_sequence_for(alpha, (end[0] + ratio * ratio * end[1]) / (e->base * e->base));
+        out->relative_half_width = cfg_sequence_half_width(&s, e->relative_variance, e->freedom);
     }
 }
 
@@ -122,6 +127,7 @@ static bool add_figures(cJSON *m, const struct reading *r)
     const struct cfg_effect *e = &r->effect;
     bool ok = cJSON_AddNumberToObject(m, "control", e->base) && cJSON_AddNumberToObject(m, "treatment", e->treatment) &&
               cJSON_AddNumberToObject(m, "difference", e->difference) &&
+              cJSON_AddNumberToObject(m, "se", sqrt(e->variance)) &&
               cJSON_AddNumberToObject(m, "low", e->difference - r->half_width) &&
               cJSON_AddNumberToObject(m, "high", e->difference + r->half_width) &&
               cJSON_AddNumberToObject(m, "p", r->p) && cJSON_AddBoolToObject(m, "significant", r->significant);
@@ -144,8 +150,9 @@ static bool add_metric(cJSON *list, const struct cfg_experiment_data *d, const s
     }
     return cJSON_AddStringToObject(m, "name", of->name) && (metric > 0 || cJSON_AddTrueToObject(m, "primary")) &&
            cJSON_AddStringToObject(m, "want", of->want == CFG_WANT_DECREASE ? "decrease" : "increase") &&
-           cJSON_AddNumberToObject(m, "n", (double)t->metrics[metric].n) &&
-           cJSON_AddNumberToObject(m, "bad", (double)t->metrics[metric].bad) && (!r->known || add_figures(m, r));
+           cJSON_AddNumberToObject(m, "n", (double)t->metrics[metric].moments.n) &&
+           cJSON_AddNumberToObject(m, "bad", (double)t->metrics[metric].moments.bad) &&
+           (!r->known || add_figures(m, r));
 }
 
 /* --- verdicts --- */

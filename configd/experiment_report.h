@@ -9,7 +9,7 @@
 #ifndef CFG_CONFIGD_EXPERIMENT_REPORT_H
 #define CFG_CONFIGD_EXPERIMENT_REPORT_H
 
-#include "proto/stats.h"
+#include "proto/parts.h"
 
 enum { CFG_EXPERIMENT_METRICS_MAX = 16 };
 
@@ -20,11 +20,19 @@ struct cfg_experiment_metric {
     enum cfg_experiment_want want;
 };
 
+/* What one side has told of one metric. */
+struct cfg_experiment_sample {
+    struct cfg_moments moments;
+    const struct cfg_parts *parts; /* the same samples by parts of the units, borrowed; NULL: one sample a unit */
+    /* The variance of one unit's first sample, or anything like it that stays where it is while samples come. */
+    double scale;
+};
+
 struct cfg_experiment_side {
-    const char *name;                  /* a variant's or arm's */
-    double share;                      /* of the units; any scale, > 0 */
-    uint64_t units;                    /* seen */
-    const struct cfg_moments *metrics; /* as many as there are metrics, in their order */
+    const char *name;                            /* a variant's or arm's */
+    double share;                                /* of the units; any scale, > 0 */
+    uint64_t units;                              /* seen */
+    const struct cfg_experiment_sample *metrics; /* as many as there are metrics, in their order */
 };
 
 struct cfg_experiment_data {
@@ -34,18 +42,15 @@ struct cfg_experiment_data {
     size_t n_sides;                              /* 2 … CFG_STATS_ARMS_MAX */
     /* How far off a count of units may be, as a share of it: 0 when counted, else a sketch's standard error. */
     double units_error;
-    /* Samples of one unit are not independent of each other: a variance is taken as many times as there are samples
-     * per unit, which is right for units that always answer alike and too wide otherwise. false: one sample a unit. */
-    bool clustered;
     double alpha;         /* two-sided, over all looks and treatments */
     double planned_units; /* of all sides, at the planned end; > 0 */
-    size_t units_min;     /* of each side before anything is said; ≥ 2 */
+    size_t units_min;     /* of each side, and samples, before anything is said; ≥ 2 */
     double p_floor;       /* the smallest mismatch p seen at an earlier look; 1 at first */
 };
 
 /* {"mismatch":{"p","void":bool,"resolution"?}, "verdict":"void|early|none|better|worse|mixed", "why",
  * "treatments":[{"name",
- * "units","verdict":"early|none|better|worse","metrics":[{"name","primary"?,"want","n","bad","control","treatment","difference",
+ * "units","verdict":"early|none|better|worse","metrics":[{"name","primary"?,"want","n","bad","control","treatment","difference","se",
  * "low","high","p","relative"?,"relative_low"?,"relative_high"?,"significant"}]}], "control":{"name","units"}}.
  * A metric of which a side has no samples says so by "n":0 and has no figures. Returned-owned; NULL without memory. */
 cJSON *cfg_experiment_report(const struct cfg_experiment_data *d);

@@ -94,13 +94,18 @@ static size_t side_of(const struct cfg_tally *t, const char *name)
     return i;
 }
 
-static void add_metrics(struct cfg_moments *to, const struct cfg_experiment *of, const cJSON *metrics)
+static void add_outcome(struct cfg_tally_side *to, const struct cfg_experiment *of, const cJSON *outcome)
 {
+    const cJSON *metrics = cfg_json_get(outcome, "metrics"), *parts = cfg_json_get(outcome, "parts");
     struct cfg_moments m;
+    struct cfg_parts p;
     for (size_t i = 0; i < of->n_metrics; i++) {
-        const cJSON *v = cfg_json_get(metrics, of->metrics[i].name);
-        if (v && cfg_moments_parse(&m, v, NULL) == 0)
-            cfg_moments_merge(&to[i], &m);
+        const char *name = of->metrics[i].name;
+        const cJSON *v = cfg_json_get(metrics, name);
+        if (v && cfg_moments_parse(&m, v, NULL) == 0 && cfg_parts_parse(&p, cfg_json_get(parts, name), NULL) == 0) {
+            cfg_moments_merge(&to->metrics[i], &m);
+            cfg_parts_merge(&to->parts[i], &p);
+        }
     }
 }
 
@@ -109,8 +114,34 @@ bool cfg_tally_outcome(struct cfg_tally *t, const cJSON *outcome)
     size_t side = side_of(t, cfg_json_get_str(outcome, "variant", ""));
     if (side == t->of->n_sides || !cfg_hll_unite(t->sides[side].registers, cfg_json_get_str(outcome, "units", "")))
         return false;
-    add_metrics(t->sides[side].metrics, t->of, cfg_json_get(outcome, "metrics"));
+    add_outcome(&t->sides[side], t->of, outcome);
     return true;
+}
+
+static void join_group(struct cfg_tally_group_metric *to, uint64_t n, double mean, double first)
+{
+    if (n == 0)
+        return;
+    to->first = to->n == 0 ? first : to->first;
+    to->mean += (mean - to->mean) * ((double)n / ((double)to->n + (double)n));
+    to->n += n;
+}
+
+static void add_window(struct cfg_tally_group *g, const struct cfg_experiment *of, const cJSON *metrics)
+{
+    struct cfg_moments m;
+    for (size_t i = 0; i < of->n_metrics; i++) {
+        const cJSON *v = cfg_json_get(metrics, of->metrics[i].name);
+        if (v && cfg_moments_parse(&m, v, NULL) == 0)
+            join_group(&g->metrics[i], m.n, m.mean, m.mean);
+    }
+}
+
+/* Each has a name of up to 63 bytes and three numbers a metric. */
+static size_t groups_max(const struct cfg_experiment *of)
+{
+    size_t fit = CFG_TALLY_GROUPS_BYTES / (80 + 70 * of->n_metrics);
+    return fit < CFG_TALLY_GROUPS ? fit : CFG_TALLY_GROUPS;
 }
 
 bool cfg_tally_window(struct cfg_tally *t, const char *group, const char *arm, const cJSON *metrics)
@@ -118,9 +149,9 @@ bool cfg_tally_window(struct cfg_tally *t, const char *group, const char *arm, c
     size_t side = side_of(t, arm);
     if (side == t->of->n_sides)
         return false;
-    struct cfg_tally_group *g = group_at(t, group, side, CFG_TALLY_GROUPS);
+    struct cfg_tally_group *g = group_at(t, group, side, groups_max(t->of));
     if (g)
-        add_metrics(g->metrics, t->of, metrics);
+        add_window(g, t->of, metrics);
     else
         t->left_out++;
     return true;
@@ -133,7 +164,7 @@ static int merge_group(struct cfg_tally *t, const struct cfg_tally_group *from, 
         return no_memory(err);
     g->crossed = g->crossed || from->crossed;
     for (size_t i = 0; i < t->of->n_metrics; i++)
-        cfg_moments_merge(&g->metrics[i], &from->metrics[i]);
+        join_group(&g->metrics[i], from->metrics[i].n, from->metrics[i].mean, from->metrics[i].first);
     return 0;
 }
 
@@ -145,8 +176,10 @@ int cfg_tally_merge(struct cfg_tally *t, const struct cfg_tally *other, struct c
         const struct cfg_tally_side *from = &other->sides[i];
         for (size_t k = 0; k < CFG_HLL_REGISTERS; k++)
             to->registers[k] = to->registers[k] > from->registers[k] ? to->registers[k] : from->registers[k];
-        for (size_t k = 0; k < t->of->n_metrics; k++)
+        for (size_t k = 0; k < t->of->n_metrics; k++) {
             cfg_moments_merge(&to->metrics[k], &from->metrics[k]);
+            cfg_parts_merge(&to->parts[k], &from->parts[k]);
+        }
     }
     for (size_t i = 0; rc == 0 && i < other->n_groups; i++)
         rc = merge_group(t, other->groups[i], err);
@@ -166,10 +199,15 @@ static void print_side(struct cfg_buf *out, const struct cfg_tally *t, const str
         cfg_buf_puts(out, i > 0 ? "," : "");
         cfg_moments_print(out, &side->metrics[i]);
     }
+    cfg_buf_puts(out, "],\"parts\":[");
+    for (size_t i = 0; i < t->of->n_metrics; i++) {
+        cfg_buf_puts(out, i > 0 ? "," : "");
+        cfg_parts_print(out, &side->parts[i]);
+    }
     cfg_buf_puts(out, "]}");
 }
 
-/* ["name",side,crossed,n,mean,n,mean,…] */
+/* ["name",side,crossed,n,mean,first,n,mean,first,…] */
 static void print_group(struct cfg_buf *out, const struct cfg_tally *t, const struct cfg_tally_group *g)
 {
     cfg_buf_putc(out, '[');
@@ -178,6 +216,8 @@ static void print_group(struct cfg_buf *out, const struct cfg_tally *t, const st
     for (size_t i = 0; i < t->of->n_metrics; i++) {
         cfg_buf_printf(out, ",%llu,", (unsigned long long)g->metrics[i].n);
         cfg_json_put_number(out, g->metrics[i].mean);
+        cfg_buf_putc(out, ',');
+        cfg_json_put_number(out, g->metrics[i].first);
     }
     cfg_buf_putc(out, ']');
 }
@@ -201,11 +241,18 @@ void cfg_tally_print(struct cfg_buf *out, const struct cfg_tally *t)
 
 static bool parse_side(struct cfg_tally *t, size_t i, const cJSON *side)
 {
-    const cJSON *m = cfg_json_get(side, "metrics") ? cfg_json_get(side, "metrics")->child : NULL;
+    const cJSON *metrics = cfg_json_get(side, "metrics"), *parts = cfg_json_get(side, "parts");
+    const cJSON *m = metrics ? metrics->child : NULL, *p = parts ? parts->child : NULL;
     bool ok = i < t->of->n_sides && cfg_hll_unite(t->sides[i].registers, cfg_json_get_str(side, "units", ""));
-    for (size_t k = 0; ok && k < t->of->n_metrics; k++, m = m->next)
-        ok = m && cfg_moments_parse(&t->sides[i].metrics[k], m, NULL) == 0;
+    for (size_t k = 0; ok && k < t->of->n_metrics; k++, m = m->next, p = p->next)
+        ok = m && p && cfg_moments_parse(&t->sides[i].metrics[k], m, NULL) == 0 &&
+             cfg_parts_parse(&t->sides[i].parts[k], p, NULL) == 0;
     return ok;
+}
+
+static bool is_mean(const cJSON *v)
+{
+    return cJSON_IsNumber(v) && fabs(v->valuedouble) <= CFG_MOMENTS_LIMIT;
 }
 
 static bool parse_group(struct cfg_tally *t, const cJSON *group)
@@ -219,15 +266,13 @@ static bool parse_group(struct cfg_tally *t, const cJSON *group)
     if (g == NULL)
         return false;
     g->crossed = g->crossed || crossed->valuedouble > 0;
-    for (size_t i = 0; i < t->of->n_metrics; i++, at = at->next->next) {
-        const cJSON *mean = at ? at->next : NULL;
-        if (!cJSON_IsNumber(at) || !cJSON_IsNumber(mean) || !(at->valuedouble >= 0) || !(at->valuedouble < 9e15) ||
-            !(fabs(mean->valuedouble) <= CFG_MOMENTS_LIMIT))
+    for (size_t i = 0; i < t->of->n_metrics; i++) {
+        const cJSON *mean = at ? at->next : NULL, *first = mean ? mean->next : NULL;
+        if (!cJSON_IsNumber(at) || !is_mean(mean) || !is_mean(first) || !(at->valuedouble >= 0) ||
+            !(at->valuedouble < 9e15))
             return false;
-        double x = mean->valuedouble;
-        if (at->valuedouble > 0)
-            g->metrics[i] =
-                (struct cfg_moments){.n = (uint64_t)at->valuedouble, .mean = x, .min = x, .max = x, .last = x};
+        join_group(&g->metrics[i], (uint64_t)at->valuedouble, mean->valuedouble, first->valuedouble);
+        at = first->next;
     }
     return true;
 }
@@ -265,28 +310,40 @@ int cfg_tally_parse(struct cfg_tally *out, const struct cfg_experiment *of, stru
 /* --- the report --- */
 
 struct sums {
-    struct cfg_moments metrics[CFG_STATS_ARMS_MAX][CFG_EXPERIMENT_METRICS_MAX];
+    struct cfg_experiment_sample metrics[CFG_STATS_ARMS_MAX][CFG_EXPERIMENT_METRICS_MAX];
     uint64_t units[CFG_STATS_ARMS_MAX], crossed;
 };
 
-/* One sample a group: the mean of its own. */
+/* One sample a group: the mean of its own. A group that crossed was assigned like any other, to the side that it was
+ * first seen in, but what it measured is of neither. */
 static void sum_groups(struct sums *s, const struct cfg_tally *t)
 {
+    struct cfg_moments first[CFG_STATS_ARMS_MAX][CFG_EXPERIMENT_METRICS_MAX];
+    memset(first, 0, sizeof first);
     for (size_t i = 0; i < t->n_groups; i++) {
         const struct cfg_tally_group *g = t->groups[i];
         s->crossed += g->crossed;
-        s->units[g->side] += !g->crossed;
+        s->units[g->side]++;
         for (size_t k = 0; k < t->of->n_metrics && !g->crossed; k++)
-            if (g->metrics[k].n > 0)
-                cfg_moments_add(&s->metrics[g->side][k], g->metrics[k].mean);
+            if (g->metrics[k].n > 0) {
+                cfg_moments_add(&s->metrics[g->side][k].moments, g->metrics[k].mean);
+                cfg_moments_add(&first[g->side][k], g->metrics[k].first);
+            }
     }
+    for (size_t i = 0; i < t->of->n_sides; i++)
+        for (size_t k = 0; k < t->of->n_metrics; k++)
+            s->metrics[i][k].scale = cfg_moments_variance(&first[i][k]);
 }
 
 static void sum_sides(struct sums *s, const struct cfg_tally *t)
 {
     for (size_t i = 0; i < t->of->n_sides; i++) {
-        s->units[i] = (uint64_t)llround(cfg_hll_estimate(t->sides[i].registers));
-        memcpy(s->metrics[i], t->sides[i].metrics, sizeof s->metrics[i]);
+        const struct cfg_tally_side *side = &t->sides[i];
+        s->units[i] = (uint64_t)llround(cfg_hll_estimate(side->registers));
+        for (size_t k = 0; k < t->of->n_metrics; k++)
+            s->metrics[i][k] = (struct cfg_experiment_sample){.moments = side->metrics[k],
+                                                              .parts = &side->parts[k],
+                                                              .scale = cfg_moments_variance(&side->metrics[k])};
     }
 }
 
@@ -309,7 +366,6 @@ cJSON *cfg_tally_report(const struct cfg_tally *t, double *p_floor)
         .sides = sides,
         .n_sides = x->n_sides,
         .units_error = x->flag ? CFG_EXPERIMENT_UNITS_ERROR : 0,
-        .clustered = x->flag != NULL,
         .alpha = x->alpha,
         .planned_units = x->planned_units,
         .units_min = x->flag ? CFG_EXPERIMENT_KEYS_MIN : CFG_EXPERIMENT_GROUPS_MIN,

@@ -11,18 +11,26 @@
 #include "flags/hll.h"
 #include "proto/buf.h"
 
-enum { CFG_TALLY_GROUPS = 2000 }; /* of one tally; what further groups do is left out, and said */
+/* Of one tally, as long as their text has its place in etcd; what further groups do is left out, and said. */
+enum { CFG_TALLY_GROUPS = 2000, CFG_TALLY_GROUPS_BYTES = 1200 * 1024 };
 
 struct cfg_tally_side {
     uint8_t registers[CFG_HLL_REGISTERS];
     struct cfg_moments metrics[CFG_EXPERIMENT_METRICS_MAX];
+    struct cfg_parts parts[CFG_EXPERIMENT_METRICS_MAX];
+};
+
+struct cfg_tally_group_metric {
+    uint64_t n; /* samples */
+    double mean;
+    double first; /* the mean of the first window that had some: its variance among groups does not fade with time */
 };
 
 struct cfg_tally_group {
-    char *name; /* owned */
-    size_t side;
-    bool crossed;                 /* seen in two arms */
-    struct cfg_moments metrics[]; /* as many as the experiment has; n and mean alone come back from text */
+    char *name;                              /* owned */
+    size_t side;                             /* the first one seen */
+    bool crossed;                            /* seen in two arms */
+    struct cfg_tally_group_metric metrics[]; /* as many as the experiment has */
 };
 
 struct cfg_tally {
@@ -38,7 +46,8 @@ struct cfg_tally {
 CFG_MUST_CHECK int cfg_tally_init(struct cfg_tally *out, const struct cfg_experiment *of, struct cfg_error *err);
 void cfg_tally_finish(struct cfg_tally *t); /* takes a zeroed struct */
 
-/* Of a flag: takes in a report's outcome {"variant","units","metrics"}, which was checked. True when it was of a side.
+/* Of a flag: takes in a report's outcome {"variant","units","metrics","parts"}, which was checked. True when it was of
+ * a side.
  */
 bool cfg_tally_outcome(struct cfg_tally *t, const cJSON *outcome);
 /* Of arms: takes in a window's metrics {NAME: moments}, which were checked, of a group that ran this arm. */

@@ -5,6 +5,7 @@
 #include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
 #include "flags/hll.h"
+#include "proto/parts.h"
 
 #include <string.h>
 
@@ -17,7 +18,18 @@ static int invalid(struct cfg_error *err, int index, const char *member, const c
     return rc;
 }
 
-static int check_metrics(const cJSON *metrics, int i, struct cfg_error *err)
+static int check_parts(const cJSON *parts, uint64_t n, int i, struct cfg_error *err)
+{
+    struct cfg_parts p;
+    int rc = cfg_parts_parse(&p, parts, err);
+    if (rc == 0 && cfg_parts_count(&p) != n)
+        rc = cfg_fail(err, CFG_E_VALUE, "a metric's parts must have as many samples as it");
+    if (rc != 0)
+        cfg_error_set_path(err, "outcomes.sides[%d].parts", i);
+    return rc;
+}
+
+static int check_metrics(const cJSON *metrics, const cJSON *parts, int i, struct cfg_error *err)
 {
     struct cfg_moments m;
     const cJSON *v;
@@ -33,6 +45,9 @@ static int check_metrics(const cJSON *metrics, int i, struct cfg_error *err)
             cfg_error_set_path(err, "outcomes.sides[%d].metrics", i);
             return rc;
         }
+        rc = check_parts(cfg_json_get(parts, v->string), m.n, i, err);
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }
@@ -47,7 +62,7 @@ static int check_side(const cJSON *side, int i, struct cfg_error *err)
         return invalid(err, i, "variant", "a variant's name");
     if (!cfg_hll_unite(registers, cfg_json_get_str(side, "units", "")))
         return invalid(err, i, "units", "a sketch of 1,024 registers");
-    return check_metrics(cfg_json_get(side, "metrics"), i, err);
+    return check_metrics(cfg_json_get(side, "metrics"), cfg_json_get(side, "parts"), i, err);
 }
 
 int fleet_outcomes_check(const cJSON *outcomes, struct cfg_error *err)

@@ -2,23 +2,63 @@
 #include "proto/stats.h"
 #include <math.h>
 
-bool cfg_effect_of(struct cfg_effect *out, const struct cfg_moments *treatment, const struct cfg_moments *base)
+#define LEAST 5e-324 /* the smallest p that there is a double for */
+
+bool cfg_estimate_of(struct cfg_estimate *out, const struct cfg_moments *m)
 {
-    if (treatment->n < 2 || base->n < 2) {
+    if (m->n < 2) {
         return false;
     }
-    double vt = cfg_moments_variance(treatment) / (double)treatment->n;
-    double vb = cfg_moments_variance(base) / (double)base->n;
-    double b = base->mean, t = treatment->mean;
-    struct cfg_effect e = {.base = b, .treatment = t, .difference = t - b, .variance = vt + vb};
+    double n = (double)m->n, spread = cfg_moments_variance(m);
+    *out = (struct cfg_estimate){.n = n, .mean = m->mean, .spread = spread, .variance = spread / n, .freedom = n - 1};
+    return true;
+}
+
+/* Welch and Satterthwaite's degrees of freedom of the sum of two variances. */
+static double freedom_of(const struct cfg_estimate *a, const struct cfg_estimate *b)
+{
+    double most = fmax(a->variance, b->variance);
+    if (!(most > 0)) {
+        return INFINITY;
+    }
+    double va = a->variance / most, vb = b->variance / most; /* squares of tiny ones would vanish */
+    return (va + vb) * (va + vb) / (va * va / a->freedom + vb * vb / b->freedom);
+}
+
+/* How much greater the difference's variance would be if all samples had one spread; ≥ 1. */
+static double caution(const struct cfg_estimate *a, const struct cfg_estimate *b)
+{
+    double apart = a->spread / a->n + b->spread / b->n;
+    double one = (a->n * a->spread + b->n * b->spread) / (a->n + b->n), common = one / a->n + one / b->n;
+    return common > apart && apart > 0 ? common / apart : 1;
+}
+
+void cfg_effect_between(struct cfg_effect *out, const struct cfg_estimate *treatment, const struct cfg_estimate *base)
+{
+    double b = base->mean, t = treatment->mean, vb = base->variance, vt = treatment->variance;
+    struct cfg_effect e = {.base = b,
+                           .treatment = t,
+                           .difference = t - b,
+                           .variance = vt + vb,
+                           .cautious = (vt + vb) * caution(treatment, base),
+                           .freedom = freedom_of(treatment, base)};
     /* A ratio whose denominator may be 0 has no usable variance: three standard errors away, it has. */
     e.has_relative = b != 0 && b * b > 9 * vb;
     if (e.has_relative) {
-        double ratio = t / b;
+        double ratio = t / b, square = ratio * ratio;
         e.relative = ratio - 1;
-        e.relative_variance = (vt + ratio * ratio * vb) / (b * b);
+        e.relative_variance = (vt + square * vb + fmax(1, square) * (e.cautious - e.variance)) / (b * b);
     }
     *out = e;
+}
+
+bool cfg_effect_of(struct cfg_effect *out, const struct cfg_moments *treatment, const struct cfg_moments *base)
+{
+    struct cfg_estimate t, b;
+    if (!cfg_estimate_of(&t, treatment) || !cfg_estimate_of(&b, base)) {
+        return false;
+    }
+    cfg_effect_between(out, &t, &b);
     return true;
 }
 
@@ -33,23 +73,36 @@ static bool usable(double variance)
     return variance > 0 && isfinite(variance);
 }
 
-double cfg_sequence_half_width(const struct cfg_sequence *s, double variance)
+/* A normal deviate's and Student's statistic that are as unlikely as each other, and back. */
+static double student(double z, double freedom)
+{
+    double scaled = z * (8 * freedom + 3) / (8 * freedom + 1);
+    return isinf(freedom) ? z : sqrt(freedom * expm1(scaled * scaled / freedom));
+}
+
+static double deviate(double t, double freedom)
+{
+    return isinf(freedom) ? t : (8 * freedom + 1) / (8 * freedom + 3) * sqrt(freedom * log1p(t * t / freedom));
+}
+
+double cfg_sequence_half_width(const struct cfg_sequence *s, double variance, double freedom)
 {
     if (!usable(variance)) {
         return INFINITY;
     }
     double grown = variance + s->mix;
-    return sqrt(2 * variance * grown / s->mix * (log(grown / variance) / 2 - log(s->alpha)));
+    double z = sqrt(2 * grown / s->mix * (log(grown / variance) / 2 - log(s->alpha)));
+    return sqrt(variance) * student(z, freedom);
 }
 
-double cfg_sequence_p(const struct cfg_sequence *s, double difference, double variance)
+double cfg_sequence_p(const struct cfg_sequence *s, double difference, double variance, double freedom)
 {
     if (!usable(variance) || !isfinite(difference)) {
         return 1;
     }
-    double grown = variance + s->mix;
-    double evidence = s->mix * difference * difference / (2 * variance * grown) - log(grown / variance) / 2;
-    return evidence <= 0 ? 1 : exp(-evidence);
+    double grown = variance + s->mix, z = deviate(difference / sqrt(variance), freedom);
+    double evidence = s->mix / grown * z * z / 2 - log(grown / variance) / 2;
+    return evidence <= 0 ? 1 : fmax(exp(-evidence), LEAST);
 }
 
 /* log of Γ(k)/Γ(k+n) · Π Γ(k·share+count)/Γ(k·share) / Π share^count */
@@ -81,5 +134,5 @@ double cfg_mismatch_p(const uint64_t *counts, const double *shares, size_t n)
         sum += exp(log_e[j] - most);
     }
     double evidence = most + log(sum / K);
-    return evidence <= 0 ? 1 : fmax(exp(-evidence), 5e-324);
+    return evidence <= 0 ? 1 : fmax(exp(-evidence), LEAST);
 }

@@ -9,9 +9,9 @@
 
 enum { GRID = 301, LOOKS_MAX = 200 };
 
-static double boundary(const struct cfg_sequence *s, double information)
+static double boundary(const struct cfg_sequence *s, double information, double freedom)
 {
-    return cfg_sequence_half_width(s, 1 / information) * information;
+    return cfg_sequence_half_width(s, 1 / information, freedom) * information;
 }
 
 /* A normal density but for its constant factor. */
@@ -49,15 +49,15 @@ static double inside(const double *f, double a)
     return sum * 2 * a / (GRID - 1);
 }
 
-double cfg_sequence_power(const struct cfg_sequence *s, double difference, double end, unsigned looks)
+double cfg_sequence_power(const struct cfg_sequence *s, double difference, double end, unsigned looks, double freedom)
 {
     double f[GRID], next[GRID];
-    double step = 1 / (end * looks), a = boundary(s, step);
+    double step = 1 / (end * looks), a = boundary(s, step, freedom);
     for (int i = 0; i < GRID; i++) {
         f[i] = bell(-a + 2 * a * i / (GRID - 1), difference * step, step) * bell_factor(step);
     }
     for (unsigned look = 2; look <= looks; look++) {
-        double b = boundary(s, step * look);
+        double b = boundary(s, step * look, freedom);
         for (int i = 0; i < GRID; i++) {
             next[i] = arriving(f, a, -b + 2 * b * i / (GRID - 1), difference * step, step);
         }
@@ -74,7 +74,7 @@ static bool plan_is_usable(const struct cfg_experiment_plan *p)
            isfinite(p->difference) && p->base_variance >= 0 && p->treatment_variance >= 0 &&
            isfinite(p->base_variance + p->treatment_variance) && p->base_variance + p->treatment_variance > 0 &&
            p->base_share > 0 && p->treatment_share > 0 && p->base_share + p->treatment_share <= 1 + 1e-9 &&
-           p->looks >= 1 && p->looks <= LOOKS_MAX;
+           p->looks >= 1 && p->looks <= LOOKS_MAX && p->freedom >= 0;
 }
 
 double cfg_experiment_samples(struct cfg_sequence *out, const struct cfg_experiment_plan *p)
@@ -84,11 +84,13 @@ double cfg_experiment_samples(struct cfg_sequence *out, const struct cfg_experim
     }
     /* Only the ratio of difference to standard error matters, so one factor solves it: variance(N) = one / N. */
     double one = p->base_variance / p->base_share + p->treatment_variance / p->treatment_share;
+    double base = p->base_variance / p->base_share / one, treatment = 1 - base;
+    double freedom = p->freedom > 0 ? p->freedom / (base * base + treatment * treatment) : INFINITY;
     double low = 0, high = 32; /* difference / standard error at the end */
     for (int i = 0; i < 20; i++) {
         double ratio = (low + high) / 2;
         struct cfg_sequence s = cfg_sequence_for(p->alpha, 1);
-        *(cfg_sequence_power(&s, ratio, 1, p->looks) < p->power ? &low : &high) = ratio;
+        *(cfg_sequence_power(&s, ratio, 1, p->looks, freedom) < p->power ? &low : &high) = ratio;
     }
     double variance = p->difference * p->difference / (high * high);
     double samples = ceil(one / variance);

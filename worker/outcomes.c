@@ -46,12 +46,12 @@ static struct cfg_outcome *side_of(struct cfg_outcomes *o, struct cfg_exposure *
     return side;
 }
 
-/* The moments of a metric, made room for; a new one takes a cell. */
-static struct cfg_moments *cell_of(struct cfg_outcomes *o, struct cfg_outcome *side, uint32_t metric)
+/* The samples of a metric, made room for; a new one takes a cell. */
+static struct cfg_outcome_metric *cell_of(struct cfg_outcomes *o, struct cfg_outcome *side, uint32_t metric)
 {
     if (metric >= side->n_metrics) {
         uint32_t n = (metric + 4) / 4 * 4;
-        struct cfg_moments *more = realloc(side->metrics, n * sizeof *more);
+        struct cfg_outcome_metric *more = realloc(side->metrics, n * sizeof *more);
         if (more == NULL) {
             return NULL;
         }
@@ -59,8 +59,8 @@ static struct cfg_moments *cell_of(struct cfg_outcomes *o, struct cfg_outcome *s
         side->metrics = more;
         side->n_metrics = n;
     }
-    struct cfg_moments *m = &side->metrics[metric];
-    if (m->n == 0 && m->bad == 0 && o->n_cells++ >= CFG_OUTCOMES_CELLS) {
+    struct cfg_outcome_metric *m = &side->metrics[metric];
+    if (m->moments.n == 0 && m->moments.bad == 0 && o->n_cells++ >= CFG_OUTCOMES_CELLS) {
         o->n_cells--;
         return NULL;
     }
@@ -81,11 +81,12 @@ void cfg_outcome_add(struct cfg_exposure *e, uint64_t unit, uint32_t metric, dou
     }
     (void)pthread_mutex_lock(&o->lock);
     struct cfg_outcome *side = side_of(o, e);
-    struct cfg_moments *m = side != NULL ? cell_of(o, side, metric) : NULL;
+    struct cfg_outcome_metric *m = side != NULL ? cell_of(o, side, metric) : NULL;
     if (m == NULL) {
         o->lost++;
     } else {
-        cfg_moments_add(m, x);
+        cfg_moments_add(&m->moments, x);
+        cfg_parts_add(&m->parts, unit, x);
         add_unit(side, unit);
     }
     (void)pthread_mutex_unlock(&o->lock);
@@ -106,10 +107,34 @@ static struct cfg_outcome *take_sides(struct cfg_outcomes *o)
     return list;
 }
 
-static void print_side(struct cfg_buf *out, const struct cfg_outcome *s, const struct cfg_metric_names *names)
+/* The metrics that have samples, as members of an object. */
+static void print_metrics(struct cfg_buf *out, const struct cfg_outcome *s, const struct cfg_metric_names *names,
+                          void (*print)(struct cfg_buf *out, const struct cfg_outcome_metric *m))
 {
     uint32_t known = atomic_load_explicit(&names->n, memory_order_acquire);
     const char *comma = "";
+    for (uint32_t i = 0; i < s->n_metrics && i < known; i++) {
+        const struct cfg_outcome_metric *m = &s->metrics[i];
+        if (m->moments.n > 0 || m->moments.bad > 0) {
+            cfg_buf_printf(out, "%s\"%s\":", comma, names->items[i]);
+            print(out, m);
+            comma = ",";
+        }
+    }
+}
+
+static void print_moments(struct cfg_buf *out, const struct cfg_outcome_metric *m)
+{
+    cfg_moments_print(out, &m->moments);
+}
+
+static void print_parts(struct cfg_buf *out, const struct cfg_outcome_metric *m)
+{
+    cfg_parts_print(out, &m->parts);
+}
+
+static void print_side(struct cfg_buf *out, const struct cfg_outcome *s, const struct cfg_metric_names *names)
+{
     char units[CFG_HLL_REGISTERS + 1];
     cfg_buf_puts(out, "{\"flag\":");
     cfg_json_put_string(out, cfg_slice_str(s->of->flag));
@@ -117,31 +142,45 @@ static void print_side(struct cfg_buf *out, const struct cfg_outcome *s, const s
     cfg_json_put_string(out, cfg_slice_str(s->of->variant));
     cfg_hll_print(units, s->registers);
     cfg_buf_printf(out, ",\"units\":\"%s\",\"metrics\":{", units);
-    for (uint32_t i = 0; i < s->n_metrics && i < known; i++) {
-        if (s->metrics[i].n > 0 || s->metrics[i].bad > 0) {
-            cfg_buf_printf(out, "%s\"%s\":", comma, names->items[i]);
-            cfg_moments_print(out, &s->metrics[i]);
-            comma = ",";
-        }
-    }
+    print_metrics(out, s, names, print_moments);
+    cfg_buf_puts(out, "},\"parts\":{");
+    print_metrics(out, s, names, print_parts);
     cfg_buf_puts(out, "}}");
+}
+
+static uint64_t samples_of(const struct cfg_outcome *s)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < s->n_metrics; i++) {
+        n += s->metrics[i].moments.n + s->metrics[i].moments.bad;
+    }
+    return n;
 }
 
 bool cfg_outcomes_take(struct cfg_buf *out, struct cfg_outcomes *o, const struct cfg_metric_names *names)
 {
     struct cfg_outcome *list = take_sides(o);
-    struct cfg_buf text;
-    cfg_buf_init(&text, CFG_OUTCOMES_BYTES);
+    uint64_t lost = 0;
+    size_t taken = 0;
     for (const struct cfg_outcome *s = list; s != NULL; s = s->next) {
-        cfg_buf_putc(&text, s == list ? '[' : ',');
+        struct cfg_buf text;
+        cfg_buf_init(&text, CFG_OUTCOMES_BYTES - 2);
         print_side(&text, s, names);
+        bool fits = cfg_buf_status(&text) == 0 && taken + text.len + 2 <= CFG_OUTCOMES_BYTES;
+        if (fits) {
+            cfg_buf_putc(out, taken == 0 ? '[' : ',');
+            cfg_buf_put(out, text.data, text.len);
+            taken += text.len + 1;
+        }
+        lost += fits ? 0 : samples_of(s);
+        cfg_buf_finish(&text);
     }
-    cfg_buf_puts(&text, list != NULL ? "]" : "");
-    bool any = list != NULL && cfg_buf_status(&text) == 0;
-    if (any) {
-        cfg_buf_put(out, text.data, text.len);
-    }
+    cfg_buf_puts(out, taken > 0 ? "]" : "");
     free_sides(list);
-    cfg_buf_finish(&text);
-    return any;
+    if (lost > 0) {
+        (void)pthread_mutex_lock(&o->lock);
+        o->lost += lost;
+        (void)pthread_mutex_unlock(&o->lock);
+    }
+    return taken > 0;
 }

@@ -6,7 +6,7 @@
 #ifndef CFG_WORKER_OUTCOMES_H
 #define CFG_WORKER_OUTCOMES_H
 
-#include "proto/moments.h"
+#include "proto/parts.h"
 #include "worker/exposures.h"
 #include "worker/metrics.h"
 
@@ -16,10 +16,15 @@ enum {
     CFG_OUTCOMES_BYTES = 786432 /* of their text */
 };
 
+struct cfg_outcome_metric {
+    struct cfg_moments moments;
+    struct cfg_parts parts; /* the same samples */
+};
+
 struct cfg_outcome {
     struct cfg_exposure *of;              /* whose flag and variant these are */
     uint8_t registers[CFG_HLL_REGISTERS]; /* the units' sketch */
-    struct cfg_moments *metrics;          /* by index of the worker's names; owned */
+    struct cfg_outcome_metric *metrics;   /* by index of the worker's names; owned */
     uint32_t n_metrics;
     struct cfg_outcome *next;
 };
@@ -38,8 +43,9 @@ void cfg_outcomes_finish(struct cfg_outcomes *o); /* no pair of these is asked f
  * be told apart, and assigned to nothing: not counted. */
 void cfg_outcome_add(struct cfg_exposure *e, uint64_t unit, uint32_t metric, double x);
 
-/* What has come since this was last asked: [{"flag","variant","units","metrics":{NAME:{…}}}], taken out. False, and
- * nothing appended, when there is nothing. What there is no memory for is lost. The library's thread. */
+/* What has come since this was last asked: [{"flag","variant","units","metrics":{NAME:moments},"parts":{NAME:parts}}],
+ * taken out. False, and nothing appended, when there is nothing. What there is no memory or no room for is lost. The
+ * library's thread. */
 bool cfg_outcomes_take(struct cfg_buf *out, struct cfg_outcomes *o, const struct cfg_metric_names *names);
 
 #endif

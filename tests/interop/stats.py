@@ -39,13 +39,38 @@ def moments(x):
 def effects():
     for base, treatment in ((rng.normal(5, 2, 4000), rng.normal(5.1, 3, 2500)), (rng.exponential(1, 900), rng.exponential(1.2, 1100)),
                             (rng.binomial(1, .02, 20000).astype(float), rng.binomial(1, .03, 20000).astype(float))):
-        difference, variance, relative, relative_variance = ask(effect=[moments(treatment), moments(base)])
+        difference, variance, relative, relative_variance, cautious, freedom = ask(effect=[moments(treatment), moments(base)])
         test = stats.ttest_ind(treatment, base, equal_var=False)
         near(difference, treatment.mean() - base.mean(), "difference", absolute=1e-12)
         near(difference / math.sqrt(variance), test.statistic, "Welch's t", 1e-8)
+        near(freedom, test.df, "degrees of freedom", 1e-8)
+        common = stats.ttest_ind(treatment, base, equal_var=True)
+        near(cautious, max(variance, ((treatment.mean() - base.mean()) / common.statistic) ** 2), "cautious variance", 2e-3)
         near(relative, treatment.mean() / base.mean() - 1, "relative", 1e-8)
         draws = rng.normal(treatment.mean(), stats.sem(treatment), 400000) / rng.normal(base.mean(), stats.sem(base), 400000)
         near(relative_variance, draws.var(), "variance of the ratio", 0.05)
+
+
+def students():
+    """Few degrees of freedom: the interval at a normal deviate's likelihood, by the quantile of Student's distribution."""
+    for freedom in (10, 19, 63, 126, 1000):
+        known, half = (ask(sequence=[0.05, 1], difference=0, variance=1, **more)[1] for more in ({}, {"freedom": freedom}))
+        near(half, stats.t.isf(stats.norm.sf(known), freedom), f"Student's with {freedom} degrees", 4e-3)
+
+
+def clusters():
+    """Units that tell unequally much: the variance of a mean by 64 random groups, as a survey's statistician computes it."""
+    units = numpy.repeat(numpy.arange(500), 1 + rng.geometric(0.1, 500))
+    x = rng.normal(10, 2, 500)[units] + rng.normal(0, 1, len(units))
+    mean, variance, freedom = ask(parts=[[int(u), float(v)] for u, v in zip(units, x)])
+    near(mean, x.mean(), "mean")
+    off = numpy.array([(x[units % 64 == k] - x.mean()).sum() for k in range(64)]) / len(x)
+    near(variance, (off ** 2).sum() * 64 / 63, "variance by random groups", 1e-8)
+    near(freedom, min(63, 3 * (off ** 2).sum() ** 2 / (off ** 4).sum() - 1), "degrees of freedom", 1e-8)
+    # Against the linearised variance of a ratio by units, which it estimates (its own error: 18 %).
+    by_unit = numpy.array([(x[units == u] - x.mean()).sum() for u in range(500)]) / len(x)
+    near(variance, (by_unit ** 2).sum() * 500 / 499, "variance by units", 0.5)
+    assert variance > 5 * x.var() / len(x), "samples of one unit are not independent"
 
 
 def likelihood_ratio(difference, variance, mix):
@@ -98,6 +123,8 @@ def powers():
 
 
 effects()
+students()
+clusters()
 sequences()
 mismatches()
 powers()

@@ -1,10 +1,12 @@
 /* Answers one request per line, for stats.py: {"effect":[moments, moments]} (treatment, base), {"sequence":[alpha,
- * planned], "difference":d,"variance":v}, {"mismatch":[[counts],[shares]]}, {"power":[alpha, planned, difference, end,
+ * planned], "difference":d,"variance":v,
+ * "freedom":f?}, {"parts":[[unit, x], …]}, {"mismatch":[[counts],[shares]]}, {"power":[alpha, planned, difference, end,
  * looks]},
  * {"plan":[alpha, power, difference, base variance, treatment variance, base share, treatment share, looks]}. */
 #include "proto/json.h"
-#include "proto/stats.h"
+#include "proto/parts.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,7 +28,26 @@ static void effect(const cJSON *pair)
     if (!cfg_effect_of(&e, &m[0], &m[1])) {
         exit(1);
     }
-    printf("[%.17g,%.17g,%.17g,%.17g]\n", e.difference, e.variance, e.relative, e.relative_variance);
+    printf("[%.17g,%.17g,%.17g,%.17g,%.17g,%.17g]\n", e.difference, e.variance, e.relative, e.relative_variance,
+           e.cautious, e.freedom);
+}
+
+/* [[unit, x], …] */
+static void parts(const cJSON *samples)
+{
+    struct cfg_parts p = {0};
+    struct cfg_moments m = {0};
+    struct cfg_estimate e;
+    const cJSON *s;
+    cJSON_ArrayForEach(s, samples)
+    {
+        cfg_parts_add(&p, (uint64_t)number(s, 0), number(s, 1));
+        cfg_moments_add(&m, number(s, 1));
+    }
+    if (!cfg_parts_estimate(&e, &p, &m)) {
+        exit(1);
+    }
+    printf("[%.17g,%.17g,%.17g]\n", e.mean, e.variance, e.freedom);
 }
 
 static void sequence(const cJSON *request)
@@ -35,8 +56,9 @@ static void sequence(const cJSON *request)
     struct cfg_sequence s = cfg_sequence_for(number(of, 0), number(of, 1));
     double difference = cfg_json_get(request, "difference")->valuedouble;
     double variance = cfg_json_get(request, "variance")->valuedouble;
-    printf("[%.17g,%.17g,%.17g]\n", s.mix, cfg_sequence_half_width(&s, variance),
-           cfg_sequence_p(&s, difference, variance));
+    double freedom = cfg_json_get_num(request, "freedom", INFINITY);
+    printf("[%.17g,%.17g,%.17g]\n", s.mix, cfg_sequence_half_width(&s, variance, freedom),
+           cfg_sequence_p(&s, difference, variance, freedom));
 }
 
 static void mismatch(const cJSON *both)
@@ -55,19 +77,20 @@ static void mismatch(const cJSON *both)
 static void power(const cJSON *p)
 {
     struct cfg_sequence s = cfg_sequence_for(number(p, 0), number(p, 1));
-    printf("[%.17g]\n", cfg_sequence_power(&s, number(p, 2), number(p, 3), (unsigned)number(p, 4)));
+    printf("[%.17g]\n", cfg_sequence_power(&s, number(p, 2), number(p, 3), (unsigned)number(p, 4), INFINITY));
 }
 
 static void plan(const cJSON *p)
 {
-    struct cfg_experiment_plan e = {number(p, 0), number(p, 1), number(p, 2), number(p, 3),
-                                    number(p, 4), number(p, 5), number(p, 6), (unsigned)number(p, 7)};
+    struct cfg_experiment_plan e = {number(p, 0), number(p, 1),           number(p, 2),
+                                    number(p, 3), number(p, 4),           number(p, 5),
+                                    number(p, 6), (unsigned)number(p, 7), 0};
     printf("[%.17g]\n", cfg_experiment_samples(NULL, &e));
 }
 
 int main(void)
 {
-    static char line[65536];
+    static char line[1 << 20];
     while (fgets(line, sizeof line, stdin) != NULL) {
         struct cfg_error err;
         cJSON *request = NULL;
@@ -78,6 +101,8 @@ int main(void)
         const char *what = request->child->string;
         if (cfg_json_get(request, "effect") != NULL)
             effect(cfg_json_get(request, "effect"));
+        else if (cfg_json_get(request, "parts") != NULL)
+            parts(cfg_json_get(request, "parts"));
         else if (cfg_json_get(request, "sequence") != NULL)
             sequence(request);
         else if (cfg_json_get(request, "mismatch") != NULL)

@@ -388,9 +388,11 @@ def experiments(d):
     worker = {"worker": "w", "incarnation": "00000000000000e1", "contract": {}}
     d.expect(200, "POST", "/v1/deployments/measured/workers", worker)
     moments = {"n": 200, "mean": 40.0, "m2": 5000.0, "min": 30.0, "max": 50.0, "last": 40.0, "bad": 0}
-    side = {"flag": "experiment/warm", "variant": "off", "units": "A" * 1023 + "B", "metrics": {"latency_ms": moments}}
+    side = {"flag": "experiment/warm", "variant": "off", "units": "A" * 1023 + "B", "metrics": {"latency_ms": moments},
+            "parts": {"latency_ms": [200, 40.0] + 126 * [0]}}
     told = {"incarnation": "00000000000000e1", "applied": None, "step": 1, "state": "running", "age_ms": 0, "outcomes": {"seq": 1, "sides": [side]}}
-    for status, wrong in ((400, {"units": "x"}), (400, {"variant": ""}), (400, {"metrics": {"a b": moments}}), (422, {"metrics": {"x": {**moments, "m2": -1}}})):
+    for status, wrong in ((400, {"units": "x"}), (400, {"variant": ""}), (400, {"metrics": {"a b": moments}}), (422, {"metrics": {"x": {**moments, "m2": -1}}}),
+                          (422, {"parts": {}}), (422, {"parts": {"latency_ms": [199, 40.0] + 126 * [0]}})):
         bad = {**told, "outcomes": {"seq": 1, "sides": [{**side, **wrong}]}}
         d.expect(status, "POST", "/v1/deployments/measured/workers/w/report", bad)
     for _ in range(2):  # sent twice, counted once

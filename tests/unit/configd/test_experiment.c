@@ -121,6 +121,7 @@ static void tell(struct cfg_tally *t, const char *variant, unsigned first, unsig
     uint8_t registers[CFG_HLL_REGISTERS] = {0};
     char units[CFG_HLL_REGISTERS + 1], name[32];
     struct cfg_moments m = {0};
+    struct cfg_parts p = {0};
     struct cfg_buf b;
     cJSON *v = NULL;
     for (unsigned i = 0; i < n; i++) {
@@ -128,12 +129,16 @@ static void tell(struct cfg_tally *t, const char *variant, unsigned first, unsig
         uint64_t unit = cfg_hll_unit(name, (size_t)len);
         uint8_t *r = &registers[cfg_hll_register(unit)], rank = cfg_hll_rank(unit);
         *r = *r > rank ? *r : rank;
-        cfg_moments_add(&m, mean + noise());
+        double x = mean + noise();
+        cfg_moments_add(&m, x);
+        cfg_parts_add(&p, unit, x);
     }
     cfg_hll_print(units, registers);
     cfg_buf_init(&b, 8192);
     cfg_buf_printf(&b, "{\"flag\":\"exp/ab\",\"variant\":\"%s\",\"units\":\"%s\",\"metrics\":{\"ms\":", variant, units);
     cfg_moments_print(&b, &m);
+    cfg_buf_puts(&b, "},\"parts\":{\"ms\":");
+    cfg_parts_print(&b, &p);
     cfg_buf_puts(&b, "}}");
     cr_assert_eq(cfg_json_parse(&v, cfg_buf_slice(&b), 0, NULL), 0);
     cr_assert_eq(cfg_tally_outcome(t, v), strcmp(variant, "hot") != 0);
@@ -228,7 +233,7 @@ Test(experiment, a_group_is_one_unit_however_much_it_tells)
     cr_assert_str_eq(cfg_json_get_str(r, "verdict", ""), "better");
     cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "control"), "units", 0), 30);
     const cJSON *canary = cJSON_GetArrayItem(cfg_json_get(r, "treatments"), 0);
-    cr_assert_eq(cfg_json_get_num(canary, "units", 0), 29);
+    cr_assert_eq(cfg_json_get_num(canary, "units", 0), 30, "assigned like any other");
     cr_assert_eq(cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(canary, "metrics"), 0), "n", 0), 29);
     cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "groups"), "crossed", 0), 1);
     cJSON_Delete(r);
@@ -243,9 +248,9 @@ Test(experiment, foreign_totals_are_refused)
                                         "[]]",
                                         "{'p_floor':0,'sides':[],'groups':[]}",
                                         "{'p_floor':1,'sides':[{'units':'x','metrics':[]}],'groups':[]}",
-                                        "{'p_floor':1,'sides':[],'groups':[['g',9,0,1,1]]}",
-                                        "{'p_floor':1,'sides':[],'groups':[['g',0,0,1]]}",
-                                        "{'p_floor':1,'sides':[],'groups':[['g',0,0,-1,1]]}",
+                                        "{'p_floor':1,'sides':[],'groups':[['g',9,0,1,1,1]]}",
+                                        "{'p_floor':1,'sides':[],'groups':[['g',0,0,1,1]]}",
+                                        "{'p_floor':1,'sides':[],'groups':[['g',0,0,-1,1,1]]}",
                                         "{'p_floor':1,'sides':[],'groups':[[]]}"};
     struct cfg_experiment x;
     struct cfg_tally t;

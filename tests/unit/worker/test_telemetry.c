@@ -418,8 +418,14 @@ Test(telemetry, outcomes_are_told_by_variant_and_only_once)
     cr_assert(cfg_json_get_num(cfg_json_get(v, "outcomes"), "seq", 0) == 1 && cJSON_GetArraySize(sides) == 2);
     cr_assert_eq(cfg_moments_parse(&m, cfg_json_get(cfg_json_get(of_on, "metrics"), "ms"), NULL), 0);
     cr_assert(m.n == 25 && m.mean == 48 && m.max == 96, "%llu %g", (unsigned long long)m.n, m.mean);
+    struct cfg_parts p;
+    cr_assert_eq(cfg_parts_parse(&p, cfg_json_get(cfg_json_get(of_on, "parts"), "ms"), NULL), 0);
+    uint64_t part = cfg_hll_unit("user-4", 6) % CFG_PARTS;
+    cr_assert(cfg_parts_count(&p) == 25 && p.of[part].n == 5 && p.of[part].mean == 44, "samples 4, 24, … 84");
     cr_assert_eq(cfg_moments_parse(&m, cfg_json_get(cfg_json_get(of_on, "metrics"), "good"), NULL), 0);
     cr_assert(m.n == 0 && m.bad == 1);
+    cr_assert_eq(cfg_parts_parse(&p, cfg_json_get(cfg_json_get(of_on, "parts"), "good"), NULL), 0);
+    cr_assert_eq(cfg_parts_count(&p), 0);
     cr_assert(cfg_hll_unite(registers, cfg_json_get_str(of_on, "units", "")));
     cr_assert_float_eq(cfg_hll_estimate(registers), 5, 0.2, "user-0, 2, 4, 6, 8: %g", cfg_hll_estimate(registers));
     cJSON_Delete(v);
@@ -462,6 +468,29 @@ Test(telemetry, outcomes_are_bounded)
     cr_assert_eq(s->o.lost, 2U + CFG_OUTCOMES_SIDES);
     cJSON *v = sent(s);
     cr_assert_eq(cJSON_GetArraySize(cfg_json_get(cfg_json_get(v, "outcomes"), "sides")), CFG_OUTCOMES_SIDES);
+    cJSON_Delete(v);
+    side_free(s);
+}
+
+Test(telemetry, outcomes_beyond_a_report_are_lost_side_by_side)
+{
+    struct cfg_box a = box(1, "1-7");
+    struct side *s = side_new(&a);
+    char name[16];
+    for (uint32_t i = 0; i < CFG_OUTCOMES_SIDES; i++) {
+        (void)snprintf(name, sizeof name, "v%u", i);
+        for (uint32_t k = 0; k < 4 * 64; k++) { /* every part of four metrics, in long numbers */
+            char metric[16];
+            (void)snprintf(metric, sizeof metric, "m%u", k % 4);
+            cfg_outcome_add(cfg_exposures_at(&s->x, "exp/many", name), k / 4 + 1, name_metric(s, metric),
+                            1.0 / (k + 3));
+        }
+    }
+    cr_assert_eq(s->o.lost, 0U);
+    cJSON *v = sent(s);
+    uint64_t told = (uint64_t)cJSON_GetArraySize(cfg_json_get(cfg_json_get(v, "outcomes"), "sides"));
+    cr_assert(told > 50 && told < CFG_OUTCOMES_SIDES, "%llu", (unsigned long long)told);
+    cr_assert_eq(s->o.lost, (CFG_OUTCOMES_SIDES - told) * 4 * 64);
     cJSON_Delete(v);
     side_free(s);
 }
