@@ -120,6 +120,10 @@ static void ask_whole(struct cfg_app *app, struct cfg_call *c, const struct cfg_
     int rc = cfg_api_id(&id, CFG_KIND_DEPLOYMENT, c, &err);
     rc = rc ? rc : cfg_api_flag(&local, c, "local", &err);
     rc = rc ? rc : cfg_api_head(&o, app, &id, &err);
+    if (rc == 0 && cfg_fleet_is_leaving(app->fleet)) {
+        rc = cfg_fail(&err, CFG_E_NOT_READY, "this configd is stopping, and has sent its workers to others");
+        cfg_error_set_hint(&err, "ask another one");
+    }
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
     else if (local)

@@ -289,6 +289,7 @@ void cfg_app_stop(struct cfg_app *app)
     cfg_log(app->log, CFG_LOG_INFO, "stopping: %zu streams, %zu requests", cfg_streams_count(app->streams),
             cfg_http_busy(app->http));
     cfg_http_stop(app->http);
+    cfg_fleet_leave(app->fleet);
     cfg_streams_free(app->streams);
     app->streams = NULL;
     app->drain_until_ns = app->clock->monotonic_ns(app->clock->arg) + DRAIN_MS * 1000000ull;

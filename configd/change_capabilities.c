@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAMES_MAX = 8, TEXT = 160 };
+enum { TEXT = 160 };
 
 struct demand {
     struct cfg_bench *bench;
@@ -80,37 +80,13 @@ static bool judge(const struct cfg_crew_skills *s, void *arg)
 
 /* --- who can do what --- */
 
-/* What a record does not tell is unknown, never nobody. */
 static bool judge_presence(struct cfg_object *o, void *arg)
 {
     struct demand *d = arg;
-    const struct cfg_crew *crew = d->bench->heads->crew;
-    if (crew && strcmp(o->id.name, crew->replica) == 0)
+    if (!cfg_crew_record_counts(d->bench, o))
         return true;
     cJSON *tree = cfg_object_tree(o);
-    const cJSON *entry, *name;
-    uint64_t total = 1, told = 0;
-    bool whole = cfg_json_need_u64(tree, "workers", &total, NULL) == 0;
-    cJSON_ArrayForEach(entry, cfg_json_get(tree, "capabilities"))
-    {
-        const char *names[NAMES_MAX];
-        struct cfg_crew_skills s = {.replica = o->id.name, .capabilities = cfg_json_get(entry, "has"), .names = names};
-        if (!cJSON_IsArray(s.capabilities) || cfg_json_need_u64(entry, "workers", &s.workers, NULL) != 0)
-            continue;
-        cJSON_ArrayForEach(name, cfg_json_get(entry, "names"))
-        {
-            if (cJSON_IsString(name) && s.n_names < NAMES_MAX)
-                names[s.n_names++] = name->valuestring;
-        }
-        told += s.workers;
-        if (d->rc == 0)
-            (void)judge(&s, d);
-    }
-    if (d->rc == 0 && (!whole || told < total))
-        (void)judge(&(struct cfg_crew_skills){.replica = o->id.name,
-                                              .unknown = true,
-                                              .workers = total > told ? total - told : 1},
-                    d);
+    (void)cfg_crew_record_skills(o->id.name, tree, judge, d);
     cJSON_Delete(tree);
     return d->rc == 0;
 }

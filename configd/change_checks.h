@@ -57,6 +57,8 @@ void cfg_checks_free(struct cfg_checks *c);              /* NULL is fine; with t
 /* Calls fn for every part of a deployment's connected workers, here and by presence, until it returns false. */
 void cfg_crew_each(struct cfg_bench *b, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *arg),
                    void *arg);
+/* Does a presence record count: is it another replica's, with workers that are nowhere else? */
+bool cfg_crew_record_counts(const struct cfg_bench *b, const struct cfg_object *presence);
 /* Groups of the workers that other replicas' presence tells of. */
 uint64_t cfg_crew_groups_elsewhere(struct cfg_bench *b, const char *deployment);
 /* Adds what connected workers would reject to what is wrong: of a view, of the values that flags carry

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 8 };
-
 static int no_memory(struct cfg_error *err)
 {
     return cfg_fail(err, CFG_E_NOMEM, "out of memory");
@@ -21,54 +19,27 @@ struct gather {
     bool stopped;
 };
 
-static void tell(struct gather *g, const struct cfg_crew_part *part)
-{
-    g->stopped = g->stopped || !g->fn(part, g->arg);
-}
-
 static bool tell_here(const struct cfg_crew_part *part, void *arg)
 {
     struct gather *g = arg;
-    tell(g, part);
+    g->stopped = g->stopped || !g->fn(part, g->arg);
     return !g->stopped;
 }
 
-/* One entry of a presence record's contracts. */
-static uint64_t tell_contract(struct gather *g, const char *replica, const cJSON *entry)
+bool cfg_crew_record_counts(const struct cfg_bench *b, const struct cfg_object *presence)
 {
-    const char *names[NAMES_MAX];
-    struct cfg_crew_part part = {.replica = replica, .contract = cfg_json_get(entry, "contract"), .names = names};
-    const cJSON *name;
-    if (!cJSON_IsObject(part.contract) || cfg_json_need_u64(entry, "workers", &part.workers, NULL) != 0)
-        return 0;
-    cJSON_ArrayForEach(name, cfg_json_get(entry, "names"))
-    {
-        if (cJSON_IsString(name) && part.n_names < NAMES_MAX)
-            names[part.n_names++] = name->valuestring;
-    }
-    tell(g, &part);
-    return part.workers;
+    const struct cfg_crew *crew = b->heads->crew;
+    return crew == NULL || (strcmp(presence->id.name, crew->replica) != 0 &&
+                            (crew->stands == NULL || crew->stands(crew->arg, presence)));
 }
 
-/* What a record does not tell is unknown, never nobody. */
 static bool tell_presence(struct cfg_object *o, void *arg)
 {
     struct gather *g = arg;
-    const struct cfg_crew *crew = g->bench->heads->crew;
-    if (crew && strcmp(o->id.name, crew->replica) == 0)
+    if (!cfg_crew_record_counts(g->bench, o))
         return true;
     cJSON *tree = cfg_object_tree(o);
-    const cJSON *entry, *ceilings = cfg_json_get(tree, "ceilings");
-    uint64_t total = 1, told = 0;
-    bool whole = cfg_json_need_u64(tree, "workers", &total, NULL) == 0;
-    cJSON_ArrayForEach(entry, cfg_json_get(tree, "contracts"))
-    {
-        told += tell_contract(g, o->id.name, entry);
-    }
-    if (ceilings)
-        tell(g, &(struct cfg_crew_part){.replica = o->id.name, .ceilings = ceilings});
-    if (!whole || told < total)
-        tell(g, &(struct cfg_crew_part){.replica = o->id.name, .unknown = true, .workers = total - told});
+    g->stopped = !cfg_crew_record_each(o->id.name, tree, g->fn, g->arg);
     cJSON_Delete(tree);
     return !g->stopped;
 }
@@ -92,9 +63,8 @@ struct grouping {
 static bool add_groups(struct cfg_object *o, void *arg)
 {
     struct grouping *g = arg;
-    const struct cfg_crew *crew = g->bench->heads->crew;
     uint64_t n = 0;
-    if (crew && strcmp(o->id.name, crew->replica) == 0)
+    if (!cfg_crew_record_counts(g->bench, o))
         return true;
     cJSON *tree = cfg_object_tree(o);
     if (cfg_json_get(tree, "groups") && cfg_json_need_u64(tree, "groups", &n, NULL) == 0)

@@ -4,6 +4,8 @@
 
 #include "proto/json.h"
 
+struct cfg_object;
+
 /* Workers that hold one contract, as a decision sees them. All borrowed. */
 struct cfg_crew_part {
     const char *replica;      /* the configd that they are connected to; NULL: this one */
@@ -31,9 +33,19 @@ struct cfg_crew {
     void (*skills)(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_skills *part, void *fn_arg),
                    void *fn_arg);
     size_t (*groups)(void *arg, const char *deployment); /* of those workers; may be NULL */
+    /* Does this presence record of another replica tell of a worker that is known to be nowhere else by now? NULL: it
+     * does. */
+    bool (*stands)(void *arg, const struct cfg_object *presence);
     void *arg;
     const char *replica; /* this configd's id: its own presence record tells nothing new */
 };
+
+/* What a presence record tells of its workers; what it does not tell is unknown, never nobody. Calls fn for every part
+ * until it says stop; false then. */
+bool cfg_crew_record_each(const char *replica, const cJSON *record,
+                          bool (*fn)(const struct cfg_crew_part *part, void *fn_arg), void *fn_arg);
+bool cfg_crew_record_skills(const char *replica, const cJSON *record,
+                            bool (*fn)(const struct cfg_crew_skills *part, void *fn_arg), void *fn_arg);
 
 /* Appends {"path","keyword","message","expected"?,"got"?} to the array `violations` for every declared parameter that
  * the document has with another type or out of its range, or does not have though it is required (others take the

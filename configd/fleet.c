@@ -7,7 +7,9 @@
 #include <string.h>
 
 enum {
-    LEASE_TTL_S = 15,
+    /* Longer than a worker of a replica that hangs takes to notice (45 s of silence) and to connect elsewhere (ten at
+     * most between two attempts): until then it has to be in somebody's record, or it would be nobody. */
+    LEASE_TTL_S = 75,
     REPORT_INTERVAL_MS = 2000,
     FLAP_WINDOW_MS = 10000, /* this many replacements within it are an error … */
     FLAP_SHOWN_MS = 60000,  /* … that is shown this long */
@@ -62,6 +64,7 @@ struct fleet_worker *fleet_add_worker(struct cfg_fleet *f, struct fleet_deployme
         return NULL;
     w->deployment = d;
     w->id = memcpy(w->id_text, worker, id);
+    w->mark = fleet_mark(worker);
     if (tsearch(w, &d->workers, by_id) == NULL) {
         free(w);
         return NULL;

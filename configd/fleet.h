@@ -13,6 +13,7 @@
 #include "proto/moments.h"
 
 struct cfg_fleet;
+struct fleet_answer;
 
 struct cfg_fleet_options {
     struct cfg_loop *loop;
@@ -21,11 +22,15 @@ struct cfg_fleet_options {
     struct cfg_hub *hub;
     const struct cfg_clock *clock;
     const char *prefix, *replica_id, *advertise_url; /* copied */
-    unsigned lease_ttl_s;                            /* 0: 15 */
+    unsigned lease_ttl_s;                            /* 0: 75 */
     unsigned report_interval_ms;                     /* told to workers, longer for fleets above that many; 0: 2000 */
 };
 CFG_MUST_CHECK int cfg_fleet_new(struct cfg_fleet **out, const struct cfg_fleet_options *o, struct cfg_error *err);
-void cfg_fleet_free(struct cfg_fleet *f); /* revokes the lease as far as it can without waiting */
+/* Before the streams are closed because this daemon stops: the presence record stays, until its lease ends, and names
+ * the workers that now have to find another configd. */
+void cfg_fleet_leave(struct cfg_fleet *f);
+bool cfg_fleet_is_leaving(const struct cfg_fleet *f); /* what it knows is of nobody any more */
+void cfg_fleet_free(struct cfg_fleet *f); /* revokes the lease as far as it can without waiting, if nobody was left */
 
 /* Registration (the API's JSON). *reply is returned-owned; *problem (returned-owned or NULL) holds extra members for
  * the error reply
@@ -93,6 +98,12 @@ void cfg_fleet_at(struct cfg_fleet *f, const char *deployment, uint64_t step, co
  * where that cannot be read). Borrowed strings. */
 typedef void (*cfg_fleet_other_fn)(void *arg, const char *replica, const char *url, uint64_t workers);
 void cfg_fleet_others(const struct cfg_fleet *f, const char *deployment, cfg_fleet_other_fn fn, void *arg);
+/* Fills in `elsewhere` of those that did not answer. */
+void cfg_fleet_find_elsewhere(const struct cfg_fleet *f, const char *deployment, struct fleet_answer *answers,
+                              size_t n);
+/* Does a presence record tell of a worker that is known to be nowhere else by now? A replica that was killed leaves its
+ * record behind for a minute; its workers are soon connected to others. */
+bool cfg_fleet_presence_stands(const struct cfg_fleet *f, const struct cfg_object *presence);
 const char *cfg_fleet_replica(const struct cfg_fleet *f); /* this one's id, borrowed */
 /* Connected workers of a deployment, those that other replicas' presence tells of included; NULL: all deployments, this
  * replica only. */

@@ -86,22 +86,39 @@ static void add_name(struct fleet_worker *w, void *arg)
 {
     (void)arg;
     struct fleet_contract *c = w->contract;
-    if (w->superseded && c && c->n_names < FLEET_NAMES)
+    if (w->superseded == NULL || c == NULL)
+        return;
+    w->same_contract = c->first;
+    c->first = w;
+    if (c->n_names < FLEET_NAMES)
         c->names[c->n_names++] = w->id;
 }
 
 void fleet_name_workers(struct fleet_deployment *d)
 {
-    for (struct fleet_contract *c = d->contracts; c; c = c->next)
+    for (struct fleet_contract *c = d->contracts; c; c = c->next) {
         c->n_names = 0;
+        c->first = NULL;
+    }
     fleet_each_worker(d, add_name, NULL);
 }
 
-static void each_part(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *fn_arg),
-                      void *fn_arg)
+/* This replica's record from before its restart, while not all of its workers have come back; NULL: none. */
+static const cJSON *on_their_way(const struct cfg_fleet *f, const char *deployment)
 {
-    struct fleet_deployment *d = fleet_find_deployment(arg, deployment);
-    bool go_on = d != NULL;
+    struct fleet_seen seen = {0};
+    fleet_see_here(&seen, f, deployment);
+    const cJSON *record = fleet_earlier_record(f, deployment);
+    bool any = record && fleet_seen_lacks(&seen, record) > 0;
+    fleet_seen_finish(&seen);
+    return any ? record : NULL;
+}
+
+static bool each_here(const struct cfg_fleet *f, const char *deployment,
+                      bool (*fn)(const struct cfg_crew_part *part, void *fn_arg), void *fn_arg)
+{
+    struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    bool go_on = true;
     if (d)
         fleet_name_workers(d);
     for (const struct fleet_contract *c = d ? d->contracts : NULL; c && go_on; c = c->next) {
@@ -110,10 +127,20 @@ static void each_part(void *arg, const char *deployment, bool (*fn)(const struct
         if (c->connected > 0)
             go_on = fn(&part, fn_arg);
     }
-    cJSON *ceilings = go_on ? fleet_lowest_ceilings(d) : NULL;
+    cJSON *ceilings = go_on && d ? fleet_lowest_ceilings(d) : NULL;
     if (ceilings)
-        (void)fn(&(struct cfg_crew_part){.ceilings = ceilings}, fn_arg);
+        go_on = fn(&(struct cfg_crew_part){.ceilings = ceilings}, fn_arg);
     cJSON_Delete(ceilings);
+    return go_on;
+}
+
+static void each_part(void *arg, const char *deployment, bool (*fn)(const struct cfg_crew_part *part, void *fn_arg),
+                      void *fn_arg)
+{
+    bool go_on = each_here(arg, deployment, fn, fn_arg);
+    const cJSON *earlier = go_on ? on_their_way(arg, deployment) : NULL;
+    if (earlier)
+        (void)cfg_crew_record_each(fleet_earlier_name, earlier, fn, fn_arg);
 }
 
 static void add_skilled(struct fleet_worker *w, void *arg)
@@ -135,7 +162,7 @@ static void each_skills(void *arg, const char *deployment, bool (*fn)(const stru
                         void *fn_arg)
 {
     struct fleet_deployment *d = fleet_find_deployment(arg, deployment);
-    bool go_on = d != NULL;
+    bool go_on = true;
     if (d)
         fleet_name_skilled(d);
     for (const struct fleet_skills *s = d ? d->skills : NULL; s && go_on; s = s->next) {
@@ -147,6 +174,9 @@ static void each_skills(void *arg, const char *deployment, bool (*fn)(const stru
             go_on = fn(&part, fn_arg);
         cJSON_Delete(list);
     }
+    const cJSON *earlier = go_on ? on_their_way(arg, deployment) : NULL;
+    if (earlier)
+        (void)cfg_crew_record_skills(fleet_earlier_name, earlier, fn, fn_arg);
 }
 
 /* --- groups --- */
@@ -189,10 +219,19 @@ static size_t count_groups(void *arg, const char *deployment)
     return d ? fleet_count_groups(d) : 0;
 }
 
+static bool record_stands(void *arg, const struct cfg_object *presence)
+{
+    return cfg_fleet_presence_stands(arg, presence);
+}
+
 void fleet_crew_init(struct cfg_fleet *f)
 {
-    f->crew = (struct cfg_crew){
-        .each = each_part, .skills = each_skills, .groups = count_groups, .arg = f, .replica = f->replica_id};
+    f->crew = (struct cfg_crew){.each = each_part,
+                                .skills = each_skills,
+                                .groups = count_groups,
+                                .stands = record_stands,
+                                .arg = f,
+                                .replica = f->replica_id};
 }
 
 const struct cfg_crew *cfg_fleet_crew(const struct cfg_fleet *f)
@@ -430,33 +469,35 @@ static bool ask_here(const struct cfg_crew_part *part, void *arg)
     return true;
 }
 
-static bool ask_elsewhere(struct cfg_object *o, void *arg)
+static void ask_elsewhere(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
 {
     struct asking *a = arg;
     uint64_t total = 1, told = 0;
-    if (strcmp(o->id.name, a->f->replica_id) == 0)
-        return true;
-    cJSON *tree = cfg_object_tree(o), *entry;
+    const cJSON *entry;
+    bool stands = fleet_seen_lacks(seen, tree) > 0;
     if (cfg_json_need_u64(tree, "workers", &total, NULL) != 0)
         total = 1; /* at least: it has a record */
-    cJSON_ArrayForEach(entry, cfg_json_get(tree, "contracts"))
+    const cJSON *contracts = stands ? cfg_json_get(tree, "contracts") : NULL;
+    cJSON_ArrayForEach(entry, contracts)
     {
-        struct cfg_crew_part part = {.replica = o->id.name, .contract = cfg_json_get(entry, "contract")};
-        if (!cJSON_IsObject(part.contract) || cfg_json_need_u64(entry, "workers", &part.workers, NULL) != 0)
+        struct cfg_crew_part part = {.replica = replica, .contract = cfg_json_get(entry, "contract")};
+        uint64_t n;
+        if (!cJSON_IsObject(part.contract) || cfg_json_need_u64(entry, "workers", &n, NULL) != 0)
             continue;
-        told += part.workers;
-        ask_part(a, &part, cfg_json_get(entry, "names"));
+        told += n;
+        part.workers = fleet_seen_count(seen, entry);
+        if (part.workers > 0)
+            ask_part(a, &part, cfg_json_get(entry, "names"));
     }
-    ask_ceilings(a, cfg_json_get(tree, "ceilings"));
-    a->unknown += total > told ? (double)(total - told) : 0;
-    cJSON_Delete(tree);
-    return true;
+    if (stands)
+        ask_ceilings(a, cfg_json_get(tree, "ceilings"));
+    a->unknown += stands && total > told ? (double)(total - told) : 0;
 }
 
 static cJSON *ask_all(struct asking *a)
 {
-    each_part(a->f, a->deployment, ask_here, a);
-    cfg_store_each(a->f->store, CFG_KIND_PRESENCE, a->deployment, ask_elsewhere, a);
+    each_here(a->f, a->deployment, ask_here, a);
+    fleet_each_other(a->f, a->deployment, ask_elsewhere, a);
     if (a->failed || !cJSON_AddNumberToObject(a->reply, "workers", a->workers) ||
         !cJSON_AddNumberToObject(a->reply, "unknown", a->unknown)) {
         cJSON_Delete(a->reply);

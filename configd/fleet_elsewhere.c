@@ -1,33 +1,82 @@
 /* The other replicas, as far as their presence records tell; and whom a change reaches, here and there. */
 #include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
+#include "configd/fleet_merge.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* --- other replicas --- */
 
+enum { RECORDS = 64 }; /* of one deployment that are put in order; what is beyond comes first */
+
 struct presence_walk {
     const struct cfg_fleet *f;
+    const struct cfg_object *items[RECORDS];
+    size_t n;
+    struct fleet_seen *seen;
     fleet_presence_fn fn;
     void *arg;
 };
 
-static bool visit_presence(struct cfg_object *o, void *arg)
+static void visit(const struct presence_walk *walk, const struct cfg_object *o)
 {
-    const struct presence_walk *walk = arg;
+    cJSON *tree = cfg_object_tree(o);
+    walk->fn(o->id.name, tree, walk->seen, walk->arg);
+    cJSON_Delete(tree);
+}
+
+static bool gather(struct cfg_object *o, void *arg)
+{
+    struct presence_walk *walk = arg;
     if (strcmp(o->id.name, walk->f->replica_id) == 0)
         return true; /* here the registry itself is asked */
-    cJSON *tree = cfg_object_tree(o);
-    walk->fn(o, tree, walk->arg);
-    cJSON_Delete(tree);
+    if (walk->n < RECORDS)
+        walk->items[walk->n++] = o;
+    else
+        visit(walk, o);
     return true;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct cfg_object *const *x = a, *const *y = b;
+    return (*x)->mod_revision < (*y)->mod_revision ? 1 : -((*x)->mod_revision > (*y)->mod_revision);
+}
+
+/* All but this replica's, the newest first. */
+static void walk_records(const struct cfg_fleet *f, const char *deployment, struct fleet_seen *seen,
+                         fleet_presence_fn fn, void *arg)
+{
+    struct presence_walk walk = {.f = f, .seen = seen, .fn = fn, .arg = arg};
+    cfg_store_each(f->store, CFG_KIND_PRESENCE, deployment, gather, &walk);
+    qsort(walk.items, walk.n, sizeof walk.items[0], newest_first);
+    for (size_t i = 0; i < walk.n; i++)
+        visit(&walk, walk.items[i]);
+    const cJSON *earlier = fleet_earlier_record(f, deployment);
+    if (earlier)
+        fn(fleet_earlier_name, earlier, seen, arg);
+}
+
+static void add_mark(struct fleet_worker *w, void *arg)
+{
+    if (w->superseded)
+        fleet_seen_add(arg, w->mark);
+}
+
+void fleet_see_here(struct fleet_seen *seen, const struct cfg_fleet *f, const char *deployment)
+{
+    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    if (d && d->connected > 0)
+        fleet_each_worker(d, add_mark, seen);
 }
 
 void fleet_each_other(const struct cfg_fleet *f, const char *deployment, fleet_presence_fn fn, void *arg)
 {
-    struct presence_walk walk = {f, fn, arg};
-    cfg_store_each(f->store, CFG_KIND_PRESENCE, deployment, visit_presence, &walk);
+    struct fleet_seen seen = {0};
+    fleet_see_here(&seen, f, deployment);
+    walk_records(f, deployment, &seen, fn, arg);
+    fleet_seen_finish(&seen);
 }
 
 struct others {
@@ -35,25 +84,66 @@ struct others {
     void *arg;
 };
 
-static void tell_other(const struct cfg_object *o, const cJSON *tree, void *arg)
+static void tell_other(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
 {
     const struct others *to = arg;
     uint64_t workers = 0;
+    if (fleet_seen_count(seen, tree) == 0 && replica == fleet_earlier_name)
+        return; /* all are back: there is nobody to ask */
     bool known = cfg_json_need_u64(tree, "workers", &workers, NULL) == 0;
-    to->fn(to->arg, o->id.name, cfg_json_get_str(tree, "url", ""), known ? workers : 1);
+    to->fn(to->arg, replica, cfg_json_get_str(tree, "url", ""), known ? workers : 1);
+}
+
+void cfg_fleet_others(const struct cfg_fleet *f, const char *deployment, cfg_fleet_other_fn fn, void *arg)
+{
+    struct others to = {fn, arg};
+    fleet_each_other(f, deployment, tell_other, &to);
+}
+
+/* --- whose workers are somewhere else --- */
+
+struct finding {
+    struct fleet_answer *answers;
+    size_t n;
+    bool silent; /* those are counted; else the others are noted */
+};
+
+static void find_elsewhere(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
+{
+    const struct finding *x = arg;
+    struct fleet_answer *a = NULL;
+    uint64_t total = 1;
+    for (size_t i = 0; i < x->n && a == NULL; i++)
+        a = strcmp(x->answers[i].replica, replica) == 0 ? &x->answers[i] : NULL;
+    if (a == NULL || (a->body == NULL) != x->silent)
+        return;
+    uint64_t fresh = fleet_seen_count(seen, tree);
+    if (!x->silent || cfg_json_need_u64(tree, "workers", &total, NULL) != 0 || fresh >= total)
+        return;
+    a->elsewhere = total - fresh < a->workers ? total - fresh : a->workers;
+}
+
+void cfg_fleet_find_elsewhere(const struct cfg_fleet *f, const char *deployment, struct fleet_answer *answers, size_t n)
+{
+    struct fleet_seen seen = {0};
+    struct finding x = {answers, n, false};
+    fleet_see_here(&seen, f, deployment);
+    walk_records(f, deployment, &seen, find_elsewhere, &x);
+    x.silent = true;
+    walk_records(f, deployment, &seen, find_elsewhere, &x);
+    fleet_seen_finish(&seen);
 }
 
 /* --- this replica before it was restarted --- */
 
-/* Its last record outlives it, and says how many workers it had. Until they had time to come back, those that have not
- * are unknown: like those of a replica that does not answer, under a name that none has. */
+/* Its last record outlives it, and names the workers it had. Until they had time to come back, those that are nowhere
+ * else are unknown: like those of a replica that does not answer, under a name that none has. */
 enum { COME_BACK_MS = 20000 }; /* twice the longest pause between a client's attempts */
-static const char earlier_name[] = "before its restart";
+const char fleet_earlier_name[] = "before its restart";
 
 struct fleet_earlier {
     char deployment[CFG_LIMIT_NAME + 1];
-    char *url; /* owned */
-    uint64_t workers;
+    cJSON *tree; /* owned */
     struct fleet_earlier *next;
 };
 
@@ -66,13 +156,11 @@ static bool note_earlier(struct cfg_object *o, void *arg)
     cJSON *tree = cfg_object_tree(o);
     bool known = cfg_json_need_u64(tree, "workers", &workers, NULL) == 0 && workers > 0;
     struct fleet_earlier *e = known ? calloc(1, sizeof *e) : NULL;
-    char *url = e ? cfg_slice_dup(cfg_slice_str(cfg_json_get_str(tree, "url", ""))) : NULL;
-    cJSON_Delete(tree);
-    if (url == NULL) { /* without memory they are not missed */
-        free(e);
+    if (e == NULL) { /* without memory they are not missed */
+        cJSON_Delete(tree);
         return true;
     }
-    *e = (struct fleet_earlier){.url = url, .workers = workers, .next = f->earlier};
+    *e = (struct fleet_earlier){.tree = tree, .next = f->earlier};
     memcpy(e->deployment, o->id.ns, sizeof e->deployment);
     f->earlier = e;
     return true;
@@ -86,32 +174,77 @@ void fleet_earlier_look(struct cfg_fleet *f)
     cfg_store_each(f->store, CFG_KIND_PRESENCE, NULL, note_earlier, f);
 }
 
+void fleet_earlier_tick(struct cfg_fleet *f)
+{
+    if (f->earlier == NULL || fleet_now_ms(f) < f->earlier_until_ms)
+        return;
+    for (const struct fleet_earlier *e = f->earlier; e; e = e->next) {
+        struct fleet_deployment *d = fleet_add_deployment(f, e->deployment);
+        if (d && !d->written)
+            d->written = d->dirty = true; /* what lies there, it wrote */
+    }
+    fleet_earlier_free(f);
+}
+
 void fleet_earlier_free(struct cfg_fleet *f)
 {
     while (f->earlier) {
         struct fleet_earlier *e = f->earlier;
         f->earlier = e->next;
-        free(e->url);
+        cJSON_Delete(e->tree);
         free(e);
     }
 }
 
-static void tell_earlier(const struct cfg_fleet *f, const char *deployment, const struct others *to)
+const cJSON *fleet_earlier_record(const struct cfg_fleet *f, const char *deployment)
 {
-    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
-    uint64_t back = d ? d->connected : 0;
-    if (fleet_now_ms(f) >= f->earlier_until_ms)
-        return;
-    for (const struct fleet_earlier *e = f->earlier; e; e = e->next)
-        if (strcmp(e->deployment, deployment) == 0 && e->workers > back)
-            to->fn(to->arg, earlier_name, e->url, e->workers - back);
+    const struct fleet_earlier *e = f->earlier;
+    while (e && strcmp(e->deployment, deployment) != 0)
+        e = e->next;
+    return e && fleet_now_ms(f) < f->earlier_until_ms ? e->tree : NULL;
 }
 
-void cfg_fleet_others(const struct cfg_fleet *f, const char *deployment, cfg_fleet_other_fn fn, void *arg)
+static void count_absent(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
 {
-    struct others to = {fn, arg};
-    fleet_each_other(f, deployment, tell_other, &to);
-    tell_earlier(f, deployment, &to);
+    size_t n = fleet_seen_count(seen, tree);
+    if (replica == fleet_earlier_name)
+        *(size_t *)arg = n;
+}
+
+size_t fleet_absent(const struct cfg_fleet *f, const char *deployment)
+{
+    size_t n = 0;
+    if (fleet_earlier_record(f, deployment))
+        fleet_each_other(f, deployment, count_absent, &n);
+    return n;
+}
+
+/* --- does a record count? --- */
+
+struct standing {
+    const char *replica;
+    bool passed, stands;
+};
+
+/* Newer records come first. */
+static void look_for(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
+{
+    struct standing *s = arg;
+    uint64_t fresh = s->passed ? 0 : fleet_seen_count(seen, tree);
+    if (strcmp(replica, s->replica) != 0)
+        return;
+    s->passed = true;
+    s->stands = fresh > 0;
+}
+
+bool cfg_fleet_presence_stands(const struct cfg_fleet *f, const struct cfg_object *presence)
+{
+    struct standing s = {.replica = presence->id.name};
+    const struct fleet_deployment *d = fleet_find_deployment(f, presence->id.ns);
+    if (strcmp(presence->id.name, f->replica_id) == 0) /* this one's may be from before its restart */
+        return (d && d->connected > 0) || fleet_absent(f, presence->id.ns) > 0;
+    fleet_each_other(f, presence->id.ns, look_for, &s);
+    return s.stands || !s.passed;
 }
 
 const char *cfg_fleet_replica(const struct cfg_fleet *f)
@@ -119,12 +252,10 @@ const char *cfg_fleet_replica(const struct cfg_fleet *f)
     return f->replica_id;
 }
 
-static void count_other(const struct cfg_object *o, const cJSON *tree, void *arg)
+static void count_other(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
 {
-    (void)o;
-    uint64_t workers = 0;
-    bool known = cfg_json_need_u64(tree, "workers", &workers, NULL) == 0;
-    *(size_t *)arg += known ? workers : 1; /* a record that cannot be read is not nobody */
+    (void)replica;
+    *(size_t *)arg += fleet_seen_count(seen, tree);
 }
 
 size_t cfg_fleet_connected(const struct cfg_fleet *f, const char *deployment)
@@ -148,11 +279,11 @@ struct reaching {
     const cJSON *pin_keys;
 };
 
-static void add_presence(const struct cfg_object *o, const cJSON *tree, void *arg)
+static void add_presence(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg)
 {
-    (void)o;
+    (void)replica;
     struct reaching *r = arg;
-    cfg_reach_add_presence(&r->sum, tree, &r->change, r->pin_keys);
+    cfg_reach_add_presence(&r->sum, tree, &r->change, r->pin_keys, seen);
 }
 
 static void reach_workers(struct reaching *r, const struct cfg_deployment *d)

@@ -8,6 +8,7 @@
 #include "configd/fleet.h"
 #include "configd/fleet_exposures.h"
 #include "configd/fleet_reach.h"
+#include "configd/fleet_seen.h"
 #include "configd/fleet_state.h"
 #include "configd/fleet_window.h"
 
@@ -51,6 +52,7 @@ struct fleet_contract {
     struct cfg_contract *contract;  /* owned */
     const char *names[FLEET_NAMES]; /* some of those connected, gathered when they are asked for */
     size_t n_names;
+    struct fleet_worker *first; /* all of those, linked by same_contract when they are asked for */
     size_t workers, connected;
     struct fleet_contract *next;
 };
@@ -59,6 +61,7 @@ struct fleet_contract {
 struct fleet_worker {
     const char *id; /* in id_text */
     struct fleet_deployment *deployment;
+    uint64_t mark; /* in presence records */
     char incarnation[FLEET_INCARNATION + 1];
     char (*old)[FLEET_INCARNATION + 1]; /* superseded ones, newest last; owned */
     size_t n_old;
@@ -68,6 +71,7 @@ struct fleet_worker {
     char *address;                     /* where the others of its group meet it; owned, NULL: nowhere */
     uint32_t rank, world;
     struct fleet_contract *contract;
+    struct fleet_worker *same_contract;
     struct fleet_skills *skills;
     struct fleet_arm *arm;                               /* that it is assigned to; NULL without memory */
     cJSON *ceilings;                                     /* {PATH: number}; owned, NULL: none */
@@ -145,7 +149,7 @@ struct cfg_fleet {
     enum fleet_lease lease_state;
     int64_t lease;
     uint64_t renewed_ms, pruned_ms, runs_pruned_ms;
-    bool renewing;
+    bool renewing, leaving;        /* leaving: workers are sent away, the record of them stays */
     struct fleet_earlier *earlier; /* fleet_elsewhere.c: workers before a restart, who may be on their way back */
     uint64_t earlier_until_ms;     /* 0: not looked for yet */
     struct fleet_link *link;
@@ -197,8 +201,10 @@ bool fleet_refused_counts(const struct fleet_deployment *d, const struct fleet_r
 enum fleet_state fleet_refused_state(const struct fleet_refused *r);
 /* Who has reported within that long is alive. */
 double fleet_live_ms(const struct cfg_fleet *f);
-/* Every other replica's presence record of a deployment. */
-typedef void (*fleet_presence_fn)(const struct cfg_object *o, const cJSON *tree, void *arg);
+/* Every other replica's presence record of a deployment, the newest first, and what this one's said before it was
+ * restarted while its workers may still be on their way back. `seen` holds who is connected here and who was counted in
+ * newer records; fn counts its part with fleet_seen_count. Strings and trees are borrowed for the call. */
+typedef void (*fleet_presence_fn)(const char *replica, const cJSON *tree, struct fleet_seen *seen, void *arg);
 void fleet_each_other(const struct cfg_fleet *f, const char *deployment, fleet_presence_fn fn, void *arg);
 
 /* Who is connected here, as decisions ask for it (fleet_crew.c). */
@@ -255,7 +261,14 @@ void fleet_groups_finish(struct cfg_fleet *f);
 /* What presence says of this replica before its restart: looked at with the first snapshot, before a record is written
  * anew. */
 void fleet_earlier_look(struct cfg_fleet *f);
+/* Notes who is connected here. */
+void fleet_see_here(struct fleet_seen *seen, const struct cfg_fleet *f, const char *deployment);
+/* That record of a deployment, while its workers may still come back; NULL: none. Borrowed. */
+const cJSON *fleet_earlier_record(const struct cfg_fleet *f, const char *deployment);
+size_t fleet_absent(const struct cfg_fleet *f, const char *deployment); /* who of them is nowhere else */
+extern const char fleet_earlier_name[];                                 /* what stands for a replica's name there */
 void fleet_earlier_free(struct cfg_fleet *f);
+void fleet_earlier_tick(struct cfg_fleet *f); /* when their time is over, their records are taken back */
 /* Who is connected where has changed: the presence record is written soon, at most once a second. */
 void fleet_presence_touch(struct cfg_fleet *f, struct fleet_deployment *d);
 CFG_MUST_CHECK int fleet_presence_start(struct cfg_fleet *f, struct cfg_error *err);

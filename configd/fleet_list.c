@@ -127,6 +127,7 @@ cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment)
     fleet_put_text(&l.reply, reply, "url", f->url);
     fleet_put(&l.reply, reply, "target", target_json(&l.reply, fleet_targets_at(&l.targets, "base")));
     fleet_put_number(&l.reply, reply, "live_ms", fleet_live_ms(f));
+    fleet_put_number(&l.reply, reply, "absent", (double)fleet_absent(f, deployment));
     l.workers = fleet_put_array(&l.reply, reply, "workers");
     if (d)
         fleet_each_worker(d, add_worker, &l);

@@ -52,8 +52,10 @@ double fleet_put_replicas(struct fleet_parts *p, cJSON *whole, const char *count
     double unknown = 0;
     bool partial = false;
     for (size_t i = 0; i < p->n; i++) {
-        partial = partial || p->answers[i].body == NULL;
-        unknown += p->answers[i].body == NULL ? (double)p->answers[i].workers : 0;
+        const struct fleet_answer *a = &p->answers[i];
+        double lost = a->body ? cfg_json_get_num(a->body, "absent", 0) : (double)(a->workers - a->elsewhere);
+        unknown += lost;
+        partial = partial || lost > 0;
     }
     fleet_put_bool(&p->reply, whole, "partial", partial);
     fleet_put_number(&p->reply, whole, "unknown", unknown);
@@ -203,6 +205,9 @@ cJSON *fleet_merge_exposures(cJSON *own, struct fleet_answer *answers, size_t n,
     if (own == NULL)
         return NULL;
     (void)fleet_put_replicas(&p, own, "total");
+    for (size_t i = 0; i < n; i++)
+        if (answers[i].body == NULL) /* what it counted is lost, wherever its workers are */
+            fleet_replace(&p.reply, own, "partial", cJSON_CreateTrue());
     cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(own, "exposures"), *e;
     for (size_t i = 0; i < n; i++)
         list = zip_exposures(&p.reply, list, cJSON_DetachItemFromObjectCaseSensitive(answers[i].body, "exposures"));

@@ -200,6 +200,8 @@ static void print_whole(struct cfg_buf *out, struct ask *a)
                                            .workers = a->all[i].workers,
                                            .body = a->all[i].tree,
                                            .why = a->all[i].why};
+    if (answers)
+        cfg_fleet_find_elsewhere(a->peers->fleet, a->deployment, answers, a->n);
     cJSON *whole = answers ? a->question->build(a->peers->fleet, a->deployment, answers, a->n) : NULL;
     if (whole)
         cfg_json_print(out, whole);

@@ -7,6 +7,7 @@
  */
 #include "configd/fleet_internal.h"
 #include "configd/fleet_runs.h"
+#include "proto/etcd_msg.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ enum {
         512 *
         1024, /* bytes; contracts and sets of capabilities that do not fit are left out, which readers see as unknown */
     WRITE_TIMEOUT_MS = 3000,
+    RENEW_MS = 5000,           /* at most: what is left of the lease is as long as it is whenever this replica stops */
     KEEP_GONE_MS = 600 * 1000, /* a worker without a stream is shown this long */
     PRUNE_EVERY_MS = 30 * 1000,
     PRUNE_RUNS_EVERY_MS = 3600 * 1000,
@@ -42,6 +44,23 @@ struct cfg_fleet *fleet_link_drop(struct fleet_link *link)
     if (--link->refs == 0)
         free(link);
     return f;
+}
+
+/* Of the workers that hold it; without room or memory for them readers cannot tell them from others. */
+static void print_ids(struct cfg_buf *out, const struct fleet_contract *c)
+{
+    struct cfg_buf marks;
+    if (out->len + c->connected * FLEET_MARK_TEXT > RECORD_MAX)
+        return;
+    cfg_buf_init(&marks, RECORD_MAX);
+    for (const struct fleet_worker *w = c->first; w; w = w->same_contract)
+        fleet_mark_put(&marks, w->mark);
+    if (cfg_buf_status(&marks) == 0) {
+        cfg_buf_puts(out, ",\"ids\":\"");
+        cfg_base64_encode(out, cfg_buf_slice(&marks));
+        cfg_buf_putc(out, '"');
+    }
+    cfg_buf_finish(&marks);
 }
 
 static void print_names(struct cfg_buf *out, const char *const *names, size_t n)
@@ -100,6 +119,7 @@ void fleet_presence_print(struct cfg_buf *out, const struct cfg_fleet *f, struct
         cfg_buf_printf(out, "%s{\"workers\":%zu,\"contract\":", comma, c->connected);
         cfg_buf_put(out, json.ptr, json.len);
         print_names(out, c->names, c->n_names);
+        print_ids(out, c);
         cfg_buf_putc(out, '}');
         comma = ",";
     }
@@ -223,6 +243,7 @@ bool fleet_may_write(const struct cfg_fleet *f)
 static void keep_lease(struct cfg_fleet *f, uint64_t now)
 {
     uint64_t every = (uint64_t)f->lease_ttl_s * 1000 / 3;
+    every = every < RENEW_MS ? every : RENEW_MS;
     if (f->lease_state == LEASE_HELD && !f->renewing && now - f->renewed_ms >= every) {
         f->renewing = true;
         cfg_etcd_lease_keepalive(f->etcd, f->lease, renewed, fleet_link_hold(f));
@@ -233,7 +254,7 @@ static void keep_lease(struct cfg_fleet *f, uint64_t now)
 static void flush(struct cfg_fleet *f)
 {
     uint64_t now = fleet_now_ms(f);
-    if (!fleet_may_write(f))
+    if (f->leaving || !fleet_may_write(f))
         return;
     keep_lease(f, now);
     for (struct fleet_deployment *d = f->deployments; d; d = d->next) {
@@ -293,6 +314,7 @@ static void tick(void *arg)
 {
     struct cfg_fleet *f = arg;
     uint64_t now = fleet_now_ms(f);
+    fleet_earlier_tick(f);
     flush(f);
     if (now - f->pruned_ms >= PRUNE_EVERY_MS)
         prune(f, now);
@@ -334,7 +356,7 @@ static void store_changed(void *arg, struct cfg_rev rev, const struct cfg_store_
         look = changes[i].after == NULL && changes[i].before->id.kind == CFG_KIND_PRESENCE &&
                strcmp(changes[i].before->id.name, f->replica_id) == 0;
     for (struct fleet_deployment *d = look ? f->deployments : NULL; d; d = d->next)
-        if (d->connected > 0 && !d->writing &&
+        if (d->connected > 0 && /* also while one is being written, which may be the one that vanished */
             cfg_store_find(f->store, CFG_KIND_PRESENCE, d->name, f->replica_id) == NULL) {
             d->dirty = true;
             f->renewed_ms = 0;
@@ -361,6 +383,19 @@ static void revoked(void *arg, const struct cfg_error *err)
     (void)err; /* the lease runs out by itself where this was lost */
 }
 
+void cfg_fleet_leave(struct cfg_fleet *f)
+{
+    for (struct fleet_deployment *d = f->deployments; d; d = d->next)
+        if (d->dirty && d->connected > 0 && !d->writing && f->lease_state == LEASE_HELD && fleet_may_write(f))
+            write_record(f, d); /* who came within the last second is in it, too */
+    f->leaving = f->n_connected > 0;
+}
+
+bool cfg_fleet_is_leaving(const struct cfg_fleet *f)
+{
+    return f->leaving;
+}
+
 void fleet_presence_stop(struct cfg_fleet *f)
 {
     cfg_timer_free(f->tick);
@@ -372,6 +407,6 @@ void fleet_presence_stop(struct cfg_fleet *f)
     cfg_store_unlisten(f->store, &f->listener);
     f->link->f = NULL;
     (void)fleet_link_drop(f->link);
-    if (f->lease_state == LEASE_HELD && f->etcd)
+    if (f->lease_state == LEASE_HELD && f->etcd && !f->leaving)
         cfg_etcd_lease_revoke(f->etcd, f->lease, revoked, NULL);
 }

@@ -206,21 +206,21 @@ void cfg_reach_count(struct cfg_reach *r, enum cfg_reach_kind kind, uint64_t wor
 }
 
 static bool add_contract(struct cfg_reach *r, const cJSON *entry, const struct cfg_reach_change *change,
-                         const cJSON *pin_keys, uint64_t *told)
+                         const cJSON *pin_keys, struct fleet_seen *seen, uint64_t *told)
 {
     struct cfg_contract *c = NULL;
     uint64_t workers = 0;
     if (cfg_json_need_u64(entry, "workers", &workers, NULL) != 0 ||
         cfg_contract_read(&c, cfg_json_get(entry, "contract"), NULL) != 0)
         return false;
-    cfg_reach_count(r, cfg_reach_of(c, change, pin_keys), workers);
+    cfg_reach_count(r, cfg_reach_of(c, change, pin_keys), fleet_seen_count(seen, entry));
     *told += workers;
     cfg_contract_free(c);
     return true;
 }
 
 void cfg_reach_add_presence(struct cfg_reach *r, const cJSON *presence, const struct cfg_reach_change *change,
-                            const cJSON *pin_keys)
+                            const cJSON *pin_keys, struct fleet_seen *seen)
 {
     struct cfg_reach sum = *r;
     const cJSON *contracts = cfg_json_get(presence, "contracts"), *entry;
@@ -228,7 +228,7 @@ void cfg_reach_add_presence(struct cfg_reach *r, const cJSON *presence, const st
     bool whole = cfg_json_need_u64(presence, "workers", &total, NULL) == 0 && cJSON_IsArray(contracts);
     cJSON_ArrayForEach(entry, contracts)
     {
-        whole = whole && add_contract(&sum, entry, change, pin_keys, &told);
+        whole = whole && add_contract(&sum, entry, change, pin_keys, seen, &told);
     }
     if (whole && told == total)
         *r = sum;

@@ -5,6 +5,7 @@
 #ifndef CFG_CONFIGD_FLEET_REACH_H
 #define CFG_CONFIGD_FLEET_REACH_H
 
+#include "configd/fleet_seen.h"
 #include "proto/digest.h"
 #include "proto/limits.h"
 #include "proto/schema.h"
@@ -48,8 +49,9 @@ struct cfg_reach {
 };
 void cfg_reach_count(struct cfg_reach *r, enum cfg_reach_kind kind, uint64_t workers);
 /* Adds what another replica's presence record tells; one that cannot be read counts its workers, or one if not even
- * that is told, as unknown: never as nobody. */
+ * that is told, as unknown: never as nobody. Workers that
+ * have been seen are not counted again. */
 void cfg_reach_add_presence(struct cfg_reach *r, const cJSON *presence, const struct cfg_reach_change *change,
-                            const cJSON *pin_keys);
+                            const cJSON *pin_keys, struct fleet_seen *seen);
 
 #endif

@@ -289,6 +289,7 @@ cJSON *cfg_fleet_summary(struct cfg_fleet *f, const char *deployment)
     fleet_put_text(&s.reply, reply, "url", f->url);
     put_target(&s, reply);
     fleet_put_number(&s.reply, reply, "live_ms", fleet_live_ms(f));
+    fleet_put_number(&s.reply, reply, "absent", (double)fleet_absent(f, deployment));
     fleet_put_number(&s.reply, reply, "connected", (double)s.d->connected);
     put_workers(&s, reply);
     fleet_put(&s.reply, reply, "roll", cJSON_CreateString(s.roll.len > 0 ? s.roll.data : ""));

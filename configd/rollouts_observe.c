@@ -159,7 +159,8 @@ struct collecting {
     uint64_t deployment; /* version of its record */
 };
 
-/* One replica that says it has workers. */
+/* One replica that says it has workers. One that was killed leaves its record behind for a minute: once all of those
+ * are connected elsewhere, nothing is missing. */
 static bool collect(struct cfg_object *presence, void *arg)
 {
     struct collecting *c = arg;
@@ -168,6 +169,8 @@ static bool collect(struct cfg_object *presence, void *arg)
     const struct rollout_peer *p = NULL;
     const struct cfg_object *o = cfg_store_find(c->rollouts->o.store, CFG_KIND_OBSERVED, d->rollout.deployment, name);
     struct cfg_observation seen;
+    if (!cfg_fleet_presence_stands(c->rollouts->o.fleet, presence))
+        return true;
     for (size_t i = 0; i < d->n_peers && p == NULL; i++)
         p = strcmp(d->peers[i].name, name) == 0 ? &d->peers[i] : NULL;
     uint64_t now = rollouts_now_ms(c->rollouts);

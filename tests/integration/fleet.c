@@ -1,4 +1,5 @@
-/* Two daemons that tell each other of their workers through presence, under a lease that ends with the daemon. */
+/* Two daemons that tell each other of their workers through presence, under a lease that outlives a
+ * daemon for as long as its workers may need to find another. */
 #include "stream_rig.h"
 
 #include <criterion/criterion.h>
@@ -134,17 +135,94 @@ Test(fleet, a_write_that_a_worker_elsewhere_would_reject_is_refused)
     cr_assert_eq(write_status(&d[1], "\"text\"", "", NULL), 200);
 }
 
-Test(fleet, presence_ends_with_its_daemon)
+static void end(struct daemon *which, int signal)
+{
+    which->ending = true;
+    cfg_test_proc_signal(which->proc, signal);
+    (void)cfg_test_proc_wait(which->proc, 20000);
+    cfg_test_proc_free(which->proc);
+    which->proc = NULL;
+}
+
+static char *post(const char *path, const char *body)
+{
+    char *reply = NULL;
+    cr_assert_eq(cfg_test_post(&reply, cfg_test_etcd_endpoint(etcd, 0), path, body), 200);
+    return reply;
+}
+
+/* Seconds for which the lease of the first record in presence was granted. */
+static double granted_s(void)
+{
+    char *key = cfg_test_base64("/configd/v1/live/presence/", 26),
+         *until = cfg_test_base64("/configd/v1/live/presence0", 26);
+    char *range = cfg_test_format("{\"key\":\"%s\",\"range_end\":\"%s\"}", key, until),
+         *text = post("/v3/kv/range", range);
+    cJSON *reply = NULL, *ttl = NULL;
+    cr_assert_eq(cfg_json_parse(&reply, cfg_slice_str(text), 0, NULL), 0);
+    const char *lease = cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "kvs"), 0), "lease", "");
+    char *ask = cfg_test_format("{\"ID\":\"%s\"}", lease), *told = post("/v3/lease/timetolive", ask);
+    cr_assert_eq(cfg_json_parse(&ttl, cfg_slice_str(told), 0, NULL), 0);
+    double s = strtod(cfg_json_get_str(ttl, "grantedTTL", "0"), NULL);
+    cJSON_Delete(reply);
+    cJSON_Delete(ttl);
+    free(key);
+    free(until);
+    free(range);
+    free(text);
+    free(ask);
+    free(told);
+    return s;
+}
+
+/* A worker notices after 45 seconds that its configd hangs, and may be ten more on its way to another. As long as
+ * nobody knows better it is somebody, whose contract counts. */
+Test(fleet, presence_outlives_its_daemon_until_its_workers_are_elsewhere)
+{
+    cJSON *reply = NULL;
+    struct stream *w0 = join(&d[0], "w0", A), *w1 = join(&d[0], "w1", A), *w2 = join(&d[1], "w2", B);
+    expect_elsewhere(2, 10000);
+    cr_assert_geq(granted_s(), 45 + 10 + 5, "from the last renewal on");
+    end(&d[0], SIGKILL);
+    stream_close(w0);
+    stream_close(w1);
+    stream_close(w2);
+    cr_assert_eq(write_status(&d[1], "\"text\"", "", &reply), 409);
+    const cJSON *v = cJSON_GetArrayItem(cfg_json_get(reply, "violations"), 0);
+    cr_assert_str_eq(cfg_json_get_str(v, "worker", ""), "w0");
+    cr_assert_eq(cfg_json_get_num(v, "workers", 0), 2);
+    cJSON_Delete(reply);
+    w0 = join(&d[1], "w0", A);
+    expect_elsewhere(1, 0);
+    reach_is(&d[1], "a", "5", 2, 0); /* one is here, one is on its way */
+    w1 = join(&d[1], "w1", A);
+    expect_elsewhere(0, 0);
+    reach_is(&d[1], "a", "6", 2, 0);
+    stream_close(w0);
+    stream_close(w1);
+}
+
+Test(fleet, who_is_sent_away_by_a_daemon_that_stops_is_not_nobody)
 {
     struct stream *w0 = join(&d[0], "w0", A);
     expect_elsewhere(1, 10000);
-    cfg_test_proc_signal(d[0].proc, SIGKILL);
-    d[0].ending = true;
-    (void)cfg_test_proc_wait(d[0].proc, 10000);
-    cfg_test_proc_free(d[0].proc);
-    d[0].proc = NULL;
-    expect_elsewhere(0, 60000); /* when the lease has run out */
+    end(&d[0], SIGTERM);
     stream_close(w0);
+    cr_assert_eq(elsewhere(&d[1]), 1);
+    cr_assert_eq(write_status(&d[1], "\"text\"", "", NULL), 409);
+    w0 = join(&d[1], "w0", A);
+    expect_elsewhere(0, 0);
+    stream_close(w0);
+}
+
+Test(fleet, a_daemon_that_nobody_is_connected_to_leaves_nothing)
+{
+    struct stream *w0 = join(&d[0], "w0", A);
+    expect_elsewhere(1, 10000);
+    stream_close(w0);
+    expect_elsewhere(0, 10000);
+    end(&d[0], SIGTERM);
+    cr_assert_eq(elsewhere(&d[1]), 0);
 }
 
 Test(fleet, presence_returns_after_etcd_was_away)

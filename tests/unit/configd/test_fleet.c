@@ -599,9 +599,11 @@ Test(fleet, presence_holds_each_contract_once)
     cfg_buf_init(&out, 4096);
     fleet_presence_print(&out, fleet, fleet_find_deployment(fleet, "blue"));
     cr_assert_str_eq(out.data, "{\"url\":\"http://r1\",\"replica\":\"r1\",\"workers\":10,\"contracts\":[{\"workers\":3,"
-                               "\"contract\":{},\"names\":[\"w7\",\"w8\",\"w9\"]},{\"workers\":7,\"contract\":{\"a\":{"
+                               "\"contract\":{},\"names\":[\"w7\",\"w8\",\"w9\"],\"ids\":\"8G3HT03ny6wjO2G7xDovycYH\"},"
+                               "{\"workers\":7,\"contract\":{\"a\":{"
                                "\"class\":\"live\",\"type\":"
-                               "\"f64\"}},\"names\":[\"w0\",\"w1\",\"w2\"]}],"
+                               "\"f64\"}},\"names\":[\"w0\",\"w1\",\"w2\"],"
+                               "\"ids\":\"1bwY9ZeCuzSfJpl2h5zGeoRrVerlC3XiBvj66jtfYMVZD3LudiA24e8M\"}],"
                                "\"capabilities\":[{\"workers\":10,\"has\":[],\"names\":[\"w0\",\"w1\",\"w2\"]}]}");
     cfg_buf_finish(&out);
 }

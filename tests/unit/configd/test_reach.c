@@ -92,7 +92,9 @@ static struct cfg_reach presence(const char *text)
     const char *paths[] = {"data.path"};
     struct cfg_reach_change change = {.paths = paths, .n = 1};
     cJSON *tree = json(text);
-    cfg_reach_add_presence(&r, tree, &change, NULL);
+    struct fleet_seen seen = {0};
+    cfg_reach_add_presence(&r, tree, &change, NULL, &seen);
+    fleet_seen_finish(&seen);
     cJSON_Delete(tree);
     return r;
 }
