@@ -103,6 +103,7 @@ static void print_exit_codes(void)
         {7, "no server, or one that cannot serve now; try again later"},
         {8, "out of time; with --wait the change is made, but workers are behind"},
         {9, "the server is no configd"},
+        {12, "with --wait the change is made, but nobody runs it: the workers there are were not let in"},
     };
     static const struct {
         int number;
@@ -115,7 +116,7 @@ static void print_exit_codes(void)
     };
     (void)puts("cfgctl ends with:");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        (void)printf("  %d  %s\n", rows[i].code, rows[i].meaning);
+        (void)printf("  %-2d %s\n", rows[i].code, rows[i].meaning);
         const char *lead = "     ";
         for (size_t k = 0; k < sizeof codes / sizeof codes[0]; k++)
             if (codes[k].exit_code == rows[i].code) {

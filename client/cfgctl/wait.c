@@ -87,8 +87,27 @@ static int add_unknown(cJSON *list, const char *deployment, double n)
     return (int)n;
 }
 
+/* A process that keeps trying, and is not let in. */
+static bool was_refused(const cJSON *worker)
+{
+    return strcmp(cfg_json_get_str(worker, "state", ""), "refused") == 0;
+}
+
+static bool add_refused(cJSON *list, const char *deployment, const cJSON *worker)
+{
+    cJSON *o = cJSON_CreateObject();
+    if (o && cJSON_AddStringToObject(o, "deployment", deployment) &&
+        cJSON_AddStringToObject(o, "worker", cfg_json_get_str(worker, "worker", "?")) &&
+        cJSON_AddBoolToObject(o, "applied", false) && cJSON_AddBoolToObject(o, "refused", true) &&
+        cJSON_AddStringToObject(o, "condition", "not let in") &&
+        cJSON_AddStringToObject(o, "why", cfg_json_get_str(worker, "why", "")) && cJSON_AddItemToArray(list, o))
+        return true;
+    cJSON_Delete(o);
+    return false;
+}
+
 struct tally {
-    int applied, total;
+    int applied, total, refused;
 };
 
 static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64_t sent_us, cJSON *list,
@@ -105,6 +124,11 @@ static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64
     const cJSON *worker;
     cJSON_ArrayForEach(worker, cfg_json_get(reply, "workers"))
     {
+        if (was_refused(worker)) {
+            tally->refused++;
+            if (!add_refused(list, deployment, worker))
+                rc = cli_no_memory(err);
+        }
         if (!wait_counts(worker))
             continue;
         tally->applied +=
@@ -113,7 +137,7 @@ static int look(struct cli *c, const char *deployment, struct cfg_rev rev, int64
     }
     tally->total += add_unknown(list, deployment, cfg_json_get_num(reply, "unknown", 0));
     cJSON_Delete(reply);
-    return 0;
+    return rc;
 }
 
 /* The deployments that any result of the reply reaches, each once. */
@@ -141,7 +165,7 @@ static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, in
 {
     cJSON *list = cJSON_CreateArray(), *o = cJSON_CreateObject();
     const cJSON *name;
-    struct tally tally = {0, 0};
+    struct tally tally = {0, 0, 0};
     int rc = list && o ? 0 : cli_no_memory(err);
     cJSON_ArrayForEach(name, names)
     {
@@ -149,7 +173,8 @@ static int look_at_all(struct cli *c, const cJSON *names, struct cfg_rev rev, in
             rc = look(c, name->string, rev, sent_us, list, &tally, err);
     }
     if (rc == 0 &&
-        (!cJSON_AddNumberToObject(o, "converged", tally.applied) || !cJSON_AddNumberToObject(o, "total", tally.total)))
+        (!cJSON_AddNumberToObject(o, "converged", tally.applied) || !cJSON_AddNumberToObject(o, "total", tally.total) ||
+         !cJSON_AddNumberToObject(o, "refused", tally.refused)))
         rc = cli_no_memory(err);
     if (rc == 0) {
         cJSON_AddItemToObject(o, "workers", list);
@@ -188,9 +213,18 @@ static void put_behind(struct cfg_buf *out, const cJSON *outcome, int most)
         cfg_buf_printf(out, ", and %d more", n - most);
 }
 
+/* Its numbers: who is done, of how many, and who is outside. */
+static struct tally tally_of(const cJSON *outcome)
+{
+    return (struct tally){.applied = (int)cfg_json_get_num(outcome, "converged", 0),
+                          .total = (int)cfg_json_get_num(outcome, "total", 0),
+                          .refused = (int)cfg_json_get_num(outcome, "refused", 0)};
+}
+
 static void show_progress(const cJSON *outcome, bool bar, int *shown)
 {
-    int done = (int)cfg_json_get_num(outcome, "converged", 0), total = (int)cfg_json_get_num(outcome, "total", 0);
+    const struct tally t = tally_of(outcome);
+    int done = t.applied, total = t.total;
     struct cfg_buf behind;
     if (!bar && done == *shown)
         return;
@@ -202,6 +236,8 @@ static void show_progress(const cJSON *outcome, bool bar, int *shown)
         int full = total > 0 ? done * BAR / total : BAR;
         (void)fprintf(stderr, "\r\033[K[%.*s%.*s] %d/%d workers %.60s", full, "##############################",
                       BAR - full, "..............................", done, total, names);
+    } else if (total == 0 && t.refused == 0) {
+        (void)fputs("no worker is connected: nobody to wait for\n", stderr);
     } else {
         (void)fprintf(stderr, "%d/%d workers converged%s%s\n", done, total, names[0] ? "; behind: " : "", names);
     }
@@ -211,16 +247,28 @@ static void show_progress(const cJSON *outcome, bool bar, int *shown)
 static int stragglers(const cJSON *outcome, uint64_t seconds, struct cfg_error *err)
 {
     struct cfg_buf names;
-    int done = (int)cfg_json_get_num(outcome, "converged", 0), total = (int)cfg_json_get_num(outcome, "total", 0);
+    const struct tally t = tally_of(outcome);
     const cJSON *first = cJSON_GetArrayItem(cfg_json_get(outcome, "workers"), 0);
+    int code = t.total > 0 ? CFG_E_TIMEOUT : CFG_E_NOT_LET_IN;
     cfg_buf_init(&names, 4096);
     put_behind(&names, outcome, NAMED);
-    cfg_fail(err, CFG_E_TIMEOUT, "after %llu s %d of %d workers have not applied it: %.260s",
-             (unsigned long long)seconds, total - done, total, names.data ? names.data : "");
-    cfg_error_set_hint(err, "the change is made; `cfgctl status %s` shows why they are behind",
-                       cfg_json_get_str(first, "deployment", ""));
+    if (t.total > 0)
+        (void)cfg_fail(err, code, "after %llu s %d of %d workers have not applied it: %.260s",
+                       (unsigned long long)seconds, t.total - t.applied, t.total, names.data ? names.data : "");
+    else
+        (void)cfg_fail(err, code, "after %llu s nobody runs it: %.280s", (unsigned long long)seconds,
+                       names.data ? names.data : "");
+    cfg_error_set_hint(err, "the change is made; `cfgctl status %s` shows why they %s",
+                       cfg_json_get_str(first, "deployment", ""), t.total > 0 ? "are behind" : "are not let in");
     cfg_buf_finish(&names);
-    return CFG_E_TIMEOUT;
+    return code;
+}
+
+/* All that are in have applied it; where nobody is in, those at the door may be let in by this very change. */
+static bool is_over(const cJSON *outcome)
+{
+    const struct tally t = tally_of(outcome);
+    return t.applied >= t.total && (t.total > 0 || t.refused == 0);
 }
 
 static int64_t monotonic_ms(void)
@@ -247,7 +295,7 @@ static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t
         if (rc != 0)
             break;
         show_progress(*outcome, bar, &shown);
-        if (cfg_json_get_num(*outcome, "converged", 0) >= cfg_json_get_num(*outcome, "total", 0))
+        if (is_over(*outcome))
             break;
         if (last) {
             rc = stragglers(*outcome, seconds, err);

@@ -17,7 +17,8 @@ struct wait_worker wait_judge(const cJSON *worker, struct cfg_rev target, struct
 bool wait_counts(const cJSON *worker);
 
 /* Follows the deployments that `reply` (of a write) names until all their workers have applied its revision, or the
- * time is out: CFG_E_TIMEOUT, naming the stragglers. *outcome, returned-owned: {"converged","total","workers":[…]}.
+ * time is out: CFG_E_TIMEOUT, naming the stragglers, or CFG_E_NOT_LET_IN where there are only workers that were not
+ * let in. *outcome, returned-owned: {"converged","total","refused","workers":[…]}.
  * Progress goes to stderr: a bar on a terminal, lines elsewhere. */
 CFG_MUST_CHECK int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **outcome,
                                   struct cfg_error *err);

@@ -68,7 +68,8 @@ extern "C" {
     X(CFG_E_PROTOCOL, -76, "protocol", 502, 9)                           \
     X(CFG_E_CANCELED, -77, "canceled", 503, 1)                           \
     X(CFG_E_AGREEMENT, -80, "agreement", 409, 4)                         \
-    X(CFG_E_CAPABILITY, -81, "capability", 409, 4)
+    X(CFG_E_CAPABILITY, -81, "capability", 409, 4)                       \
+    X(CFG_E_NOT_LET_IN, -82, "not_let_in", 409, 12)
 
 enum cfg_code {
     CFG_OK = 0,
