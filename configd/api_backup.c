@@ -42,5 +42,5 @@ void cfg_api_restore(struct cfg_app *app, struct cfg_call *c)
         cfg_call_fail(c, &err, NULL);
         return;
     }
-    cfg_service_restore(app->service, file, on_restored, c);
+    cfg_service_restore(app->service, file, cfg_call_principal(c)->subject, on_restored, c);
 }

@@ -1,7 +1,8 @@
 /* The backup file: newline-delimited JSON, readable with any tool, checked as a whole before a restore begins. Pure.
  *
  *   {"configd_backup":1,"store":ID,"epoch":N,"revision":N,"time":T,"keys":N}
- *   {"key":"live/config/chat","value":{…}}            one line per record, keys without the prefix
+ *   {"key":"live/config/chat","value":{…}}            one line per record, keys without the prefix: heads, totals of
+ *                                                     experiments (tally/…), history
  *   {"end":true,"sha256":"sha256:…"}                  over every byte before this line */
 #ifndef CFG_CONFIGD_BACKUP_FILE_H
 #define CFG_CONFIGD_BACKUP_FILE_H
@@ -25,10 +26,12 @@ struct cfg_backup_item {
     char *key;                    /* without the prefix; owned */
     struct cfg_slice value;       /* borrowed from the file's text */
     struct cfg_backup_item *pair; /* a head: its record in history; that record: its head; else NULL */
+    char *own;                    /* what value borrows from, where that is not the file; owned */
 };
 struct cfg_backup {
     struct cfg_store_identity identity;
     uint64_t revision;
+    char time[40];                 /* when it was made */
     struct cfg_backup_item *items; /* sorted by key; owned */
     size_t n;
 };

@@ -67,9 +67,10 @@ typedef void (*cfg_backup_line_fn)(void *arg, struct cfg_slice lines);
 void cfg_service_backup(struct cfg_service *s, cfg_backup_line_fn line,
                         void (*done)(void *arg, const struct cfg_error *err), void *arg);
 /* Restore: consumes the reference to the file's bytes, checks them whole, then replaces everything (service_restore.c).
- * rev.epoch is above every epoch before. CFG_E_JSON, CFG_E_VALUE (nothing was changed); anything else may leave the
- * store in the middle, which restoring again mends: the text says so. */
-void cfg_service_restore(struct cfg_service *s, struct cfg_bytes *file,
+ * Rollouts that were under way come back paused, by `author` (copied). rev.epoch is above every epoch before.
+ * CFG_E_JSON, CFG_E_VALUE (nothing was changed); anything else may leave the store in the middle, which restoring again
+ * mends: the text says so. */
+void cfg_service_restore(struct cfg_service *s, struct cfg_bytes *file, const char *author,
                          void (*done)(void *arg, uint64_t keys, struct cfg_rev rev, const struct cfg_error *err),
                          void *arg);
 

@@ -1,9 +1,10 @@
 /* Backup: everything that lasts, as it was at ONE revision.
  *
- *   count history/ (gives the revision) → list live/ and meta/store at it → first line, heads → list history/ at it →
- *   last line
+ *   count history/ (gives the revision) → list live/ and meta/store at it → list tally/ at it → first line, heads and
+ *   totals → list history/ at it → last line
  *
- * Heads are collected first, because the first line says how many keys there are; history is handed on page by page. */
+ * Heads and totals of experiments are collected first, because the first line says how many keys there are; history is
+ * handed on page by page. */
 #include "configd/backup_file.h"
 #include "configd/replica_decide.h"
 #include "configd/service_internal.h"
@@ -154,7 +155,7 @@ static void heads_page(void *arg, const struct cfg_etcd_range_reply *page)
     }
 }
 
-static void heads_done(void *arg, int64_t revision, const struct cfg_error *err)
+static void totals_done(void *arg, int64_t revision, const struct cfg_error *err)
 {
     static const struct cfg_etcd_list_fns fns = {history_page, no_restart, history_done};
     char time[CFG_TIME_TEXT];
@@ -162,10 +163,8 @@ static void heads_done(void *arg, int64_t revision, const struct cfg_error *err)
     struct backup *b = arg;
     if (!cfg_job_alive(&b->job))
         return;
-    if (!err && b->err.code == 0 && !b->has_meta)
-        (void)cfg_fail(&b->err, CFG_E_FOREIGN_STORE, "there is no meta/store in etcd");
-    if (err || b->err.code != 0) {
-        end(b, err ? err : &b->err);
+    if (err) {
+        end(b, err);
         return;
     }
     const struct cfg_clock *clock = b->job.service->clock;
@@ -183,6 +182,21 @@ static void heads_done(void *arg, int64_t revision, const struct cfg_error *err)
         end(b, &b->err);
     else
         list(b, "history/", "history0", &fns);
+}
+
+static void heads_done(void *arg, int64_t revision, const struct cfg_error *err)
+{
+    static const struct cfg_etcd_list_fns fns = {heads_page, no_restart, totals_done};
+    (void)revision;
+    struct backup *b = arg;
+    if (!cfg_job_alive(&b->job))
+        return;
+    if (!err && b->err.code == 0 && !b->has_meta)
+        (void)cfg_fail(&b->err, CFG_E_FOREIGN_STORE, "there is no meta/store in etcd");
+    if (err || b->err.code != 0)
+        end(b, err ? err : &b->err);
+    else
+        list(b, "tally/", "tally0", &fns);
 }
 
 static void counted(void *arg, const struct cfg_etcd_range_reply *reply, const struct cfg_error *err)

@@ -7,7 +7,7 @@
  * until the raised epoch makes it list afresh. Every transaction of a restore guards meta/store as its own mark left
  * it, so two restores exclude each other and a lost reply is settled by sending the same again. A restore that breaks
  * off leaves the mark: replicas keep what they show, new ones are not ready, and restoring again finishes the job. */
-#include "configd/backup_file.h"
+#include "configd/backup_rollouts.h"
 #include "configd/replica_decide.h"
 #include "configd/service_internal.h"
 
@@ -24,6 +24,7 @@ struct restore {
     void (*done)(void *arg, uint64_t keys, struct cfg_rev rev, const struct cfg_error *err);
     void *arg;
     struct cfg_bytes *file;
+    char *author; /* owned; NULL without memory: nobody is named */
     struct cfg_backup backup;
     enum phase phase;
     size_t at, next;                    /* items behind us, and behind the transaction under way */
@@ -40,6 +41,7 @@ static void release(struct restore *r)
     cfg_timer_free(r->timer);
     cfg_backup_finish(&r->backup);
     (void)cfg_bytes_unref(r->file);
+    free(r->author);
     cfg_buf_finish(&r->mark);
     cfg_buf_finish(&r->unmark);
 }
@@ -92,9 +94,12 @@ static void fill_clear(struct cfg_txn *t, const struct restore *r)
         struct cfg_slice key = cfg_txn_key(t, s, rest);
         cfg_txn_delete(t, key, cfg_txn_prefix_end(t, key));
     }
-    struct cfg_slice history = cfg_txn_key(t, s, "history/"), idem = cfg_txn_key(t, s, "idem/");
-    cfg_txn_delete(t, history, cfg_txn_prefix_end(t, history));
-    cfg_txn_delete(t, idem, cfg_txn_prefix_end(t, idem));
+    /* bake time and totals belong to rollouts and experiments whose numbers may come again */
+    static const char *const others[] = {"history/", "idem/", "live/progress/", "tally/"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct cfg_slice key = cfg_txn_key(t, s, others[i]);
+        cfg_txn_delete(t, key, cfg_txn_prefix_end(t, key));
+    }
 }
 
 static void put_item(struct cfg_txn *t, const struct restore *r, const struct cfg_backup_item *item, size_t *bytes)
@@ -324,6 +329,14 @@ static int prepare(struct restore *r, const struct cfg_etcd_kv *kv, struct cfg_e
     return ok ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
 }
 
+static int pause_rollouts(struct restore *r, struct cfg_error *err)
+{
+    const struct cfg_clock *clock = r->job.service->clock;
+    char now[CFG_TIME_TEXT];
+    (void)cfg_time_format(clock->wall_ns(clock->arg), now);
+    return cfg_backup_pause_rollouts(&r->backup, now, r->author ? r->author : "", r->id, err);
+}
+
 static void got_meta(void *arg, const struct cfg_etcd_range_reply *reply, const struct cfg_error *err)
 {
     struct restore *r = arg;
@@ -335,7 +348,7 @@ static void got_meta(void *arg, const struct cfg_etcd_range_reply *reply, const 
         fail(r, err);
         return;
     }
-    if (cfg_backup_read(&r->backup, cfg_bytes_slice(r->file), &why) != 0 ||
+    if (cfg_backup_read(&r->backup, cfg_bytes_slice(r->file), &why) != 0 || pause_rollouts(r, &why) != 0 ||
         prepare(r, reply->n > 0 ? &reply->kvs[0] : NULL, &why) != 0) {
         fail(r, &why);
         return;
@@ -343,7 +356,7 @@ static void got_meta(void *arg, const struct cfg_etcd_range_reply *reply, const 
     send(r);
 }
 
-void cfg_service_restore(struct cfg_service *s, struct cfg_bytes *file,
+void cfg_service_restore(struct cfg_service *s, struct cfg_bytes *file, const char *author,
                          void (*done)(void *arg, uint64_t keys, struct cfg_rev rev, const struct cfg_error *err),
                          void *arg)
 {
@@ -352,6 +365,7 @@ void cfg_service_restore(struct cfg_service *s, struct cfg_bytes *file,
     if (r == NULL)
         abort(); /* the caller is owed an answer that could not be given */
     *r = (struct restore){.job = {.cancel = restore_cancel}, .done = done, .arg = arg, .file = file};
+    r->author = cfg_slice_dup(cfg_slice_str(author));
     unsigned char random[sizeof r->id / 2];
     s->clock->random(s->clock->arg, random, sizeof random);
     for (size_t i = 0; i < sizeof random; i++)

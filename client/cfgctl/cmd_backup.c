@@ -117,6 +117,28 @@ static int confirm(const struct cli *c, struct cfg_error *err)
     return answer == 'y' || answer == 'Y' ? 0 : cfg_fail(err, CFG_E_CANCELED, "nothing was restored");
 }
 
+/* Those that were under way when the backup was made stand still now, with a part of the fleet on the new release. */
+static void tell_paused(struct cli *c)
+{
+    cJSON *rollouts = NULL;
+    const cJSON *r;
+    struct cfg_buf out;
+    if (cli_get(c, "/v1/rollouts", &rollouts, NULL) != 0)
+        return; /* it is restored; cfgctl status tells them as well */
+    cfg_buf_init(&out, (size_t)1 << 20);
+    cJSON_ArrayForEach(r, cfg_json_get(rollouts, "items"))
+    {
+        const char *name = cfg_json_get_str(r, "deployment", "?");
+        if (strcmp(cfg_json_get_str(cfg_json_get(r, "state"), "phase", ""), "paused") != 0)
+            continue;
+        cfg_buf_puts(&out, "the rollout of ");
+        cli_put_text(&out, name);
+        cfg_buf_printf(&out, " is paused; next: cfgctl rollout status %s, then resume or abort\n", name);
+    }
+    cJSON_Delete(rollouts);
+    cli_print(&out);
+}
+
 int cmd_restore(struct cli *c, struct cfg_error *err)
 {
     struct cfg_buf text;
@@ -137,9 +159,11 @@ int cmd_restore(struct cli *c, struct cfg_error *err)
         rc = transfer(c, &r, &reply, err);
     if (rc == 0)
         rc = cfg_json_parse(&tree, (struct cfg_slice){reply.body, reply.body_len}, 0, err);
-    if (rc == 0 && !cli_show_tree(c, tree))
+    if (rc == 0 && !cli_show_tree(c, tree)) {
         (void)printf("restored %.0f keys; the store is now at %s\n", cfg_json_get_num(tree, "restored", 0),
                      cfg_json_get_str(tree, "revision", "?"));
+        tell_paused(c);
+    }
     cJSON_Delete(tree);
     cfg_response_finish(&reply);
     cfg_buf_finish(&text);

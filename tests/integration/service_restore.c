@@ -84,7 +84,7 @@ static bool restored_done(void *arg)
 static void begin_restore(struct cfg_node *n, struct restored *r, const struct saved *s)
 {
     *r = (struct restored){0};
-    cfg_service_restore(n->service, cfg_bytes_new(cfg_buf_slice(&s->text)), restore_done, r);
+    cfg_service_restore(n->service, cfg_bytes_new(cfg_buf_slice(&s->text)), "ann", restore_done, r);
     cr_assert_not(r->done);
 }
 

@@ -1,5 +1,5 @@
 /* The backup file: what is printed is read, and what is broken anywhere is refused. */
-#include "configd/backup_file.h"
+#include "configd/backup_rollouts.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -170,4 +170,89 @@ Test(backup, what_belongs_into_one)
         cr_assert(cfg_backup_wants(cfg_slice_str(in[i])), "%s", in[i]);
     for (size_t i = 0; i < sizeof out / sizeof out[0]; i++)
         cr_assert_not(cfg_backup_wants(cfg_slice_str(out[i])), "%s", out[i]);
+}
+
+/* --- rollouts --- */
+
+#define ROLLOUT(version, phase, more)                                                                                 \
+    "{\"deployment\":\"blue\",\"config\":\"chat\",\"run\":1,\"from\":{\"release\":{\"chat\":1}},\"to\":{\"release\":" \
+    "{\"chat\":2}},\"steps\":[{\"share\":0.1,\"bake_ms\":5},{\"share\":1,\"bake_ms\":5}],\"guards\":[],\"min_"        \
+    "samples\":30,"                                                                                                   \
+    "\"seed\":\"ab\",\"state\":{\"phase\":\"" phase "\",\"step\":0" more                                              \
+    "},\"decision\":{\"input\":\"converged\",\"actor\":\"r1\"},\"version\":" version                                  \
+    ",\"parent\":2,\"author\":\"r1\",\"message\":\"m\",\"time\":\"t\",\"request_id\":\"x\"}"
+
+/* What the rollout's head says after the restore's look at it: its phase, or "" when nothing was done. */
+static const char *restored_phase(const char *record, struct cfg_backup *b, struct cfg_buf *text, cJSON **tree)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    head(text, 4);
+    line(text, "live/config/chat", CHAT2);
+    line(text, "live/rollout/blue", record);
+    line(text, "history/config/chat/0000000002", CHAT2);
+    line(text, "history/rollout/blue/0000000003", record);
+    seal(text);
+    cr_assert_eq(cfg_backup_read(b, cfg_buf_slice(text), &err), 0, "%s", err.text);
+    cr_assert_eq(cfg_backup_pause_rollouts(b, "2026-02-02T00:00:00Z", "ann", "id", &err), 0, "%s", err.text);
+    size_t at = 0;
+    while (strcmp(b->items[at].key, "live/rollout/blue") != 0)
+        at++;
+    const struct cfg_backup_item *item = &b->items[at];
+    cr_assert(item->pair && item->pair->pair == item && cfg_slice_eq(item->value, item->pair->value));
+    cr_assert_eq(cfg_json_parse(tree, item->value, 0, NULL), 0);
+    return b->n == 4 ? "" : cfg_json_get_str(cfg_json_get(*tree, "state"), "phase", "?");
+}
+
+Test(backup, a_rollout_under_way_comes_back_paused)
+{
+    static const struct {
+        const char *record, *phase, *resume;
+    } rows[] = {{ROLLOUT("3", "scheduled", ""), "paused", "scheduled"},
+                {ROLLOUT("3", "rolling", ""), "paused", "rolling"},
+                {ROLLOUT("3", "baking", ""), "paused", "baking"},
+                {ROLLOUT("3", "gate", ""), "paused", "gate"},
+                {ROLLOUT("3", "frozen", ",\"resume\":\"baking\""), "paused", "baking"},
+                {ROLLOUT("3", "paused", ",\"resume\":\"gate\""), "", "gate"},
+                {ROLLOUT("3", "rolling-back", ",\"then\":\"rolled-back\""), "", ""},
+                {ROLLOUT("3", "rolled-back", ""), "", ""},
+                {ROLLOUT("3", "aborted", ""), "", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cfg_backup b;
+        struct cfg_buf text;
+        cJSON *tree;
+        cr_assert_str_eq(restored_phase(rows[i].record, &b, &text, &tree), rows[i].phase, "%s", rows[i].record);
+        cr_assert_str_eq(cfg_json_get_str(cfg_json_get(tree, "state"), "resume", ""), rows[i].resume);
+        cr_assert_eq(cfg_json_get_num(tree, "version", 0), b.n == 4 ? 3 : 4);
+        cJSON_Delete(tree);
+        cfg_backup_finish(&b);
+        cfg_buf_finish(&text);
+    }
+}
+
+Test(backup, what_a_restored_rollout_says)
+{
+    struct cfg_backup b;
+    struct cfg_buf text;
+    struct cfg_object_id id;
+    struct cfg_object *o;
+    cJSON *tree;
+    uint64_t version;
+    cr_assert_str_eq(restored_phase(ROLLOUT("3", "baking", ""), &b, &text, &tree), "paused");
+    const cJSON *decision = cfg_json_get(tree, "decision");
+    cr_assert_str_eq(cfg_json_get_str(decision, "why", ""),
+                     "a backup of 2026-01-01T00:00:00.000000Z was restored: look at it, then resume or abort");
+    cr_assert_str_eq(cfg_json_get_str(decision, "actor", ""), "ann");
+    cr_assert_str_eq(cfg_json_get_str(decision, "input", ""), "pause");
+    cr_assert_str_eq(cfg_json_get_str(tree, "author", ""), "ann");
+    cr_assert_str_eq(cfg_json_get_str(tree, "time", ""), "2026-02-02T00:00:00Z");
+    cr_assert_eq(cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(tree, "steps"), 0), "share", 0), 0.1);
+    const struct cfg_backup_item *record = &b.items[4]; /* the new version; the one before stays in history alone */
+    cr_assert_eq(cfg_object_id_from_history_key(&id, &version, cfg_slice_str(record->key), NULL), 0);
+    cr_assert(version == 4 && cfg_object_new(&o, &id, record->value, 1, NULL) == 0);
+    (void)cfg_object_unref(o);
+    for (size_t i = 0; i < 4; i++)
+        cr_assert(strcmp(b.items[i].key, "history/rollout/blue/0000000003") != 0 || b.items[i].pair == NULL);
+    cJSON_Delete(tree);
+    cfg_backup_finish(&b);
+    cfg_buf_finish(&text);
 }
