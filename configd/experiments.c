@@ -15,6 +15,7 @@ struct running {
     uint64_t mod_revision; /* of its record */
     struct cfg_experiment spec;
     struct cfg_tally tally; /* of this process */
+    uint64_t since_ms;      /* wall clock; in the key that the tally is kept under */
     bool dirty, saving;     /* dirty: since it was last written */
     struct running *next;
 };
@@ -27,7 +28,7 @@ struct link {
 
 struct cfg_experiments {
     struct cfg_experiments_options o;
-    char *prefix, *key; /* owned; key: REPLICA.START */
+    char *prefix, *replica_id; /* owned */
     struct running *running;
     struct cfg_seen seen;
     struct cfg_store_listener listener;
@@ -107,6 +108,7 @@ static void follow(struct cfg_experiments *x, const struct cfg_object *o)
     if (r && cfg_experiment_read(&r->spec, record, NULL) == 0 && r->spec.running &&
         cfg_tally_init(&r->tally, &r->spec, NULL) == 0) {
         (void)snprintf(r->name, sizeof r->name, "%s", o->id.ns);
+        r->since_ms = x->o.clock->wall_ns(x->o.clock->arg) / 1000000u;
         r->mod_revision = o->mod_revision;
         r->next = x->running;
         x->running = r;
@@ -193,6 +195,13 @@ static void saved(void *arg, const struct cfg_etcd_txn_reply *reply, const struc
     free(s);
 }
 
+/* "tally/EXPERIMENT/RUN/REPLICA.SINCE": what was begun anew, by another process or after a restore, has another key. */
+static void put_key(struct cfg_buf *out, const struct cfg_experiments *x, const struct running *r)
+{
+    cfg_buf_printf(out, "%stally/%s/%" PRIu64 "/%s.%013" PRIu64, x->prefix, r->name, r->spec.run, x->replica_id,
+                   r->since_ms);
+}
+
 /* Only while the record is as it is known here: a stopped experiment takes no more. */
 static void save(struct cfg_experiments *x, struct running *r)
 {
@@ -202,7 +211,7 @@ static void save(struct cfg_experiments *x, struct running *r)
     cfg_buf_init(&key, 4096);
     cfg_buf_init(&head, 4096);
     cfg_buf_init(&value, TEXT_MAX);
-    cfg_buf_printf(&key, "%stally/%s/%" PRIu64 "/%s", x->prefix, r->name, r->spec.run, x->key);
+    put_key(&key, x, r);
     cfg_buf_puts(&head, x->prefix);
     cfg_object_key(&head, &id);
     cfg_tally_print(&value, &r->tally);
@@ -341,7 +350,7 @@ static struct look *new_look(struct cfg_experiments *x, const struct running *r,
     *l = (struct look){.run = r->spec.run, .fn = fn, .arg = arg};
     (void)snprintf(l->name, sizeof l->name, "%s", r->name);
     cfg_buf_init(&own, 4096);
-    cfg_buf_printf(&own, "%stally/%s/%" PRIu64 "/%s", x->prefix, r->name, r->spec.run, x->key);
+    put_key(&own, x, r);
     bool ok = cfg_buf_status(&own) == 0 && cfg_experiment_read(&l->spec, r->spec.record, NULL) == 0 &&
               cfg_tally_init(&l->sum, &l->spec, NULL) == 0;
     l->own = ok ? cfg_buf_steal(&own) : NULL;
@@ -428,19 +437,15 @@ int cfg_experiments_new(struct cfg_experiments **out, const struct cfg_experimen
     struct cfg_experiments *x = calloc(1, sizeof *x);
     if (x == NULL)
         return no_memory(err);
-    struct cfg_buf key;
-    cfg_buf_init(&key, 512);
-    cfg_buf_printf(&key, "%s.%013" PRIu64, o->replica_id, o->clock->wall_ns(o->clock->arg) / 1000000u);
     x->o = *o;
     x->prefix = strdup(o->prefix);
-    x->key = cfg_buf_status(&key) == 0 ? cfg_buf_steal(&key) : NULL;
+    x->replica_id = strdup(o->replica_id);
     x->link = calloc(1, sizeof *x->link);
     x->timer = cfg_timer_new(o->loop, on_timer, x);
-    cfg_buf_finish(&key);
-    if (x->prefix == NULL || x->key == NULL || x->link == NULL || x->timer == NULL) {
+    if (x->prefix == NULL || x->replica_id == NULL || x->link == NULL || x->timer == NULL) {
         cfg_timer_free(x->timer);
         free(x->link);
-        free(x->key);
+        free(x->replica_id);
         free(x->prefix);
         free(x);
         return no_memory(err);
@@ -470,7 +475,7 @@ void cfg_experiments_free(struct cfg_experiments *x)
     (void)drop_link(x->link);
     cfg_timer_free(x->timer);
     cfg_seen_finish(&x->seen);
-    free(x->key);
+    free(x->replica_id);
     free(x->prefix);
     free(x);
 }

@@ -1,7 +1,7 @@
 /* Running experiments, counted: every configd adds up what its workers report for each, in memory, and keeps its totals
  * in etcd so that they outlive it.
  *
- *    report ─► tally here ─every few seconds─► tally/EXPERIMENT/RUN/REPLICA.START
+ *    report ─► tally here ─every few seconds─► tally/EXPERIMENT/RUN/REPLICA.SINCE
  *    a look  ◄─ all those keys, this replica's from memory ─► report
  *
  * A restarted configd begins a key of its own, so totals are only ever added up, never taken over; what a killed one

@@ -99,6 +99,17 @@ class Experiment(Base):
         after = laboratory.wait_for("the restarted one", lambda: (lambda r: r if r["treatments"][0]["metrics"][0]["n"] >= n else None)(self.report("warm")))
         self.assertFalse(after["mismatch"]["void"])
 
+        # --- all that was kept is in a backup ---
+        saved = os.path.join(self.lab.dir, "saved.jsonl")
+
+        def kept_totals():
+            """The samples of `warm`'s treatment in the backup, as each process of configd has kept them."""
+            self.ok("backup", saved)
+            with open(saved, encoding="utf-8") as f:
+                records = [json.loads(line) for line in f]
+            return [r["value"]["sides"][1]["metrics"][0]["n"] for r in records if r.get("key", "").startswith("tally/warm/")]
+        totals = laboratory.wait_for("kept totals", lambda: (lambda t: t if len(t) >= 3 and min(t) > 0 else None)(kept_totals()))
+
         # --- stopped, with its result ---
         page = self.ok("experiment", "stop", "warm", "-m", "it does")
         self.assertIn("worse: ", page)
@@ -111,6 +122,11 @@ class Experiment(Base):
         plan = self.json("experiment", "plan", "blue", "exp/warm", "latency_ms:decrease", "control=off", "effect=5%", "baseline=40:5", "rate=1000")
         self.assertGreater(plan["units"], 100)
         self.assertAlmostEqual(plan["seconds"], plan["units"] * 3.6, delta=5)
+
+        # --- restored: it runs again, on what was kept, also by the configds that had forgotten it ---
+        self.ok("restore", saved, "--force")
+        again = laboratory.wait_for("the restored one", lambda: (lambda r: r if r["state"] == "running" else None)(self.report("warm")))
+        self.assertGreaterEqual(again["treatments"][0]["metrics"][0]["n"], sum(totals))
 
 
 if __name__ == "__main__":

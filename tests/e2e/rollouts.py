@@ -272,6 +272,39 @@ class Rollouts(Base):
         self.refused(2, "--to names chat twice", *start, "--to", "chat=2")
         self.refused(2, "--start-at: '2h ago' is over", *start, "--start-at", "2h ago")
 
+    def test_restored_while_it_bakes(self):
+        """A backup of a rollout that bakes brings it back paused: whatever came after the backup, nobody moves on by itself."""
+        saved = os.path.join(self.lab.dir, "saved.jsonl")
+        self.workers()
+        watch = laboratory.Process(self.lab, "watch", [os.path.abspath(laboratory.CFGCTL), "watch", "--server", self.configd.url]).start()
+        laboratory.wait_for("it to listen", lambda: self.configd.call("GET", "/v1/status")["streams"] == 9)
+        self.ok("set", "chat/sampling.temperature=0.9", "--rollout", "60%,100%", "--bake", "4s")
+        self.phase("baking")
+        laboratory.wait_for("bake time", lambda: self.rollout()["live"]["baked_ms"] > 2500)  # which is kept as it grows
+        share = self.json("deployment", "get", "blue")["split"]["share"]
+        self.ok("backup", saved)
+        self.ok("rollout", "abort", "blue", "-m", "it is bad")
+        self.phase("aborted")
+        watch.stop()
+        for line in [r"rollout/blue v1: started: chat v1 → v2, 60% ▸ 100%  by ", r"deployment/blue v2: ", r"rollout/blue v2: step 1 of 2: 60 % of the groups  by configd",
+                     r"rollout/blue v3: step 1 of 2: all run it, bakes 4 s  by configd", r"rollout/blue v4: aborted, goes back from 60 %: it is bad  by "]:
+            self.assertRegex(watch.output(), line)
+        self.assertIn("the rollout of blue is paused; next: cfgctl rollout status blue, then resume or abort\n", self.ok("restore", saved))
+        record = self.rollout()
+        self.assertEqual(record["state"], {"phase": "paused", "step": 0, "resume": "baking"})
+        self.assertRegex(record["decision"]["why"], r"^a backup of 20\S+Z was restored: look at it, then resume or abort$")
+        self.assertRegex(record["author"], r"\(unverified\)$")
+        self.assertEqual(self.json("deployment", "get", "blue")["split"]["share"], share)
+        self.assertEqual(record["live"]["baked_ms"], 0, "it bakes anew")
+        told = self.ok("rollout", "history", "blue")
+        self.assertRegex(told, r"baking +configd: .*\n.*paused +\S+ \(unverified\): rollout: pause: a backup of")
+        newest = next(i for i in self.json("log", "blue")["items"] if i["why"] == "rollout")
+        self.assertRegex(newest["what"], r"^step 1 of 2: paused: a backup of ")
+        self.ok("rollout", "resume", "blue", "-m", "looked at")
+        self.phase("finished")
+        baked = [v["decision"]["baked_ms"] for v in self.json("rollout", "history", "blue")["items"] if v["decision"]["input"] == "passed"]
+        self.assertGreaterEqual(min(baked), 4000)
+
     def test_bad_starts_change_nothing(self):
         self.refused(4, "no rank group of deployment blue is connected", "rollout", "start", "blue", "--to", "1", "--steps", "50%,100%")
         self.workers()

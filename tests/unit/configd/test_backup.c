@@ -162,10 +162,12 @@ Test(backup, counts_order_and_doubles)
 
 Test(backup, what_belongs_into_one)
 {
-    static const char *const in[] = {"live/config/a", "live/flag/a/b", "live/deployment/a",
-                                     "history/config/a/0000000001", "live/evaluators/a"};
-    static const char *const out[] = {"live/presence/a/b", "live/lock/x",  "live/token/x",  "meta/store", "idem/x",
-                                      "live/config",       "live/config/", "live/configs/a"};
+    static const char *const in[] = {"live/config/a",     "live/flag/a/b",
+                                     "live/deployment/a", "history/config/a/0000000001",
+                                     "live/evaluators/a", "tally/a/1/r.1"};
+    static const char *const out[] = {"live/presence/a/b", "live/lock/x",  "live/token/x",   "meta/store", "idem/x",
+                                      "live/config",       "live/config/", "live/configs/a", "tally/",     "tallya/1",
+                                      "live/progress/a"};
     for (size_t i = 0; i < sizeof in / sizeof in[0]; i++)
         cr_assert(cfg_backup_wants(cfg_slice_str(in[i])), "%s", in[i]);
     for (size_t i = 0; i < sizeof out / sizeof out[0]; i++)
