@@ -186,6 +186,24 @@ void fleet_facts_of(struct fleet_facts *out, const struct cfg_fleet *f, const st
 /* Why it is in that state, as fleet_state_why, with what the worker itself has told: which value, whose reason. */
 void fleet_worker_why(char out[FLEET_WHY], enum fleet_state s, const struct fleet_facts *x,
                       const struct fleet_target *t, const struct fleet_worker *w);
+/* Who of rank groups holds the others up (fleet_blame.c), as of one look. */
+struct fleet_blame {
+    struct fleet_blamed {
+        const struct fleet_worker *worker;
+        unsigned guilt;
+        uint64_t age_ms; /* since its last report */
+        bool connected;
+    } * items; /* owned; by group, the worst first */
+    size_t n;
+    uint64_t now_ms;
+};
+/* d may be NULL. Without memory nobody is named. Borrows workers until something changes. */
+void fleet_blame_init(struct fleet_blame *out, const struct cfg_fleet *f, const struct fleet_deployment *d,
+                      uint64_t now_ms);
+void fleet_blame_finish(struct fleet_blame *b);
+/* Why a rank is behind, where that is another of its group, or that it is the one; else out stays as it was. */
+void fleet_blame_why(char out[FLEET_WHY], enum fleet_state s, const struct fleet_blame *b,
+                     const struct fleet_worker *w);
 void fleet_target_of(struct fleet_target *out, const struct cfg_fleet *f, const char *deployment, const char *arm);
 /* The targets of a deployment's arms, looked up once each. Fill fleet and deployment; arm is borrowed as long. */
 struct fleet_targets {

@@ -8,6 +8,7 @@
 struct list {
     struct cfg_fleet *f;
     struct fleet_targets targets;
+    struct fleet_blame blame;
     cJSON *workers;
     uint64_t now_ms;
     size_t converged;
@@ -23,6 +24,7 @@ static void put_state(struct list *l, cJSON *o, const struct fleet_worker *w)
     fleet_facts_of(&facts, l->f, w, l->now_ms);
     enum fleet_state state = fleet_state_of(&facts, target);
     fleet_worker_why(why, state, &facts, target, w);
+    fleet_blame_why(why, state, &l->blame, w);
     bool converged = fleet_converged(&facts, target);
     l->converged += converged;
     fleet_put_bool(&l->reply, o, "converged", converged);
@@ -129,8 +131,10 @@ cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment)
     fleet_put_number(&l.reply, reply, "live_ms", fleet_live_ms(f));
     fleet_put_number(&l.reply, reply, "absent", (double)fleet_absent(f, deployment));
     l.workers = fleet_put_array(&l.reply, reply, "workers");
+    fleet_blame_init(&l.blame, f, d, l.now_ms);
     if (d)
         fleet_each_worker(d, add_worker, &l);
+    fleet_blame_finish(&l.blame);
     for (size_t i = 0; d && i < d->n_refused; i++)
         add_refused(&l, d, &d->refused[i]);
     fleet_put_number(&l.reply, reply, "converged", (double)l.converged);

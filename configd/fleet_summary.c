@@ -7,6 +7,7 @@
 #include "configd/fleet_merge.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct summary {
     struct cfg_fleet *f;
     struct fleet_deployment *d;
     struct fleet_targets targets;
+    struct fleet_blame blame;
     uint64_t now_ms;
     struct judged *all; /* owned; connected ones, by group and rank */
     size_t n;
@@ -69,6 +71,7 @@ static void judge(struct fleet_worker *w, void *arg)
     put_roll(s, state, facts.report_age_ms, w->incarnation, w->id);
     if (is_straggler(state)) {
         fleet_worker_why(why, state, &facts, target, w);
+        fleet_blame_why(why, state, &s->blame, w);
         put_straggler(s, w->id, state, why);
     }
     if (w->superseded)
@@ -106,17 +109,20 @@ static double rate_of(const struct summary *s, const struct judged *ranks, size_
     return known > 0 ? sum / (double)known : 0;
 }
 
-/* In the words of the rank that speaks for the group. */
+/* In the words of the rank that speaks for the group, which is named where it is one of several. */
 static void put_group_why(struct summary *s, cJSON *o, const struct judged *worst)
 {
     struct fleet_facts facts;
-    char why[FLEET_WHY];
+    char why[FLEET_WHY], named[FLEET_WHY + CFG_LIMIT_NAME * 4 + 32];
     if (!is_straggler(worst->state))
         return;
     fleet_facts_of(&facts, s->f, worst->worker, s->now_ms);
     fleet_worker_why(why, worst->state, &facts, fleet_targets_at(&s->targets, arm_of(worst->worker)), worst->worker);
+    fleet_blame_why(why, worst->state, &s->blame, worst->worker);
+    bool one = worst->worker->world > 1 && (worst->state == FLEET_STALE || worst->state == FLEET_REJECTING);
+    (void)snprintf(named, sizeof named, "rank %u (%s): %s", worst->worker->rank, worst->worker->id, why);
     if (why[0])
-        fleet_put_text(&s->reply, o, "why", why);
+        fleet_put_text(&s->reply, o, "why", one ? named : why);
 }
 
 /* The ranks of one group that are connected here, summed up: the slowest and the furthest behind speak for all. */
@@ -291,6 +297,7 @@ cJSON *cfg_fleet_summary(struct cfg_fleet *f, const char *deployment)
     fleet_put_number(&s.reply, reply, "live_ms", fleet_live_ms(f));
     fleet_put_number(&s.reply, reply, "absent", (double)fleet_absent(f, deployment));
     fleet_put_number(&s.reply, reply, "connected", (double)s.d->connected);
+    fleet_blame_init(&s.blame, f, d, s.now_ms);
     put_workers(&s, reply);
     fleet_put(&s.reply, reply, "roll", cJSON_CreateString(s.roll.len > 0 ? s.roll.data : ""));
     add_groups(&s, reply);
@@ -298,6 +305,7 @@ cJSON *cfg_fleet_summary(struct cfg_fleet *f, const char *deployment)
     for (const struct fleet_arm *a = s.d->arms; a; a = a->next)
         add_arm(&s, arms, a);
     free(s.all);
+    fleet_blame_finish(&s.blame);
     cfg_buf_finish(&s.roll);
     return fleet_finish(&s.reply, reply);
 }
