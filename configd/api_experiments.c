@@ -307,7 +307,16 @@ static int read_baseline(struct plan *p, struct cfg_app *app, const cJSON *reque
     if (given == NULL && !seen) {
         (void)cfg_fail(err, CFG_E_NOT_FOUND, "nobody has told %s of %s here yet: its mean and spread are not known",
                        x->metrics[0].name, x->sides[0]);
-        cfg_error_set_hint(err, "say them: \"baseline\": {\"mean\": 41.5, \"sd\": 12}");
+        cfg_error_set_hint(err,
+                           "say them: baseline=41.5:12 (over the API {\"baseline\": {\"mean\": 41.5, \"sd\": 12}})");
+        return CFG_E_NOT_FOUND;
+    }
+    if (given == NULL && x->flag == NULL) { /* samples within a group vary otherwise than groups do */
+        (void)cfg_fail(err, CFG_E_NOT_FOUND,
+                       "how the means of rank groups vary in %s is not known here (its mean is %.6g)",
+                       x->metrics[0].name, p->base.metric.mean);
+        cfg_error_set_hint(err, "say it: baseline=%.6g:SPREAD, the standard deviation between groups",
+                           p->base.metric.mean);
         return CFG_E_NOT_FOUND;
     }
     p->mean = given ? cfg_json_get_num(given, "mean", 0) : p->base.metric.mean;
@@ -333,7 +342,9 @@ static int read_effect(struct plan *p, const cJSON *request, struct cfg_error *e
         return 0;
     (void)cfg_fail(err, CFG_E_VALUE, "a plan needs the smallest difference that must be found");
     cfg_error_set_path(err, "effect");
-    cfg_error_set_hint(err, "\"effect\": 2.5 in the metric's unit, or \"relative_effect\": 0.05 of its mean");
+    cfg_error_set_hint(
+        err,
+        "effect=2.5 in the metric's unit, or effect=5%% of its mean (over the API \"effect\", \"relative_effect\")");
     return CFG_E_VALUE;
 }
 

@@ -128,9 +128,29 @@ static bool add_share(cJSON *shares, const char *name, double weight)
     return cfg_json_set(shares, name, cJSON_CreateNumber(sum)) == 0;
 }
 
+/* What is below {"if": [X]} and {"if": [{"!=": [{"var": UNIT}, null]}, X]}: a split as cfgctl writes it, which leaves
+ * out who lacks the unit's attribute. With any rule beside it the shares are those of a part. */
+static const cJSON *below_ifs(const cJSON *targeting)
+{
+    const cJSON *chain;
+    while (cJSON_IsArray(chain = cfg_json_get(targeting, "if")) && targeting->child->next == NULL) {
+        const cJSON *first = chain->child, *test = cfg_json_get(first, "!="), *then = first ? first->next : NULL;
+        bool is_test = cJSON_GetArraySize(test) == 2 && cfg_json_get(cJSON_GetArrayItem(test, 0), "var") &&
+                       cJSON_IsNull(cJSON_GetArrayItem(test, 1));
+        if (first && then == NULL)
+            targeting = first;
+        else if (is_test && then->next == NULL)
+            targeting = then;
+        else
+            break;
+    }
+    return targeting;
+}
+
 cJSON *cfg_experiment_shares(const cJSON *definition)
 {
-    const cJSON *targeting = cfg_json_get(definition, "targeting"), *split = cfg_json_get(targeting, "fractional");
+    const cJSON *targeting = below_ifs(cfg_json_get(definition, "targeting"));
+    const cJSON *split = cfg_json_get(targeting, "fractional");
     const cJSON *item = cJSON_IsArray(split) && targeting->child->next == NULL ? split->child : NULL;
     if (item && !cJSON_IsArray(item))
         item = item->next; /* what units are told apart by */
@@ -152,7 +172,8 @@ static int arm_shares(cJSON **out, const cJSON *split, struct cfg_error *err)
     double share = cfg_json_get_num(split, "share", 0);
     if (!(share > 0 && share < 1)) {
         (void)cfg_fail(err, CFG_E_VALUE, "the deployment does not run two arms: there is nothing to compare");
-        cfg_error_set_hint(err, "cfgctl rollout start DEPLOYMENT --steps 50%% --bake …, with a gate, splits it");
+        cfg_error_set_hint(
+            err, "cfgctl rollout start DEPLOYMENT --steps 50%%!,100%% splits it, and stays there until it is approved");
         return CFG_E_VALUE;
     }
     if (cfg_json_get(split, "where") || cfg_json_get_str(split, "by", "")[0])
@@ -181,7 +202,7 @@ static int find_shares(cJSON **out, const cJSON *request, const struct cfg_exper
     if (given)
         return no_memory(err);
     (void)bad(err, "shares", "cannot be read off the flag: its targeting is more than one \"fractional\" of variants");
-    cfg_error_set_hint(err, "say them: {\"off\": 50, \"on\": 50}; cfgctl: --share off=50 --share on=50");
+    cfg_error_set_hint(err, "say them: shares=off:50,on:50 (over the API {\"shares\": {\"off\": 50, \"on\": 50}})");
     return CFG_E_VALUE;
 }
 

@@ -146,26 +146,68 @@ static void put_page(struct cfg_buf *out, const cJSON *report, size_t width, boo
     experiment_put_report(out, report, width, color);
 }
 
-static int watch(struct cli *c, const char *path, struct cfg_error *err)
+static bool is_over(const cJSON *report)
 {
-    int rc = screen_open() ? 0 : cfg_fail(err, CFG_E_IO, "-w needs a terminal");
-    bool going = rc == 0;
+    return strcmp(cfg_json_get_str(report, "state", "?"), "running") != 0;
+}
+
+/* On a terminal: what was known stays on the screen while nobody answers, and when it has ended, below the prompt. */
+static int watch_screen(struct cli *c, const char *path, struct cfg_error *err)
+{
+    cJSON *last = NULL;
+    struct cfg_buf out;
+    size_t width = 80, height;
+    int rc = cli_get(c, path, &last, err);
+    bool going = rc == 0 && !is_over(last) && screen_open();
     while (going) {
         cJSON *report = NULL;
-        struct cfg_buf out;
-        size_t width = 80, height;
-        rc = cli_get(c, path, &report, err);
         screen_size(&width, &height);
         cfg_buf_init(&out, OUT_ROOM);
-        if (rc == 0)
-            put_page(&out, report, width, c->color);
+        rc = cli_get(c, path, &report, err);
+        if (rc == 0) {
+            cJSON_Delete(last);
+            last = report;
+        } else if (cli_passes(rc)) {
+            cli_put_text(&out, err->text);
+            cfg_buf_puts(&out, "\n\n");
+            rc = 0;
+        }
+        put_page(&out, last, width, c->color);
         if (rc == 0)
             screen_draw(&out);
         cfg_buf_finish(&out);
-        cJSON_Delete(report);
-        going = rc == 0 && screen_wait(WATCH_MS);
+        going = rc == 0 && !is_over(last) && screen_wait(WATCH_MS);
     }
     screen_close();
+    cfg_buf_init(&out, OUT_ROOM);
+    if (rc == 0)
+        put_page(&out, last, width, c->color);
+    cli_print(&out);
+    cJSON_Delete(last);
+    return rc;
+}
+
+/* In a pipe: a line every time, until it has ended. */
+static int watch_lines(struct cli *c, const char *path, struct cfg_error *err)
+{
+    bool going = true;
+    int rc = 0;
+    while (going) {
+        cJSON *report = NULL;
+        struct cfg_buf out;
+        cfg_buf_init(&out, OUT_ROOM);
+        rc = cli_get(c, path, &report, err);
+        if (rc == 0 && c->output == OUTPUT_JSON) {
+            cfg_json_print(&out, report);
+            cfg_buf_putc(&out, '\n');
+        } else if (rc == 0 && !cli_show_tree(c, report)) {
+            experiment_put_line(&out, report);
+        }
+        cli_print(&out);
+        (void)fflush(stdout); /* main looks at the outcome */
+        going = rc == 0 && !is_over(report) && screen_wait(WATCH_MS);
+        cJSON_Delete(report);
+    }
     return rc;
 }
 
@@ -175,7 +217,8 @@ int cmd_experiment_report(struct cli *c, struct cfg_error *err)
     cJSON *report = NULL;
     int rc = path_of(path, c->args[0], "/report", err);
     if (rc == 0 && cli_has(c, OPT_FOLLOW))
-        return watch(c, path, err);
+        return isatty(STDOUT_FILENO) && c->output == OUTPUT_TABLE ? watch_screen(c, path, err)
+                                                                  : watch_lines(c, path, err);
     rc = rc ? rc : cli_get(c, path, &report, err);
     if (rc == 0 && !cli_show_tree(c, report)) {
         struct cfg_buf out;
@@ -200,7 +243,7 @@ int cmd_experiment_stop(struct cli *c, struct cfg_error *err)
         rc = cli_no_memory(err);
     rc = rc ? rc : post(&reply, c, path, body, err);
     if (rc == 0 && !cli_show_tree(c, reply)) {
-        (void)printf("%s: stopped\n", c->args[0]);
+        (void)printf("%s: %s\n", c->args[0], cli_has(c, OPT_DRY_RUN) ? "this would stop it" : "stopped");
         (void)path_of(path, c->args[0], "/report", NULL);
         if (cli_get(c, path, &report, NULL) == 0) { /* stopped by force, it may have no result */
             struct cfg_buf out;

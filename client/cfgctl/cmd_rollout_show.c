@@ -20,12 +20,13 @@ static int show_once(struct cli *c, bool *over, struct cfg_error *err)
         return rc;
     *over = rollout_is_final(rollout);
     cfg_buf_init(&out, OUT_ROOM);
-    if (!cli_show_tree(c, rollout)) {
+    if (cli_has(c, OPT_FOLLOW) && c->output == OUTPUT_JSON) { /* one object a line */
+        cfg_json_print(&out, rollout);
+        cfg_buf_putc(&out, '\n');
+    } else if (!cli_show_tree(c, rollout)) {
         rollout_describe(&out, rollout, c->color);
-        cli_print(&out);
-    } else {
-        cfg_buf_finish(&out);
     }
+    cli_print(&out);
     cJSON_Delete(rollout);
     return fflush(stdout) != 0 ? cfg_fail(err, CFG_E_IO, "cannot write the result") : 0;
 }
@@ -96,8 +97,12 @@ int cmd_rollout_history(struct cli *c, struct cfg_error *err)
     if (rc == 0 && !cli_show_tree(c, history)) {
         const cJSON *items = cfg_json_get(history, "items");
         cfg_buf_init(&out, OUT_ROOM);
-        for (int i = cJSON_GetArraySize(items); i-- > 0;)
-            rollout_tell(&out, cJSON_GetArrayItem(items, i));
+        for (int i = cJSON_GetArraySize(items); i-- > 0;) {
+            const cJSON *v = cJSON_GetArrayItem(items, i);
+            bool begins = strcmp(cfg_json_get_str(cfg_json_get(v, "decision"), "input", ""), "start") == 0;
+            cfg_buf_puts(&out, begins && out.len > 0 ? "\n" : "");
+            rollout_tell(&out, v);
+        }
         cli_print(&out);
     }
     cJSON_Delete(history);

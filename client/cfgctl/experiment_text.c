@@ -28,6 +28,22 @@ static void put_count(struct cfg_buf *out, double n)
     }
 }
 
+static const cJSON *metric_of(const cJSON *treatment, int i)
+{
+    return cJSON_GetArrayItem(cfg_json_get(treatment, "metrics"), i);
+}
+
+static void put_figures(struct cfg_buf *out, const cJSON *m)
+{
+    double difference = cfg_json_get_num(m, "difference", 0);
+    cfg_buf_printf(out, "  %+.4g [%+.4g … %+.4g]", difference, cfg_json_get_num(m, "low", 0),
+                   cfg_json_get_num(m, "high", 0));
+    if (cfg_json_get(m, "relative"))
+        cfg_buf_printf(out, " %+.1f %%", cfg_json_get_num(m, "relative", 0) * 100);
+    cfg_buf_printf(out, " p=%.2g%s", cfg_json_get_num(m, "p", 1),
+                   cfg_json_get_bool(m, "significant", false) ? " *" : "");
+}
+
 static void put_head(struct cfg_buf *out, const cJSON *report, bool color)
 {
     const cJSON *m = cfg_json_get(report, "mismatch"), *t;
@@ -52,6 +68,32 @@ static void put_head(struct cfg_buf *out, const cJSON *report, bool color)
     if (resolution > 0)
         cfg_buf_printf(out, "; a sketch counts, less than %.0f %% off would not show", resolution * 100);
     cfg_buf_puts(out, ")\n");
+    double crossed = cfg_json_get_num(cfg_json_get(report, "groups"), "crossed", 0);
+    if (crossed > 0)
+        cfg_buf_printf(out, "%.0f groups were seen in both arms, since a share changed: they count for neither\n",
+                       crossed);
+}
+
+void experiment_put_line(struct cfg_buf *out, const cJSON *report)
+{
+    const cJSON *t, *treatments = cfg_json_get(report, "treatments"), *control = cfg_json_get(report, "control");
+    cli_put_text(out, cfg_json_get_str(report, "name", "?"));
+    cfg_buf_printf(out, ": %s · %s ", cfg_json_get_str(report, "verdict", "?"), cfg_json_get_str(control, "name", "?"));
+    put_count(out, cfg_json_get_num(control, "units", 0));
+    cJSON_ArrayForEach(t, treatments)
+    {
+        const cJSON *m = metric_of(t, 0);
+        cfg_buf_puts(out, " · ");
+        cli_put_text(out, cfg_json_get_str(t, "name", "?"));
+        cfg_buf_putc(out, ' ');
+        put_count(out, cfg_json_get_num(t, "units", 0));
+        if (cfg_json_get(m, "difference") == NULL)
+            continue;
+        cfg_buf_putc(out, ' ');
+        cli_put_text(out, cfg_json_get_str(m, "name", "?"));
+        put_figures(out, m);
+    }
+    cfg_buf_putc(out, '\n');
 }
 
 /* --- the plot --- */
@@ -107,11 +149,6 @@ static void put_axis(struct cfg_buf *out, const struct axis *a)
 
 /* --- metrics --- */
 
-static const cJSON *metric_of(const cJSON *treatment, int i)
-{
-    return cJSON_GetArrayItem(cfg_json_get(treatment, "metrics"), i);
-}
-
 static bool axis_of(struct axis *out, const cJSON *treatments, int metric, size_t width)
 {
     const cJSON *t;
@@ -126,17 +163,6 @@ static bool axis_of(struct axis *out, const cJSON *treatments, int metric, size_
     out->low -= margin;
     out->high += margin;
     return out->high > out->low && isfinite(out->high - out->low);
-}
-
-static void put_figures(struct cfg_buf *out, const cJSON *m)
-{
-    double difference = cfg_json_get_num(m, "difference", 0);
-    cfg_buf_printf(out, "  %+.4g [%+.4g … %+.4g]", difference, cfg_json_get_num(m, "low", 0),
-                   cfg_json_get_num(m, "high", 0));
-    if (cfg_json_get(m, "relative"))
-        cfg_buf_printf(out, " %+.1f %%", cfg_json_get_num(m, "relative", 0) * 100);
-    cfg_buf_printf(out, " p=%.2g%s", cfg_json_get_num(m, "p", 1),
-                   cfg_json_get_bool(m, "significant", false) ? " *" : "");
 }
 
 static void put_row(struct cfg_buf *out, const cJSON *treatment, const cJSON *m, const struct axis *a)

@@ -212,7 +212,43 @@ static void tell_guard(struct cfg_buf *out, const cJSON *g)
     cfg_buf_printf(out, " %s: canary %s", cfg_json_get_str(g, "verdict", "?"), number(canary, g, "canary"));
     if (cfg_json_get(g, "base"))
         cfg_buf_printf(out, ", base %s", number(base, g, "base"));
-    cfg_buf_printf(out, " (%.0f samples)\n", cfg_json_get_num(g, "n", 0));
+    cfg_buf_printf(out, " (%.0f samples)", cfg_json_get_num(g, "n", 0));
+    const char *why = cfg_json_get_str(g, "why", "");
+    if (why[0] && strcmp(cfg_json_get_str(g, "verdict", ""), "fails") != 0) { /* that is said above */
+        cfg_buf_puts(out, ": ");
+        cli_put_text(out, why);
+    }
+    cfg_buf_putc(out, '\n');
+}
+
+/* How long its steps bake, and what is watched. */
+static void tell_terms(struct cfg_buf *out, const cJSON *rollout)
+{
+    const cJSON *steps = cfg_json_get(rollout, "steps"), *step, *guard;
+    bool alike = true;
+    cJSON_ArrayForEach(step, steps)
+    {
+        alike = alike && cfg_json_get_num(step, "bake_ms", 0) == cfg_json_get_num(steps->child, "bake_ms", 0);
+    }
+    cfg_buf_puts(out, ", baked ");
+    cJSON_ArrayForEach(step, steps)
+    {
+        if (step == steps->child || !alike)
+            cfg_buf_printf(out, "%s%.6g", step == steps->child ? "" : "/", cfg_json_get_num(step, "bake_ms", 0) / 1000);
+    }
+    cfg_buf_puts(out, " s");
+    cJSON_ArrayForEach(guard, cfg_json_get(rollout, "guards"))
+    {
+        cfg_buf_puts(out, guard->prev->next ? ", " : "; guards ");
+        cli_put_value(out, guard);
+    }
+}
+
+/* The phase is said beside it. */
+static const char *bare(const char *message)
+{
+    static const char word[] = "rollout: ";
+    return strncmp(message, word, sizeof word - 1) == 0 ? message + sizeof word - 1 : message;
 }
 
 /* Not every step on the way looked at guards. */
@@ -224,7 +260,8 @@ static bool shows_guards(const char *input)
 void rollout_tell(struct cfg_buf *out, const cJSON *version)
 {
     const cJSON *decision = cfg_json_get(version, "decision"), *guards = NULL, *guard;
-    const char *input = cfg_json_get_str(decision, "input", "?"), *message = cfg_json_get_str(version, "message", "");
+    const char *input = cfg_json_get_str(decision, "input", "?");
+    const char *message = bare(cfg_json_get_str(version, "message", ""));
     const char *why = cfg_json_get_str(decision, "why", "");
     char when[32];
     cfg_buf_printf(out, "%s  %-12s ", when_local(when, cfg_json_get_str(version, "time", "")), phase_of(version));
@@ -235,6 +272,7 @@ void rollout_tell(struct cfg_buf *out, const cJSON *version)
         cfg_buf_puts(out, " in steps ");
         put_steps(out, version);
         put_labels(out, version);
+        tell_terms(out, version);
         cfg_buf_puts(out, why[0] ? " · " : "");
         cli_put_text(out, why);
     } else {

@@ -111,11 +111,15 @@ class Experiment(Base):
         totals = laboratory.wait_for("kept totals", lambda: (lambda t: t if len(t) >= 3 and min(t) > 0 else None)(kept_totals()))
 
         # --- stopped, with its result ---
+        self.assertIn("would stop it", self.ok("experiment", "stop", "warm", "-n"))
+        self.assertEqual(self.report("warm")["state"], "running")
         page = self.ok("experiment", "stop", "warm", "-m", "it does")
         self.assertIn("worse: ", page)
         self.assertIn("●", page)
         kept = self.report("warm")
         self.assertEqual((kept["state"], kept["verdict"]), ("stopped", "worse"))
+        self.assertRegex(self.ok("experiment", "report", "warm", "-w"), r"^warm: worse · off [\d,]+ · on [\d,]+ latency_ms .*\n$")
+        self.assertEqual(json.loads(self.ok("experiment", "report", "warm", "-w", "-o", "json"))["verdict"], "worse")
         self.says_no(4, "ended already", "experiment", "stop", "warm")
         listed = {e["name"]: e["state"] for e in self.json("experiment", "list")["items"]}
         self.assertEqual(listed, {"warm": "stopped", "lossy": "running"})

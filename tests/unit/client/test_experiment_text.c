@@ -105,3 +105,27 @@ Test(experiment_text, the_page_says_what_may_be_believed_first)
     cr_assert(strstr(out.data, "split as assigned: NO (p = 1e-09"), "%s", out.data);
     cfg_buf_finish(&out);
 }
+
+/* What counts for neither arm is said, or all would seem to be lost; and one line of it, for pipes. */
+Test(experiment_text, groups_that_crossed_and_one_line)
+{
+    static const char text[] = "{\"name\":\"hot\",\"verdict\":\"early\",\"why\":\"too "
+                               "early\",\"mismatch\":{\"p\":1,\"void\":false},\"control\":{\"name\":"
+                               "\"base\",\"units\":1200},\"groups\":{\"crossed\":50,\"left_out\":0},\"treatments\":[{"
+                               "\"name\":\"canary\",\"units\":39,"
+                               "\"metrics\":[{\"name\":\"ms\",\"want\":\"decrease\",\"n\":39,\"difference\":2,\"low\":"
+                               "1,\"high\":3,\"p\":0.01}]}]}";
+    cJSON *report = NULL;
+    struct cfg_buf out;
+    cr_assert_eq(cfg_json_parse(&report, cfg_slice_str(text), 0, NULL), 0);
+    cfg_buf_init(&out, 65536);
+    experiment_put_report(&out, report, 80, false);
+    cr_assert(strstr(out.data, "50 groups were seen in both arms, since a share changed: they count for neither\n"),
+              "%s", out.data);
+    cfg_buf_finish(&out);
+    cfg_buf_init(&out, 65536);
+    experiment_put_line(&out, report);
+    cr_assert_str_eq(out.data, "hot: early · base 1,200 · canary 39 ms  +2 [+1 … +3] p=0.01\n");
+    cfg_buf_finish(&out);
+    cJSON_Delete(report);
+}

@@ -97,6 +97,33 @@ static cJSON *read(const char *text)
     return tree;
 }
 
+/* A post-mortem needs what was watched, and how a guard passed that had nothing to compare with. */
+Test(rollout_words, the_history_says_what_was_watched)
+{
+    cJSON *start = read(
+        "{\"deployment\":\"blue\",\"time\":\"?\",\"message\":\"\",\"state\":{\"phase\":\"scheduled\",\"step\":0},"
+        "\"decision\":{\"input\":\"start\",\"actor\":\"ann\",\"why\":\"warmer\"},\"from\":{\"release\":{\"chat\":1}},"
+        "\"to\":{\"release\":{\"chat\":2}},\"steps\":[{\"share\":0.1,\"bake_ms\":60000},{\"share\":1,\"bake_ms\":500}],"
+        "\"guards\":[\"errors<1%\",\"p99_ms<1.1*base\"]}");
+    cJSON *end = read(
+        "{\"deployment\":\"blue\",\"time\":\"?\",\"message\":\"rollout: finished: baked\",\"state\":{\"phase\":"
+        "\"finished\",\"step\":1},\"decision\":{\"input\":\"passed\",\"actor\":\"r1\",\"guards\":[{\"guard\":"
+        "\"p99_ms<1.1*base\",\"verdict\":\"passes\",\"canary\":233,\"base\":135,\"n\":50,\"why\":\"nothing to compare "
+        "with\"}]}}");
+    struct cfg_buf out;
+    cfg_buf_init(&out, 65536);
+    rollout_tell(&out, start);
+    rollout_tell(&out, end);
+    cr_assert_str_eq(out.data,
+                     "?  scheduled    ann: chat v1 → v2 in steps 10% ▸ 100%, baked 60/0.5 s; guards errors<1%, "
+                     "p99_ms<1.1*base · warmer\n"
+                     "?  finished     r1: finished: baked\n"
+                     "    p99_ms<1.1*base passes: canary 233, base 135 (50 samples): nothing to compare with\n");
+    cfg_buf_finish(&out);
+    cJSON_Delete(start);
+    cJSON_Delete(end);
+}
+
 /* `set --rollout` after one that came back: the head is what failed, and another deployment follows it. */
 Test(rollout_words, a_start_says_what_it_brings_and_to_whom)
 {

@@ -60,6 +60,25 @@ Test(experiment, shares_come_from_a_split)
     cJSON_Delete(record);
 }
 
+/* As `cfgctl flag split --by` writes it. */
+Test(experiment, shares_come_from_a_split_by_an_attribute)
+{
+    static const char by[] =
+        "{'variants':{'on':true,'off':false},'targeting':{'if':[{'if':[{'!=':[{'var':'user.id'},null]},"
+        "{'fractional':[{'cat':[{'var':'$flagd.flagKey'},{'var':'user.id'}]},['on',30],['off',70]]}]}]}}";
+    static const char more[] = "{'variants':{'on':true,'off':false},'targeting':{'if':[{'!=':[{'var':'user.id'},null]},"
+                               "{'fractional':[['on',30],['off',70]]},'on']}}";
+    cJSON *record = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_experiment x;
+    cr_assert_eq(plan(&record, REQUEST "}", by, NULL, false, &err), 0, "%s", err.text);
+    cr_assert_eq(cfg_experiment_read(&x, record, &err), 0, "%s", err.text);
+    cr_assert(strcmp(x.sides[0], "off") == 0 && x.shares[0] == 70 && x.shares[1] == 30);
+    cfg_experiment_finish(&x);
+    cJSON_Delete(record);
+    refused(REQUEST "}", more, "cannot be read off"); /* units without the attribute are on besides */
+}
+
 Test(experiment, what_cannot_be_compared_is_refused)
 {
     static const char rules[] =
