@@ -11,11 +11,6 @@ bool cli_passes(int code)
     return code == CFG_E_CONNECT || code == CFG_E_TIMEOUT || code == CFG_E_NOT_READY || code == CFG_E_UNAVAILABLE;
 }
 
-int cli_no_memory(struct cfg_error *err)
-{
-    return cfg_fail(err, CFG_E_NOMEM, "out of memory");
-}
-
 int cli_client(struct cli *c, unsigned timeout_ms, struct cfg_client **out, struct cfg_error *err)
 {
     if (c->client == NULL) {

@@ -221,6 +221,8 @@ void cli_put_table(struct cfg_buf *out, const struct cli *c, const struct table 
 /* Prints and frees. */
 void cli_print(struct cfg_buf *b);
 void cli_print_table(const struct cli *c, struct table *t); /* and finishes it */
+/* The same of a list that the server cut: with a word on how to see more where its reply says that there is more. */
+void cli_print_page(const struct cli *c, struct table *t, const cJSON *reply);
 /* A table of the array `items`, a row each. wide: what -o says. */
 typedef void (*cli_row_fn)(struct table *t, const cJSON *item, bool wide);
 void cli_print_items(const struct cli *c, const cJSON *items, const char *header, cli_row_fn row);

@@ -8,17 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-void history_finish(const struct cli *c, struct table *t, const cJSON *reply)
-{
-    struct cfg_buf out;
-    cfg_buf_init(&out, (size_t)1 << 26);
-    cli_put_table(&out, c, t);
-    if (cJSON_IsNumber(cfg_json_get(reply, "next")))
-        cfg_buf_puts(&out, "older ones: --limit N\n");
-    cli_print(&out);
-    table_finish(t);
-}
-
 void history_print(const struct cli *c, const cJSON *reply, bool log)
 {
     struct table t;
@@ -49,7 +38,7 @@ void history_print(const struct cli *c, const cJSON *reply, bool log)
         table_add(&t, cfg_json_get_str(o, "author", "-"));
         table_add(&t, cfg_json_get_str(o, "message", ""));
     }
-    history_finish(c, &t, reply);
+    cli_print_page(c, &t, reply);
 }
 
 int cmd_history(struct cli *c, struct cfg_error *err)

@@ -91,9 +91,6 @@ int cmd_contract_check(struct cli *c, struct cfg_error *err);
 
 /* The reply of an object's versions, as a table; log: of many objects. */
 void history_print(const struct cli *c, const cJSON *reply, bool log);
-/* Prints a table of versions, says where the reply has more, and finishes the table. */
-struct table;
-void history_finish(const struct cli *c, struct table *t, const cJSON *reply);
 
 /* Shows a flag's object; name and namespace as the API gives them. */
 void show_flag(const struct cli *c, const cJSON *flag);
