@@ -1,6 +1,7 @@
 /* rollout status, list, history. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/fleet.h"
+#include "client/cfgctl/rollout_plot.h"
 #include "client/cfgctl/rollout_text.h"
 #include "client/cfgctl/screen.h"
 #include "client/cfgctl/table.h"
@@ -47,8 +48,10 @@ static int draw(struct cli *c, cJSON **last, struct cfg_error *err)
         cli_put_text(&out, err->text);
         cfg_buf_puts(&out, "\n\n");
     }
-    if (*last)
+    if (*last) {
         rollout_describe(&out, *last, c->color);
+        rollout_plot_live(&out, *last, table_terminal_width(), c->color);
+    }
     screen_draw(&out);
     cfg_buf_finish(&out);
     return 0;
@@ -103,6 +106,7 @@ int cmd_rollout_history(struct cli *c, struct cfg_error *err)
             cfg_buf_puts(&out, begins && out.len > 0 ? "\n" : "");
             rollout_tell(&out, v);
         }
+        rollout_plot_history(&out, items, table_terminal_width(), c->color);
         cli_print(&out);
     }
     cJSON_Delete(history);

@@ -329,7 +329,7 @@ const struct cli_command cli_commands[] = {
      "cfgctl rollout status chat-blue -w", CLI_BIT(FOLLOW), 1, 1, cmd_rollout_status},
     {"rollout list", NULL, "", "the newest rollout of every deployment", "cfgctl rollout list", 0, 0, 0,
      cmd_rollout_list},
-    {"rollout history", NULL, "DEPLOYMENT", "every decision, who took it, and the guards' values then",
+    {"rollout history", NULL, "DEPLOYMENT", "every decision, who took it, the guards' values then, and how they went",
      "cfgctl rollout history chat-blue", CLI_BIT(LIMIT), 1, 1, cmd_rollout_history},
     {"rollout pause", NULL, "DEPLOYMENT", "stay at this step; guards still watch",
      "cfgctl rollout pause chat-blue -m 'looking at eu-west'", CLI_BIT(MESSAGE), 1, 1, cmd_rollout_word},
