@@ -1,6 +1,7 @@
 /* doctor: asks every server how it is, says what is wrong, why that matters and what to do. */
 #include "client/cfgctl/commands.h"
 #include "client/cfgctl/doctor.h"
+#include "client/cfgctl/fleet.h"
 #include "client/cfgctl/peer.h"
 #include "client/cfgctl/when.h"
 #include "client/url.h"
@@ -218,6 +219,19 @@ static void look_at_fleet(struct visit *v, const char *name)
     cfg_buf_finish(&path);
 }
 
+/* One that has had none has none that is stuck. */
+static void look_at_rollout(struct visit *v, const char *name)
+{
+    struct cfg_error err = CFG_ERROR_INIT;
+    cJSON *rollout = NULL;
+    int rc = fleet_fetch_rollout(v->c, name, "", &rollout, &err);
+    if (rc == 0)
+        doctor_judge_rollout(v->findings, rollout, when_now_us());
+    else if (rc != CFG_E_NOT_FOUND)
+        add_failure(v, name, "its rollout cannot be asked about", &err);
+    cJSON_Delete(rollout);
+}
+
 static void look_at_deployments(struct visit *v)
 {
     struct cfg_error err = CFG_ERROR_INIT;
@@ -229,6 +243,7 @@ static void look_at_deployments(struct visit *v)
     {
         const char *name = cfg_json_get_str(d, "name", "?");
         look_at_fleet(v, name);
+        look_at_rollout(v, name);
         if (cli_has(v->c, OPT_DEEP))
             look_deep(v, name);
     }

@@ -21,5 +21,8 @@ void doctor_judge_server(cJSON *findings, const cJSON *health, double offset_s, 
 void doctor_judge_together(cJSON *findings, const cJSON *servers);
 /* A deployment's workers: fleet is its GET /v1/deployments/{d}/fleet. */
 void doctor_judge_fleet(cJSON *findings, const cJSON *fleet);
+/* Its newest rollout: one that cannot move, or waits for somebody. rollout is its GET /v1/rollouts/{d}
+ * (doctor_rollout.c). */
+void doctor_judge_rollout(cJSON *findings, const cJSON *rollout, int64_t now_us);
 
 #endif

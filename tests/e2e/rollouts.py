@@ -218,6 +218,7 @@ class Rollouts(Base):
                          r"next: waits for an approval: cfgctl rollout approve blue · driven by configd\n"
                          r"stored chat v3 waits; afterwards: cfgctl rollout start blue --to 3\n")
         self.assertRegex(self.ok("status"), r"rollout +blue: gate, step 1, since \d+s: cfgctl rollout status blue")
+        self.assertRegex(self.ok("doctor"), r"info +blue: its rollout waits for an approval: .*\n.*\n +next: cfgctl rollout approve blue, or abort")
         with Terminal(self, "rollout", "status", "blue", "-w") as t:
             t.expect(r"waits for an approval: cfgctl rollout approve blue")
             self.assertTrue(t.seen.startswith("\x1b[?1049h\x1b[?25l\x1b[?7l"), t.seen)
