@@ -304,6 +304,21 @@ static cJSON *waiting_versions(const struct cfg_app *app, const cJSON *rollout)
     return out;
 }
 
+/* Of a deployment that there is; CFG_E_NOT_FOUND says which of both is missing. */
+static int find_rollout(struct cfg_object **out, struct cfg_app *app, const struct cfg_object_id *id,
+                        struct cfg_error *err)
+{
+    struct cfg_object *deployment;
+    if ((*out = cfg_store_get(app->store, id)) != NULL)
+        return 0;
+    int rc = cfg_hub_deployment(&deployment, app->store, id->ns, err);
+    if (rc != 0)
+        return rc;
+    (void)cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s has had no rollout", id->ns);
+    cfg_error_set_hint(err, "cfgctl rollout start %s --to VERSION --steps 1%%,10%%,100%%", id->ns);
+    return CFG_E_NOT_FOUND;
+}
+
 void cfg_api_get_rollout(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err;
@@ -311,11 +326,8 @@ void cfg_api_get_rollout(struct cfg_app *app, struct cfg_call *c)
     if (!cfg_api_at(app, c))
         return;
     int rc = cfg_api_id(&id, CFG_KIND_ROLLOUT, c, &err);
-    struct cfg_object *o = rc == 0 ? cfg_store_get(app->store, &id) : NULL;
-    if (rc == 0 && o == NULL) {
-        rc = cfg_fail(&err, CFG_E_NOT_FOUND, "deployment %s has had no rollout", id.ns);
-        cfg_error_set_hint(&err, "cfgctl rollout start %s --to VERSION --steps 1%%,10%%,100%%", id.ns);
-    }
+    struct cfg_object *o = NULL;
+    rc = rc ? rc : find_rollout(&o, app, &id, &err);
     if (rc != 0) {
         cfg_call_fail(c, &err, NULL);
         return;
@@ -358,8 +370,8 @@ void cfg_api_rollout_history(struct cfg_app *app, struct cfg_call *c)
     rc = rc ? rc : cfg_api_number(&before, c, "before", 0, &err);
     if (rc == 0 && (limit == 0 || limit > LIMIT_MAX))
         rc = cfg_fail(&err, CFG_E_INVALID, "limit must be between 1 and %d", LIMIT_MAX);
-    if (rc == 0 && cfg_store_get(app->store, &id) == NULL)
-        rc = cfg_fail(&err, CFG_E_NOT_FOUND, "deployment %s has had no rollout", id.ns);
+    struct cfg_object *o = NULL;
+    rc = rc ? rc : find_rollout(&o, app, &id, &err);
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
     else

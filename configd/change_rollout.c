@@ -268,5 +268,9 @@ int cfg_apply_rollout(struct cfg_bench *b, size_t entry, struct cfg_error *err)
         cfg_error_set_hint(err, "cfgctl rollout abort %s ends it", e->id.ns);
         return CFG_E_UNSUPPORTED;
     }
-    return d->before ? take_input(b, d, entry, err) : cfg_bench_missing(b, d, err);
+    if (d->before)
+        return take_input(b, d, entry, err);
+    (void)cfg_fail(err, CFG_E_NOT_FOUND, "deployment %s has had no rollout", e->id.ns);
+    cfg_error_set_hint(err, "cfgctl rollout list shows those there are");
+    return CFG_E_NOT_FOUND;
 }

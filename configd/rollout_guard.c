@@ -193,22 +193,6 @@ static bool is_finite_guard(struct cfg_rollout_guard *g)
     return q->stat == STAT_MEAN;
 }
 
-int cfg_rollout_guard_new(struct cfg_rollout_guard **out, const char *text, struct cfg_error *err)
-{
-    if (strlen(text) > CFG_GUARD_TEXT)
-        return cfg_fail(err, CFG_E_LIMIT, "a guard is at most %d bytes long", CFG_GUARD_TEXT);
-    struct cfg_rollout_guard *g = calloc(1, sizeof *g);
-    if (g == NULL)
-        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    memcpy(g->text, text, strlen(text) + 1);
-    int rc = is_finite_guard(g) ? 0 : compile(g, err);
-    if (rc == 0)
-        *out = g;
-    else
-        cfg_rollout_guard_free(g);
-    return rc;
-}
-
 void cfg_rollout_guard_free(struct cfg_rollout_guard *g)
 {
     if (g)
@@ -337,6 +321,39 @@ static int test(bool *out, const struct values *values, struct cfg_error *err)
 {
     const struct cfg_expr_names names = {.lookup = lookup, .arg = (void *)(uintptr_t)values};
     return cfg_expr_test(out, values->guard->expr, &names, err);
+}
+
+/* A guard that no numbers make true or false ('loss < "a"', 'loss/0 < 1') would hold the rollout for ever. */
+static int check_sense(const struct cfg_rollout_guard *g, struct cfg_error *err)
+{
+    static const double tried[] = {0.5, 1, 3};
+    struct cfg_error first = CFG_ERROR_INIT;
+    for (size_t i = 0; i < sizeof tried / sizeof tried[0]; i++) {
+        struct values values = {.guard = g};
+        bool holds;
+        for (size_t k = 0; k < g->n; k++)
+            values.v[k] = tried[i] * (double)(k + 1);
+        if (test(&holds, &values, i == 0 ? &first : NULL) == 0)
+            return 0;
+    }
+    return bad(err, g->text, first.text);
+}
+
+int cfg_rollout_guard_new(struct cfg_rollout_guard **out, const char *text, struct cfg_error *err)
+{
+    if (strlen(text) > CFG_GUARD_TEXT)
+        return cfg_fail(err, CFG_E_LIMIT, "a guard is at most %d bytes long", CFG_GUARD_TEXT);
+    struct cfg_rollout_guard *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    memcpy(g->text, text, strlen(text) + 1);
+    int rc = is_finite_guard(g) ? 0 : compile(g, err);
+    rc = rc || g->expr == NULL ? rc : check_sense(g, err);
+    if (rc == 0)
+        *out = g;
+    else
+        cfg_rollout_guard_free(g);
+    return rc;
 }
 
 /* False for all values that the estimates leave plausible, tried at the corners? */

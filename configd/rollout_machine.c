@@ -128,10 +128,19 @@ static int refuse(struct cfg_error *err, const struct cfg_rollout_state *s, enum
         (void)cfg_fail(err, CFG_E_CONFLICT, "the rollout is %s: there is nothing left to %s", now, inputs[input]);
     else
         (void)cfg_fail(err, CFG_E_CONFLICT, "a rollout that is %s takes no \"%s\"", now, inputs[input]);
-    if (s->phase == CFG_ROLLOUT_PAUSED && input == CFG_ROLLOUT_ADVANCE)
-        cfg_error_set_hint(err, "resume it first");
-    else if (s->phase == CFG_ROLLOUT_ROLLING_BACK)
-        cfg_error_set_hint(err, "it is on its way back to the old release");
+    static const char *const ways[] = {
+        [CFG_ROLLOUT_SCHEDULED] = "it has not begun: cfgctl rollout pause and abort are what it takes",
+        [CFG_ROLLOUT_ROLLING] = "cfgctl rollout status says what it waits for; advance -m WHY goes on whatever that is",
+        [CFG_ROLLOUT_BAKING] = "cfgctl rollout status says what it waits for; advance -m WHY goes on whatever that is",
+        [CFG_ROLLOUT_GATE] = "cfgctl rollout approve lets it go on, abort goes back",
+        [CFG_ROLLOUT_PAUSED] = "resume it first (cfgctl rollout resume), or go back (abort)",
+        [CFG_ROLLOUT_FROZEN] =
+            "it goes on when its freeze window ends; cfgctl rollout abort goes back, and start --now "
+            "-m WHY past all windows",
+        [CFG_ROLLOUT_ROLLING_BACK] = "it is on its way back to the old release",
+    };
+    if (s->phase < sizeof ways / sizeof ways[0] && ways[s->phase])
+        cfg_error_set_hint(err, "%s", ways[s->phase]);
     return CFG_E_CONFLICT;
 }
 

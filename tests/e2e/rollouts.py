@@ -298,7 +298,7 @@ class Rollouts(Base):
         self.assertEqual(self.json("deployment", "get", "blue")["split"]["share"], share)
         self.assertEqual(record["live"]["baked_ms"], 0, "it bakes anew")
         told = self.ok("rollout", "history", "blue")
-        self.assertRegex(told, r"baking +configd: .*\n.*paused +\S+ \(unverified\): rollout: pause: a backup of")
+        self.assertRegex(told, r"baking +configd: .*\n.*paused +\S+ \(unverified\): (rollout: )?pause: a backup of")
         newest = next(i for i in self.json("log", "blue")["items"] if i["why"] == "rollout")
         self.assertRegex(newest["what"], r"^step 1 of 2: paused: a backup of ")
         self.ok("rollout", "resume", "blue", "-m", "looked at")
@@ -319,7 +319,11 @@ class Rollouts(Base):
         self.refused(4, "runs chat v2 already", "rollout", "start", "blue", "--steps", "99%,100%")
         self.refused(4, "distributed.tp, which deployment blue has pinned", "set", "chat/distributed.tp=16", "--rollout", "99%,100%")
         self.refused(4, "no rank group of deployment blue with these labels", *start, "--steps", "99%,100%", "--where", "region=ap")
-        self.refused(3, "rollout blue does not exist", "rollout", "abort", "blue")
+        self.refused(3, "blue has had no rollout", "rollout", "abort", "blue")
+        self.refused(3, "blue has had no rollout", "rollout", "status", "blue")
+        self.refused(3, "deployment bleu(.|\n)*did you mean blue|no deployment bleu", "rollout", "status", "bleu")
+        self.refused(3, "no deployment bleu|deployment bleu", "rollout", "history", "bleu")
+        self.refused(5, "guard 'error_rate': ", *start, "--steps", "99%,100%", "--guard", "error_rate")
         self.refused(2, "no plan", *start, "--plan", "cubic")
 
 

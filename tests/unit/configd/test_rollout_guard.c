@@ -155,6 +155,9 @@ Test(guard, what_is_no_guard_is_refused)
 {
     refused("1 < 2", "names no metric");
     refused("error_rate <", "guard 'error_rate <'");
+    refused("a", "true or false");
+    refused("a < \"b\"", "column");
+    refused("a / 0 < 1", "division by zero");
     refused("a + b < base", "base stands for one metric");
     refused("a+b+c+d+e<1", "too many metrics");
     refused("", "guard ''");

@@ -219,7 +219,7 @@ Test(rollouts, bad_starts)
         {ONE("rollout/red", "\"put\":{\"seed\":\"1\",\"steps\":[1]}"), CFG_E_CONFLICT, "runs chat v2 already"},
         {ONE("rollout/blue", "\"delete\":true"), CFG_E_UNSUPPORTED, "rollout"},
         {ONE("rollout/blue", "\"rollback_to\":1"), CFG_E_UNSUPPORTED, "rollout"},
-        {INPUT("pause"), CFG_E_NOT_FOUND, "rollout blue"},
+        {INPUT("pause"), CFG_E_NOT_FOUND, "deployment blue has had no rollout"},
     };
     uint64_t before = w.revision;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
