@@ -92,15 +92,15 @@ static bool differs(struct cfg_slice key, const char *const *texts, uint32_t n)
     return false;
 }
 
-bool cfg_fingerprint_difference(char *out, size_t size, const char *const *texts, uint32_t n)
+bool cfg_fingerprint_difference(struct cfg_slice *key, char *out, size_t size, const char *const *texts, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         for (const char *line = texts[i]; *line != '\0';) {
             size_t len = strcspn(line, "\n");
-            struct cfg_slice key = {line, strcspn(line, "\t\n")};
-            if (differs(key, texts, n)) {
+            *key = (struct cfg_slice){line, strcspn(line, "\t\n")};
+            if (differs(*key, texts, n)) {
                 out[0] = '\0';
-                describe(out, size, key, texts, n);
+                describe(out, size, *key, texts, n);
                 return true;
             }
             line += len + (line[len] == '\n' ? 1 : 0);

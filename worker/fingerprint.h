@@ -10,7 +10,7 @@ void cfg_fingerprint_print(struct cfg_buf *out, const struct cfg_contract *c, co
                            const struct cfg_box *boot, uint32_t every);
 
 /* The first key that differs, with what which rank says: "data.path: rank 0, 1: "/a"; rank 2: "/b"". texts: by rank,
- * n of them. False when none does; out is cut to size. */
-bool cfg_fingerprint_difference(char *out, size_t size, const char *const *texts, uint32_t n);
+ * n of them. False when none does; out is cut to size. *key is borrowed from texts. */
+bool cfg_fingerprint_difference(struct cfg_slice *key, char *out, size_t size, const char *const *texts, uint32_t n);
 
 #endif

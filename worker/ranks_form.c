@@ -16,10 +16,46 @@ static int exchange(struct cfg_ranks *r, int64_t words[CFG_AGREE_WORDS], struct 
 
 /* --- fingerprints --- */
 
-static int name_difference(struct cfg_ranks *r, const struct cfg_buf *mine, struct cfg_error *err)
+/* Is it the value of a parameter that a process keeps as it booted with it, and that operators may change meanwhile? */
+static bool is_restart_value(const struct cfg_worker *w, const struct cfg_box *boot, struct cfg_slice key)
 {
+    for (uint32_t i = 0; boot != NULL && i < w->contract.n; i++) {
+        const struct cfg_decl *d = &w->contract.items[i];
+        if (d->apply == CFG_RESTART && !(boot->from_pin != NULL && boot->from_pin[i]) &&
+            cfg_slice_eq(cfg_slice_str(d->path), key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int tell_difference(const struct cfg_worker *w, const struct cfg_box *boot, struct cfg_slice key,
+                           const char *difference, struct cfg_error *err)
+{
+    if (!is_restart_value(w, boot, key)) {
+        (void)cfg_fail(err, CFG_E_PIN_MISMATCH, "the ranks differ: %s", difference);
+        cfg_error_set_hint(err, "start all ranks with the same program, options and pin");
+        return CFG_E_PIN_MISMATCH;
+    }
+    (void)cfg_fail(err, CFG_E_PIN_MISMATCH,
+                   "the ranks booted with different values of a restart parameter: restart all of them, or set it back "
+                   "and restart the newer ones: %.190s",
+                   difference);
+    cfg_error_set_hint(err,
+                       "%.*s takes effect at a restart, and was changed while some of these ranks ran; they keep what "
+                       "they booted with",
+                       (int)(key.len < 100 ? key.len : 100), key.ptr);
+    cfg_error_set_path(err, "%.*s", (int)(key.len < 150 ? key.len : 150), key.ptr);
+    return CFG_E_PIN_MISMATCH;
+}
+
+static int name_difference(struct cfg_worker *w, const struct cfg_box *boot, const struct cfg_buf *mine,
+                           struct cfg_error *err)
+{
+    struct cfg_ranks *r = w->ranks;
     uint32_t n = r->group->world;
-    char **texts = calloc(n, sizeof *texts), difference[300];
+    char **texts = calloc(n, sizeof *texts), difference[300] = "in what they declare";
+    struct cfg_slice key = {"", 0};
     int rc = texts != NULL ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct cfg_buf b;
@@ -34,9 +70,8 @@ static int name_difference(struct cfg_ranks *r, const struct cfg_buf *mine, stru
         cfg_buf_finish(&b);
     }
     if (rc == 0) {
-        bool found = cfg_fingerprint_difference(difference, sizeof difference, (const char *const *)texts, n);
-        rc = cfg_fail(err, CFG_E_PIN_MISMATCH, "the ranks differ: %s", found ? difference : "in what they declare");
-        cfg_error_set_hint(err, "start all ranks with the same program, options and pin");
+        (void)cfg_fingerprint_difference(&key, difference, sizeof difference, (const char *const *)texts, n);
+        rc = tell_difference(w, boot, key, difference, err);
     }
     for (uint32_t i = 0; texts != NULL && i < n; i++) {
         free(texts[i]);
@@ -246,7 +281,7 @@ static int try_offer(struct cfg_worker *w, int64_t below, const struct cfg_buf *
     (void)cfg_rev_format(cfg_agree_unpack(o.rev), revision);
     switch (o.next) {
     case CFG_FORM_DIFFERS:
-        return name_difference(r, print, err);
+        return name_difference(w, NULL, print, err);
     case CFG_FORM_NOTHING:
         return cfg_fail(err, CFG_E_TIMEOUT, "no rank of the group has a view to begin with");
     case CFG_FORM_BELOW:
@@ -278,7 +313,7 @@ static int compare_boot(struct cfg_worker *w, struct cfg_error *err)
     words[1] = -words[0];
     rc = rc == 0 ? exchange(w->ranks, words, err) : rc;
     if (rc == 0 && words[0] != -words[1]) {
-        rc = name_difference(w->ranks, &print, err);
+        rc = name_difference(w, boot, &print, err);
     }
     cfg_buf_finish(&print);
     return rc;

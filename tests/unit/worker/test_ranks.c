@@ -154,6 +154,12 @@ static void *live_on(void *arg)
     return NULL;
 }
 
+static void *live_further(void *arg)
+{
+    (void)run_until(arg);
+    return NULL;
+}
+
 static void begin(uint32_t rank, const char *until, void *(*how)(void *))
 {
     m[rank].until = until;
@@ -421,6 +427,42 @@ Test(ranks, stop_when_one_has_gone_and_go_on_when_it_is_back)
         cr_assert_eq(m[i].end.code, 0, "rank %u: %s", i, m[i].end.text);
     }
     check_logs(step);
+    close_all();
+}
+
+/* A value that is kept until a restart changes, and one rank is started again. */
+Test(ranks, that_booted_with_different_values_are_told_which_and_what_to_do)
+{
+    open_all(1);
+    for (uint32_t i = 0; i < WORLD; i++) {
+        give(i, PUSH | ARCHIVE, 1);
+    }
+    all_run("1-1", live);
+    for (uint32_t i = 0; i < WORLD; i++) {
+        give(i, PUSH | ARCHIVE, 2); /* data.path is "/2" in it */
+    }
+    all_run("1-2", live_further);
+    uint64_t step = m[0].step;
+    cfg_worker_close(m[2].w);
+    cr_assert_null(cfg_step_begin(m[0].w, step));
+    cr_assert_null(cfg_step_begin(m[1].w, step));
+    m[2] = (struct member){.rank = 2, .lr_default = 0.5, .every = 1};
+    open_member(&m[2]);
+    give(2, PUSH | ARCHIVE, 2);
+    m[2].step = step;
+    for (uint32_t i = 0; i < WORLD; i++) {
+        begin(i, "1-9", i == 2 ? live : live_on);
+    }
+    join_all();
+    for (uint32_t i = 0; i < WORLD; i++) {
+        const struct cfg_error *e = &m[i].end;
+        cr_assert_eq(e->code, CFG_E_PIN_MISMATCH, "rank %u: %s", i, e->text);
+        cr_assert(strstr(e->text, "data.path: rank 0, 1 has \"/1\"; rank 2 has \"/2\"") != NULL, "%s", e->text);
+        cr_assert(strstr(e->text, "restart all of them, or set it back") != NULL, "%s", e->text);
+        cr_assert(strstr(e->text, "rank 2 has") - e->text < 255, "all of it fits into a report");
+        cr_assert_str_eq(e->path, "data.path");
+        cr_assert(strstr(e->hint, "data.path takes effect at a restart") != NULL, "%s", e->hint);
+    }
     close_all();
 }
 
