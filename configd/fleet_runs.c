@@ -11,7 +11,8 @@ enum {
     RUNS_MAX = 64,               /* in one report */
     BATCH_MAX = 64 * 1024,       /* bytes of one write */
     QUEUE_MAX = 4 * 1024 * 1024, /* bytes that wait, of one deployment */
-    WRITE_EVERY_MS = 1000,
+    WRITE_EVERY_MS = 1000,       /* on average, and … */
+    WRITE_BURST = 4, /* … so many in a row: a worker's report is answered after the write, and the next waits */
     WRITE_TIMEOUT_MS = 3000,
     WAIT_MS = 5000,
 };
@@ -29,7 +30,8 @@ struct fleet_queue {
     size_t flying;                            /* bytes of it that a write under way holds */
     uint64_t queued, written, flying_records; /* records, ever */
     bool writing;
-    uint64_t written_ms;
+    uint64_t due_ms; /* by which all writes until now are paid for */
+    uint64_t key_ms; /* in the newest key: each has its own */
     struct run_wait *waits;
 };
 
@@ -211,6 +213,8 @@ static void write_done(void *arg, const struct cfg_etcd_txn_reply *reply, const 
     }
     q->flying = q->flying_records = 0;
     settle(f, q);
+    if (err == NULL)
+        fleet_runs_tick(f); /* what came meanwhile */
 }
 
 /* Whole lines from the front, as far as a batch goes. */
@@ -241,9 +245,9 @@ static void write_batch(struct cfg_fleet *f, struct fleet_deployment *d)
     cfg_buf_init(&meta, 4096);
     cfg_buf_init(&value, 2 * BATCH_MAX);
     q->flying = q->flying_records = 0;
-    q->written_ms = fleet_now_ms(f);
-    cfg_buf_printf(&key, "%sruns/%s/%013" PRIu64 "-%s", f->prefix, d->name, f->clock->wall_ns(f->clock->arg) / 1000000u,
-                   f->replica_id);
+    uint64_t wall_ms = f->clock->wall_ns(f->clock->arg) / 1000000u;
+    q->key_ms = wall_ms > q->key_ms ? wall_ms : q->key_ms + 1;
+    cfg_buf_printf(&key, "%sruns/%s/%013" PRIu64 "-%s", f->prefix, d->name, q->key_ms, f->replica_id);
     cfg_buf_printf(&meta, "%smeta/store", f->prefix);
     print_batch(&value, f, q);
     if (w && !cfg_buf_status(&key) && !cfg_buf_status(&meta) && !cfg_buf_status(&value)) {
@@ -264,6 +268,15 @@ static void write_batch(struct cfg_fleet *f, struct fleet_deployment *d)
     cfg_buf_finish(&value);
 }
 
+bool fleet_runs_may_write(uint64_t *due_ms, uint64_t now_ms)
+{
+    uint64_t from = *due_ms > now_ms ? *due_ms : now_ms;
+    if (from - now_ms > (WRITE_BURST - 1) * WRITE_EVERY_MS)
+        return false;
+    *due_ms = from + WRITE_EVERY_MS;
+    return true;
+}
+
 void fleet_runs_tick(struct cfg_fleet *f)
 {
     uint64_t now = fleet_now_ms(f);
@@ -272,7 +285,7 @@ void fleet_runs_tick(struct cfg_fleet *f)
         struct fleet_queue *q = d->queue;
         if (q == NULL)
             continue;
-        if (may && q->text.len > 0 && !q->writing && (q->written_ms == 0 || now - q->written_ms >= WRITE_EVERY_MS))
+        if (may && q->text.len > 0 && !q->writing && fleet_runs_may_write(&q->due_ms, now))
             write_batch(f, d);
         settle(f, q);
     }
