@@ -68,8 +68,9 @@ CFG_MUST_CHECK int cfg_api_check_entry(struct cfg_app *app, const struct cfg_cal
 void cfg_api_submit_entry(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry);
 /* The same with a message (consumed; NULL: none) for a request that has none. */
 void cfg_api_submit_saying(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry, char *message);
-/* Of a rollout's start: gives it a seed, and refuses what could never begin or never pass (api_rollouts.c); nothing of
- * other entries. CFG_E_CONFLICT, CFG_E_VALUE, CFG_E_UNKNOWN_KEY, and what cfg_rollout_plan says. */
+/* Of a rollout's start: gives it a seed, and refuses what could never begin or never pass (api_rollouts.c). Of an
+ * input: adds what this replica sees of guards and arms, to be kept with the decision. Nothing of other entries.
+ * CFG_E_CONFLICT, CFG_E_VALUE, CFG_E_UNKNOWN_KEY, CFG_E_NOMEM, and what cfg_rollout_plan says. */
 CFG_MUST_CHECK int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struct cfg_change_entry *e,
                                            struct cfg_error *err);
 

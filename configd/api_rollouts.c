@@ -202,12 +202,36 @@ static bool keep_reason(const struct cfg_call *c, cJSON *body)
     return cfg_json_get(body, "why") || cfg_call_query(c, "message") || cJSON_AddStringToObject(body, "why", "");
 }
 
+/* --- before a person's input --- */
+
+/* What the guards said when a person decided is kept with the decision, as it is with the driver's. */
+static void add_seen(struct cfg_app *app, struct cfg_change_entry *e)
+{
+    e->seen = cfg_rollouts_live(app->rollouts, e->id.ns); /* NULL: none is under way, and the input is refused */
+}
+
+/* The seed was not asked for: whoever repeats the start under its Idempotency-Key gets another one drawn. */
+static int set_apart(struct cfg_change_entry *e, struct cfg_error *err)
+{
+    cJSON *seed = cJSON_DetachItemFromObjectCaseSensitive(e->body, "seed");
+    e->seen = cJSON_CreateObject();
+    if (e->seen == NULL) {
+        cJSON_Delete(seed);
+        return cfg_fail(err, CFG_E_NOMEM, "out of memory");
+    }
+    return cfg_json_set(e->seen, "seed", seed) == 0 ? 0 : cfg_fail(err, CFG_E_NOMEM, "out of memory");
+}
+
 int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struct cfg_change_entry *e,
                             struct cfg_error *err)
 {
     bool force = false;
     cJSON *plan = NULL;
-    if (e->id.kind != CFG_KIND_ROLLOUT || e->op != CFG_CHANGE_CREATE || !cJSON_IsObject(e->body))
+    if (e->id.kind != CFG_KIND_ROLLOUT || !cJSON_IsObject(e->body))
+        return 0;
+    if (e->op == CFG_CHANGE_MERGE_PATCH)
+        add_seen(app, e);
+    if (e->op != CFG_CHANGE_CREATE)
         return 0;
     int rc = cfg_api_flag(&force, c, "force", err);
     if (rc == 0 && !keep_reason(c, e->body))
@@ -219,7 +243,7 @@ int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struc
     if (rc == 0 && !force)
         rc = check_now(app, e->id.ns, plan, e->body, drawn, err);
     cJSON_Delete(plan);
-    return rc;
+    return rc ? rc : drawn ? set_apart(e, err) : 0;
 }
 
 /* --- writes --- */
@@ -253,6 +277,7 @@ void cfg_api_start_rollout(struct cfg_app *app, struct cfg_call *c)
         return;
     }
     cJSON_Delete(e.body);
+    cJSON_Delete(e.seen);
     cfg_call_fail(c, &err, NULL);
 }
 
@@ -274,11 +299,13 @@ void cfg_api_move_rollout(struct cfg_app *app, struct cfg_call *c)
     if (rc == 0 && !(keep_reason(c, e.body) && cJSON_AddStringToObject(e.body, "input", input)))
         rc = cfg_fail(&err, CFG_E_NOMEM, "out of memory");
     rc = rc ? rc : cfg_api_check_entry(app, c, &e, &err);
+    rc = rc ? rc : cfg_api_prepare_rollout(app, c, &e, &err);
     if (rc == 0) {
         cfg_api_submit_saying(app, c, &e, message_of(input, e.body));
         return;
     }
     cJSON_Delete(e.body);
+    cJSON_Delete(e.seen);
     cfg_call_fail(c, &err, NULL);
 }
 

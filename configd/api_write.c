@@ -129,6 +129,7 @@ void cfg_api_submit_saying(struct cfg_app *app, struct cfg_call *c, struct cfg_c
         free(message);
         cJSON_Delete(entry->body);
         cJSON_Delete(entry->extends);
+        cJSON_Delete(entry->seen);
         (void)cfg_fail(&err, CFG_E_NOMEM, "out of memory");
         cfg_call_fail(c, &err, NULL);
         return;

@@ -31,6 +31,8 @@ struct cfg_change_entry {
     struct cfg_object **sources; /* what cfg_change_needs asked for, in its order, found in history by the caller; owned
                                     references; NULL: there is no such version */
     size_t n_sources;
+    cJSON *seen; /* owned: what belongs to it and was not asked for, so that an idempotency key does not stand for it: a
+                    rollout's drawn "seed"; of a person's input, what was seen when it came, kept with the decision */
 };
 struct cfg_change {
     struct cfg_change_entry *entries; /* owned */

@@ -10,6 +10,7 @@ static void entry_finish(struct cfg_change_entry *e)
 {
     cJSON_Delete(e->body);
     cJSON_Delete(e->extends);
+    cJSON_Delete(e->seen);
     cfg_change_drop_sources(e);
 }
 

@@ -52,8 +52,8 @@ static const char *why_of(const struct cfg_bench *b, const cJSON *body)
 
 static const char *const decision_members[] = {"baked_ms", "guards", "arms", "trace", "at", NULL};
 
-/* body: what was seen; NULL: nothing. */
-static int set_decision(cJSON *record, const struct cfg_bench *b, const char *input, const char *why, const cJSON *body,
+/* seen: what it was decided on; NULL: nothing. */
+static int set_decision(cJSON *record, const struct cfg_bench *b, const char *input, const char *why, const cJSON *seen,
                         struct cfg_error *err)
 {
     const char *author = b->change->author;
@@ -62,7 +62,7 @@ static int set_decision(cJSON *record, const struct cfg_bench *b, const char *in
               (why == NULL || why[0] == '\0' || cJSON_AddStringToObject(decision, "why", why));
     ok = ok && cJSON_AddStringToObject(decision, "actor", author ? author : "");
     for (const char *const *m = decision_members; ok && *m; m++) {
-        const cJSON *value = cfg_json_get(body, *m);
+        const cJSON *value = cfg_json_get(seen, *m);
         ok = value == NULL || cfg_json_set(decision, *m, cJSON_Duplicate(value, true)) == 0;
     }
     if (!ok) {
@@ -208,7 +208,8 @@ static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, st
     rc = cfg_rollout_next(&next, &effect, &r.state, input, r.n_steps, r.steps[r.state.step].gate, err);
     cfg_rollout_finish(&r);
     rc = rc ? rc : set_state(d->after, &next, err);
-    rc = rc ? rc : set_decision(d->after, b, cfg_rollout_input_name(input), why_of(b, body), body, err);
+    const cJSON *seen = b->change->entries[entry].seen;
+    rc = rc ? rc : set_decision(d->after, b, cfg_rollout_input_name(input), why_of(b, body), seen ? seen : body, err);
     if (rc == 0 && effect == CFG_ROLLOUT_REVERT)
         rc = set_reason(d->after, b, body, err);
     return rc ? rc : apply_effect(b, entry, d->after, effect, err);

@@ -269,7 +269,7 @@ static int check_differs(const struct starting *s, struct cfg_error *err)
 static int fill_record(struct starting *s, uint64_t run, struct cfg_error *err)
 {
     cJSON *from = NULL, *to = NULL;
-    const char *seed = cfg_json_get_str(s->entry->body, "seed", "");
+    const char *seed = cfg_json_get_str(s->entry->body, "seed", cfg_json_get_str(s->entry->seen, "seed", ""));
     bool ok = cJSON_AddStringToObject(s->record, "deployment", s->deployment->id.ns) &&
               cJSON_AddStringToObject(s->record, "config", s->ns) &&
               cJSON_AddNumberToObject(s->record, "run", (double)run) &&
