@@ -230,6 +230,14 @@ void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const 
         fleet_disconnect(f, w);
 }
 
+void cfg_fleet_stream_holds(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg,
+                            struct cfg_rev have)
+{
+    struct fleet_worker *w = fleet_find_worker(fleet_find_deployment(f, deployment), worker);
+    if (w && w->superseded && w->stream == arg)
+        w->held = have;
+}
+
 /* --- life --- */
 
 static char *copy(const char *s)

@@ -57,6 +57,11 @@ CFG_MUST_CHECK int cfg_fleet_stream_opened(struct cfg_fleet *f, const char *depl
  * Borrowed from d, or static; the base for an unknown worker. */
 const char *cfg_fleet_arm(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker);
 void cfg_fleet_stream_closed(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg);
+/* The worker whose stream (arg) begins holds the view that it ought to, and has heard of all up to `have`. It may have
+ * been told so by another replica, long after it adopted that view; this one may know less about how long the view has
+ * held. */
+void cfg_fleet_stream_holds(struct cfg_fleet *f, const char *deployment, const char *worker, void *arg,
+                            struct cfg_rev have);
 
 /* What this replica alone knows, as its part of the API's replies (fleet_merge.h puts parts together): its workers, the
  * deployment summed up, what flags have served to workers that report here (sketches: as sets that can be united, too).

@@ -248,6 +248,7 @@ void fleet_facts_of(struct fleet_facts *out, const struct cfg_fleet *f, const st
                                 .silent_ms = w->age_ms,
                                 .interval_ms = (uint64_t)fleet_report_interval_ms(f),
                                 .applied = w->applied,
+                                .held = w->held,
                                 .rejected = w->rejected,
                                 .digest = w->digest,
                                 .pending = w->pending,

@@ -198,7 +198,7 @@ static int supersede(struct cfg_fleet *f, struct fleet_worker *w, struct cfg_err
     free(w->kept);
     w->kept = NULL;
     w->window_seq = w->window_ms = w->outcomes_seq = 0;
-    w->applied = (struct cfg_rev){0, 0};
+    w->applied = w->held = (struct cfg_rev){0, 0};
     w->step = 0;
     w->run_revision = (struct cfg_rev){0, 0};
     fleet_told_finish(&w->told);

@@ -31,7 +31,8 @@ static bool same_digest(const struct fleet_facts *x, const struct fleet_target *
 
 bool fleet_converged(const struct fleet_facts *x, const struct fleet_target *t)
 {
-    return x->connected && x->reported && same_digest(x, t) && cfg_rev_cmp(x->applied, t->since) >= 0;
+    return x->connected && x->reported && same_digest(x, t) &&
+           (cfg_rev_cmp(x->applied, t->since) >= 0 || cfg_rev_cmp(x->held, t->since) >= 0);
 }
 
 /* A report that comes with every interval may be late once or twice. */

@@ -41,6 +41,7 @@ struct fleet_facts {
     uint64_t report_age_ms, silent_ms; /* since its last report, or its registration; since it last heard, as it says */
     uint64_t interval_ms;              /* between two reports */
     struct cfg_rev applied, rejected;  /* {0,0}: none */
+    struct cfg_rev held;               /* when its stream began it knew that what it ought to run held up to here */
     const char *digest;                /* of what it runs */
     unsigned pending, draining, overrides; /* how many */
 };

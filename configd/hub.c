@@ -74,6 +74,8 @@ static void update(struct cfg_hub *h, struct cfg_topic *t, bool continuous)
     else if (rc != 0)
         t->dirty = t->dirty || !t->pending; /* the view before stands, but it is no longer what the store says */
     else {
+        if (effect == CFG_TOPIC_RENEWED)
+            cfg_topic_renew(t);
         cfg_topic_deliver(t); /* whatever the effect: who joined a pending topic holds nothing yet */
         if (effect == CFG_TOPIC_RELABELLED)
             cfg_topic_send_marks(t);

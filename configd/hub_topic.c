@@ -220,6 +220,20 @@ void cfg_topic_send_marks(struct cfg_topic *t)
     cfg_topic_each(t, bring_mark, NULL);
 }
 
+static void bring_renewal(struct cfg_topic *t, struct cfg_subscriber *s, void *arg)
+{
+    (void)arg;
+    if (s->behind)
+        s->view_serial = 0; /* when it takes frames again it gets the view */
+    else if (s->view_serial == t->serial && cfg_rev_cmp(s->rev, t->since) < 0)
+        give(t, s, renew_frame(t), t->label);
+}
+
+void cfg_topic_renew(struct cfg_topic *t)
+{
+    cfg_topic_each(t, bring_renewal, NULL);
+}
+
 static void end(struct cfg_topic *t, struct cfg_subscriber *s, void *arg)
 {
     (void)t, (void)arg;
@@ -245,18 +259,20 @@ static void make_patch(struct cfg_topic *t, const struct cfg_view_out *before)
 static enum cfg_topic_effect relabel(struct cfg_topic *t, struct cfg_view_out *view, struct cfg_rev label,
                                      bool continuous)
 {
-    bool moved = cfg_rev_cmp(label, t->label) > 0 || !cfg_release_equal(&view->versions, &t->view.versions);
+    bool later_label = cfg_rev_cmp(label, t->label) > 0;
+    bool moved = later_label || !cfg_release_equal(&view->versions, &t->view.versions);
     cfg_view_finish(&t->view);
     t->view = *view;
     t->label = later(t->label, label);
     t->seen = later(t->seen, t->label);
-    if (!continuous)
-        t->since = t->label; /* another digest may have held in between */
     if (!moved)
         return CFG_TOPIC_NOTHING;
     drop_marks(t);
     drop_view_frame(t);
-    return CFG_TOPIC_RELABELLED;
+    if (continuous || !later_label) /* under the same label nothing that it is made of has moved */
+        return CFG_TOPIC_RELABELLED;
+    t->since = t->label; /* another digest may have held in between */
+    return CFG_TOPIC_RENEWED;
 }
 
 enum cfg_topic_effect cfg_topic_adopt(struct cfg_topic *t, struct cfg_view_out *view, struct cfg_rev label,

@@ -44,7 +44,8 @@ struct cfg_topic {
 struct cfg_topic *cfg_topic_new(const char *deployment, const char *arm); /* returned-owned; NULL without memory */
 void cfg_topic_free(struct cfg_topic *t);
 
-enum cfg_topic_effect { CFG_TOPIC_NOTHING, CFG_TOPIC_RELABELLED, CFG_TOPIC_CHANGED };
+/* RENEWED: the same digest under a later label, and another one may have held in between. */
+enum cfg_topic_effect { CFG_TOPIC_NOTHING, CFG_TOPIC_RELABELLED, CFG_TOPIC_RENEWED, CFG_TOPIC_CHANGED };
 /* Takes a new view (*view is consumed) with its label. continuous: no change between the last adopted view and this one
  * was skipped, so that an equal digest means that nothing happened. Sends nothing. */
 enum cfg_topic_effect cfg_topic_adopt(struct cfg_topic *t, struct cfg_view_out *view, struct cfg_rev label,
@@ -55,6 +56,8 @@ void cfg_topic_deliver(struct cfg_topic *t);
 void cfg_topic_seen(struct cfg_topic *t, struct cfg_rev seen);
 void cfg_topic_set_stale(struct cfg_topic *t, bool stale);
 void cfg_topic_send_marks(struct cfg_topic *t);
+/* Tells everybody that the view which they hold holds anew: by an empty patch, and who takes no frames by the view. */
+void cfg_topic_renew(struct cfg_topic *t);
 /* The deployment is gone: everyone is unsubscribed and told `ended`. */
 void cfg_topic_end(struct cfg_topic *t);
 

@@ -1,5 +1,6 @@
 /* Rollouts' records: reading them, and what they make of a deployment's record. Plans are in rollout_plan.c. */
 #include "configd/rollout_internal.h"
+#include "proto/rfc3339.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,10 +62,13 @@ static int read_members(struct cfg_rollout *r, const cJSON *body, struct cfg_err
 {
     const char *deployment = cfg_json_get_str(body, "deployment", "");
     const cJSON *window;
+    int64_t decided_us;
     if (strlen(deployment) > CFG_LIMIT_NAME)
         return broken("deployment", err);
     memcpy(r->deployment, deployment, strlen(deployment) + 1);
     r->start_at = (int64_t)cfg_json_get_num(body, "start_at", 0);
+    if (cfg_rfc3339_parse(&decided_us, cfg_slice_str(cfg_json_get_str(body, "time", "")), NULL) == 0)
+        r->decided_s = decided_us / 1000000;
     int rc = cfg_json_need_u64(body, "run", &r->run, err);
     rc = rc ? rc : cfg_json_need_u64(body, "min_samples", &r->min_samples, err);
     rc = rc ? rc : read_state(&r->state, cfg_json_get(body, "state"), err);

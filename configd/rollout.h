@@ -45,7 +45,8 @@ struct cfg_rollout {
     struct cfg_rollout_guard *guards[CFG_GUARDS_OF_ROLLOUT_MAX]; /* owned */
     size_t n_guards;
     uint64_t min_samples;
-    int64_t start_at; /* seconds since 1970; 0: at once */
+    int64_t start_at;  /* seconds since 1970; 0: at once */
+    int64_t decided_s; /* when this version was, by the clock of who decided it; 0: the record does not tell */
     struct cfg_freeze_window freeze[CFG_ROLLOUT_WINDOWS_MAX];
     size_t n_freeze;
 };

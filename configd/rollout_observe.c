@@ -1,9 +1,13 @@
 #include "configd/rollout_observe.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { SKEW_S = 5 }; /* clocks that differ by less are the same */
 
 /* --- records --- */
 
@@ -30,7 +34,8 @@ void cfg_observation_print(struct cfg_buf *out, const struct cfg_observation *o)
     print_arm(out, CFG_ARM_BASE, &o->base);
     cfg_buf_putc(out, ',');
     print_arm(out, CFG_ARM_CANARY, &o->canary);
-    cfg_buf_printf(out, "},\"groups\":%llu,\"lowest\":%.17g}", (unsigned long long)o->eligible, o->lowest);
+    cfg_buf_printf(out, "},\"groups\":%llu,\"lowest\":%.17g,\"wall_s\":%lld}", (unsigned long long)o->eligible,
+                   o->lowest, (long long)o->wall_s);
 }
 
 static int read_arm(struct cfg_arm_report *r, const cJSON *arm, struct cfg_error *err)
@@ -65,6 +70,7 @@ int cfg_observation_read(struct cfg_observation *out, const cJSON *record, struc
         rc = cfg_fail(err, CFG_E_VALUE, "the record's lowest point is none");
     if (rc == 0)
         out->lowest = lowest->valuedouble;
+    out->wall_s = (int64_t)cfg_json_get_num(record, "wall_s", 0);
     return rc;
 }
 
@@ -85,6 +91,15 @@ void cfg_whole_add(struct cfg_whole *w, const char *replica, const struct cfg_ob
     w->sum.eligible += o->eligible;
     if (o->lowest < w->sum.lowest)
         w->sum.lowest = o->lowest;
+}
+
+void cfg_whole_add_skew(struct cfg_whole *w, const char *replica, int64_t skew_s)
+{
+    struct cfg_whole_skew *furthest = skew_s < 0 ? &w->behind : &w->ahead;
+    if (llabs(skew_s) <= SKEW_S || llabs(skew_s) <= llabs(furthest->s))
+        return;
+    furthest->s = skew_s;
+    (void)snprintf(furthest->replica, sizeof furthest->replica, "%s", replica);
 }
 
 void cfg_whole_add_unknown(struct cfg_whole *w, const char *format, ...)
@@ -176,6 +191,9 @@ static void judge_scheduled(struct cfg_rollout_verdict *v, const struct cfg_roll
 {
     if (!cfg_rollout_is_due(r, clock->now_s))
         wait_for(v, "it starts in %lld s", (long long)(r->start_at - clock->now_s));
+    else if (!cfg_rollout_is_due(r, clock->now_s + w->behind.s))
+        wait_for(v, "its time has not come by the clock of replica %.80s, which is %" PRId64 " s behind",
+                 w->behind.replica, -w->behind.s);
     else if (w->unknown > 0)
         wait_for(v, "%s", w->why);
     else if (w->sum.eligible == 0)
@@ -261,6 +279,33 @@ static void judge_return(struct cfg_rollout_verdict *v, const struct cfg_whole *
         say(v, CFG_ROLLOUT_SETTLED, "everybody runs the old release again");
 }
 
+/* Which clock is within a window? NULL: none; "": this process's. */
+static const char *frozen_by(const struct cfg_rollout *r, const struct cfg_whole *w, int64_t now_s)
+{
+    if (cfg_rollout_is_frozen(r, now_s))
+        return "";
+    if (w->behind.s != 0 && cfg_rollout_is_frozen(r, now_s + w->behind.s))
+        return w->behind.replica;
+    if (w->ahead.s != 0 && cfg_rollout_is_frozen(r, now_s + w->ahead.s))
+        return w->ahead.replica;
+    return NULL;
+}
+
+static void judge_frozen(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const char *by, int64_t now_s)
+{
+    int64_t before = r->decided_s - now_s;
+    if (by && by[0])
+        wait_for(v, "a freeze window by the clock of replica %.80s", by);
+    else if (by)
+        wait_for(v, "a freeze window");
+    else if (before > SKEW_S)
+        wait_for(v,
+                 "this clock shows a time %" PRId64 " s before it froze: it waits until then, or for pause and resume",
+                 before);
+    else
+        say(v, CFG_ROLLOUT_THAW, "the freeze window is over");
+}
+
 static bool may_freeze(const struct cfg_rollout *r)
 {
     return r->state.phase <= CFG_ROLLOUT_GATE;
@@ -269,13 +314,15 @@ static bool may_freeze(const struct cfg_rollout *r)
 void cfg_rollout_judge(struct cfg_rollout_verdict *out, const struct cfg_rollout *r, const struct cfg_whole *w,
                        const struct cfg_rollout_clock *clock)
 {
-    bool frozen = cfg_rollout_is_frozen(r, clock->now_s);
+    const char *frozen = frozen_by(r, w, clock->now_s);
     memset(out, 0, sizeof *out);
     judge_guards(out, r, w);
     if (cfg_rollout_is_exposed(&r->state) && is_failing(out, r, w))
         return;
     if (frozen && may_freeze(r)) {
         say(out, CFG_ROLLOUT_FREEZE, "a freeze window has begun");
+        if (frozen[0])
+            wait_for(out, "a freeze window has begun by the clock of replica %.80s", frozen);
         return;
     }
     switch (r->state.phase) {
@@ -295,10 +342,7 @@ void cfg_rollout_judge(struct cfg_rollout_verdict *out, const struct cfg_rollout
         wait_for(out, "paused");
         return;
     case CFG_ROLLOUT_FROZEN:
-        if (frozen)
-            wait_for(out, "a freeze window");
-        else
-            say(out, CFG_ROLLOUT_THAW, "the freeze window is over");
+        judge_frozen(out, r, frozen, clock->now_s);
         return;
     case CFG_ROLLOUT_ROLLING_BACK:
         judge_return(out, w);

@@ -2,7 +2,8 @@
  *
  *     {"seq": n, "seen": {"rollout": version, "deployment": version},
  *      "arms": {"base": {"groups","workers","converged","rejecting","metrics": {NAME: moments},"latency": {…}},
- * "canary": …}, "groups": n that may run the canary, "lowest": the smallest point among them}
+ * "canary": …}, "groups": n that may run the canary, "lowest": the smallest point among them,
+ *      "wall_s": unix seconds}
  *
  * and the verdict over all of them: a replica that has workers but no record that counts makes the whole unknown. Pure.
  */
@@ -19,6 +20,7 @@ struct cfg_observation {
     uint64_t units;    /* of these, what moves by itself: racks, where a split is by rack; not told to others */
     double lowest;     /* of their points; 1: none */
     double highest;    /* likewise, 0: none; not told to others */
+    int64_t wall_s;    /* the replica's wall clock when it was made; 0: it tells none */
 };
 void cfg_observation_print(struct cfg_buf *out, const struct cfg_observation *o); /* check cfg_buf_status */
 /* CFG_E_VALUE for a record that is none of ours. */
@@ -35,8 +37,16 @@ struct cfg_whole {
     unsigned n, unknown;             /* unknown: have workers, and nothing fresh is known of them */
     uint64_t base_then, canary_then; /* workers at the last decision; 0: nothing was said */
     char why[240];                   /* of the first unknown one */
+    /* The clocks that are furthest from this process's: seconds, and whose. 0: none differs by more than a little. */
+    struct cfg_whole_skew {
+        int64_t s;
+        char replica[CFG_WHOLE_NAME];
+    } behind, ahead;
 };
 void cfg_whole_add(struct cfg_whole *w, const char *replica, const struct cfg_observation *o);
+/* The replica's clock shows so many seconds more than this process's. What networks and rounding explain counts as
+ * nothing. */
+void cfg_whole_add_skew(struct cfg_whole *w, const char *replica, int64_t skew_s);
 CFG_PRINTF(2, 3) void cfg_whole_add_unknown(struct cfg_whole *w, const char *format, ...);
 /* `before` is what cfg_whole_json said at the last decision, or NULL. A replica that had workers then and is not heard
  * of now, while there are fewer workers than then, may be cut off with them: it is unknown. */
@@ -51,9 +61,11 @@ struct cfg_rollout_verdict {
     struct cfg_guard_reading readings[CFG_GUARDS_OF_ROLLOUT_MAX];
 };
 struct cfg_rollout_clock {
-    int64_t now_s;     /* wall clock, for the start time and freeze windows */
+    int64_t now_s;     /* this process's wall clock, for the start time and freeze windows */
     uint64_t baked_ms; /* of this step, monotonic */
 };
+/* Wall clocks may be wrong. So a start waits until every known clock shows that its time has come, a window holds while
+ * any known clock is within it, and a rollout that is frozen stays so while this clock shows a time before it froze. */
 void cfg_rollout_judge(struct cfg_rollout_verdict *out, const struct cfg_rollout *r, const struct cfg_whole *w,
                        const struct cfg_rollout_clock *clock);
 /* [{"guard","verdict","canary","base","n","n_base","why"}] of the verdict, returned-owned; NULL without memory. */

@@ -12,6 +12,11 @@ uint64_t rollouts_now_ms(const struct cfg_rollouts *r)
     return r->o.clock->monotonic_ns(r->o.clock->arg) / 1000000u + 1; /* never 0, which means "not yet" */
 }
 
+int64_t rollouts_wall_s(const struct cfg_rollouts *r)
+{
+    return (int64_t)(r->o.clock->wall_ns(r->o.clock->arg) / 1000000000u);
+}
+
 struct rollout_drive *rollouts_find(const struct cfg_rollouts *r, const char *deployment)
 {
     struct rollout_drive *d = r->drives;
@@ -228,7 +233,7 @@ cJSON *cfg_rollouts_live(struct cfg_rollouts *r, const char *deployment)
     if (whole == NULL)
         return NULL;
     rollouts_collect(whole, r, d);
-    const struct cfg_rollout_clock clock = {.now_s = (int64_t)(r->o.clock->wall_ns(r->o.clock->arg) / 1000000000u),
+    const struct cfg_rollout_clock clock = {.now_s = rollouts_wall_s(r),
                                             .baked_ms = d->baking ? d->baked_ms : rollouts_progress(r, d)};
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
     const struct cfg_object *lock = cfg_store_find(r->o.store, CFG_KIND_LOCK, CFG_ROLLOUT_LOCK_NAME, "");

@@ -203,8 +203,7 @@ void rollouts_drive(struct cfg_rollouts *r, struct rollout_drive *d)
     if (whole == NULL)
         return;
     rollouts_collect(whole, r, d);
-    const struct cfg_rollout_clock clock = {.now_s = (int64_t)(r->o.clock->wall_ns(r->o.clock->arg) / 1000000000u),
-                                            .baked_ms = d->baked_ms};
+    const struct cfg_rollout_clock clock = {.now_s = rollouts_wall_s(r), .baked_ms = d->baked_ms};
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
     d->watched = verdict.bakes;
     cfg_rollout_trace_add(&d->trace, d->version, &d->rollout, &verdict, rollouts_now_ms(r));

@@ -59,6 +59,7 @@ struct cfg_rollouts {
 };
 
 uint64_t rollouts_now_ms(const struct cfg_rollouts *r);                                    /* monotonic */
+int64_t rollouts_wall_s(const struct cfg_rollouts *r);                                     /* unix seconds */
 struct rollout_drive *rollouts_find(const struct cfg_rollouts *r, const char *deployment); /* NULL: none */
 struct rollouts_link *rollouts_hold(struct cfg_rollouts *r);
 struct cfg_rollouts *rollouts_drop(struct rollouts_link *link); /* NULL: gone */

@@ -50,6 +50,7 @@ static bool look(struct cfg_observation *out, struct cfg_rollouts *r, const stru
     bool any = cfg_fleet_observe(out, r->o.fleet, &record, &lately);
     out->rollout = d->version;
     out->deployment = o->version;
+    out->wall_s = rollouts_wall_s(r);
     cfg_deployment_finish(&record);
     return any;
 }
@@ -168,7 +169,7 @@ static bool collect(struct cfg_object *presence, void *arg)
     const struct rollout_drive *d = c->drive;
     const struct rollout_peer *p = NULL;
     const struct cfg_object *o = cfg_store_find(c->rollouts->o.store, CFG_KIND_OBSERVED, d->rollout.deployment, name);
-    struct cfg_observation seen;
+    struct cfg_observation seen = {.wall_s = 0};
     if (!cfg_fleet_presence_stands(c->rollouts->o.fleet, presence))
         return true;
     for (size_t i = 0; i < d->n_peers && p == NULL; i++)
@@ -186,6 +187,9 @@ static bool collect(struct cfg_object *presence, void *arg)
         cfg_whole_add_unknown(c->out, "replica %.80s has not heard of the last step yet", name);
     else
         cfg_whole_add(c->out, name, &seen);
+    if (tree && p && now - p->heard_ms <= ROLLOUTS_FRESH_MS && seen.wall_s != 0)
+        cfg_whole_add_skew(c->out, name,
+                           seen.wall_s + (int64_t)((now - p->heard_ms) / 1000) - rollouts_wall_s(c->rollouts));
     cJSON_Delete(tree);
     return true;
 }

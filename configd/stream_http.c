@@ -288,6 +288,8 @@ static void deployment_join(struct cfg_stream *stream, struct cfg_rev have)
     free(d->digest);
     d->digest = NULL;
     cfg_hub_subscribe(stream->all->o.hub, t, &d->subscriber, have, digest[0] ? digest : NULL);
+    if (d->worker && d->subscriber.topic == t && strcmp(digest, cfg_topic_digest(t)) == 0)
+        cfg_fleet_stream_holds(stream->all->o.fleet, d->deployment, d->worker, d, have);
 }
 
 static void deployment_drained(struct cfg_stream *stream)

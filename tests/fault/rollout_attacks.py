@@ -55,8 +55,9 @@ class Attack:
         pass
 
     def start_again(self, replica):
-        time.sleep(self.chance.uniform(0, 1.5))
-        replica.start().wait_ready()
+        if not replica.child:
+            time.sleep(self.chance.uniform(0, 1.5))
+            replica.start().wait_ready()
 
 
 class KillBefore(Attack):
@@ -178,7 +179,8 @@ class Operator(Attack):
         race = Race(self, victim)
         victim.wire.judge = race.judge
         self.said = lanes.InBackground(self.lane.say, "pause", victim)
-        race.done.wait(10)
+        while not race.done.wait(0.05) and self.said.is_alive():
+            pass  # a refusal writes nothing
         self.writer = victim  # who is to be started again
         self.waits_for_answer = False
         return True

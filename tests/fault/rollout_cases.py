@@ -132,6 +132,16 @@ class Case:
         elif not fails and phase in ("paused", "gate", "baking") and (phase != "baking" or self.route.bake == roads.LONG_MS):
             self.do({"paused": "resume", "gate": "approve", "baking": "advance"}[phase])
 
+    def arrive(self):
+        """What the driver sees is decided late where nobody drives for a while; after a person's pause it needs a resume first."""
+        end = time.monotonic() + 60
+        while self.transition not in tale.transitions(self.lane.versions(self.run)):
+            assert time.monotonic() < end, f"it never went {self.transition}: {self.waits()}"
+            if self.lane.phase() == "paused" and getattr(self.attack, "said", None):
+                self.do("resume")
+                self.lane.wait_phase(self.transition[0], *tale.FINAL, "rolling-back")
+            time.sleep(0.05)
+
     def finish(self):
         if self.halted:
             self.do("go")
@@ -146,8 +156,12 @@ class Case:
             time.sleep(0.1)
 
     def waits(self):
+        """What it says that it waits for, and which workers are not where they should be."""
         try:
-            return self.lane.living().call("GET", "/v1/rollouts/blue").get("live", {}).get("waits")
+            why = self.lane.living().call("GET", "/v1/rollouts/blue").get("live", {}).get("waits")
+            late = [{k: w.get(k) for k in ("worker", "replica", "arm", "condition", "why", "age_ms", "last_report_ms", "heard_ms", "connected", "step", "incarnation")}
+                    for r in self.lane.replicas for w in r.call("GET", "/v1/deployments/blue/workers?local=true")["workers"] if not w["converged"]]
+            return f"{why}; not converged: {late}"
         except (OSError, laboratory.Problem) as error:
             return error
 
@@ -218,6 +232,8 @@ class Case:
         for call in filter(None, (self.background, getattr(self.attack, "said", None))):
             why, acknowledged = call.result()
             self.said[why] = (why.split()[0], acknowledged)
+        if not self.attack.by_person:
+            self.arrive()
         self.finish()
         self.check(known)
         self.after()
