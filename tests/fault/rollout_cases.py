@@ -133,13 +133,10 @@ class Case:
             self.do({"paused": "resume", "gate": "approve", "baking": "advance"}[phase])
 
     def arrive(self):
-        """What the driver sees is decided late where nobody drives for a while; after a person's pause it needs a resume first."""
+        """What the driver sees is decided late where nobody drives for a while. A person's pause that came first leads another way."""
         end = time.monotonic() + 60
-        while self.transition not in tale.transitions(self.lane.versions(self.run)):
+        while self.transition not in tale.transitions(self.lane.versions(self.run)) and self.lane.phase() != "paused":
             assert time.monotonic() < end, f"it never went {self.transition}: {self.waits()}"
-            if self.lane.phase() == "paused" and getattr(self.attack, "said", None):
-                self.do("resume")
-                self.lane.wait_phase(self.transition[0], *tale.FINAL, "rolling-back")
             time.sleep(0.05)
 
     def finish(self):
@@ -197,7 +194,8 @@ class Case:
         self.check_clock(versions)
         moved = tale.transitions(versions)
         refused = self.said and not all(done for _, done in self.said.values())
-        tale.demand(self.transition in moved or refused, f"it never went {self.transition}")
+        overtaken = getattr(self.attack, "said", None) and any(v.input == "pause" for v in versions)
+        tale.demand(self.transition in moved or refused or overtaken, f"it never went {self.transition}")
         end = versions[-1].phase
         tale.demand(end == self.end_expected(), f"it is {end}, not {self.end_expected()}")
         new = lane.serial

@@ -43,6 +43,9 @@ Test(fleet_state, every_word_has_its_facts)
     IS("drifted", x.digest = "sha256:o", x.applied.revision = 10);
     IS("lagging", x.digest = "sha256:o", x.overrides = 1);
     IS("lagging", x.applied.revision = 7);
+    IS("lagging", x.applied.revision = 7, x.held.revision = 7, x.held.epoch = 1);
+    IS("current", x.applied.revision = 7, x.held.revision = 8, x.held.epoch = 1);
+    IS("lagging", x.digest = "sha256:o", x.held.revision = 8, x.held.epoch = 1);
     IS("lagging", x.applied = ((struct cfg_rev){0, 0}), x.digest = "");
     IS("forming", x.forming = true, x.digest = "sha256:o");
     IS("rejecting", x.rejected = ((struct cfg_rev){1, 10}), x.forming = true);

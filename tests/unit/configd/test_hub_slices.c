@@ -75,6 +75,14 @@ static void until_all_are(size_t events)
     }
 }
 
+static void until_composed(const struct cfg_topic *t)
+{
+    for (int turns = 0; t->due; turns++) {
+        cr_assert_lt(turns, 1000);
+        cfg_loop_run_once(f.loop, 100);
+    }
+}
+
 Test(hub_slices, a_write_is_told_in_several_turns_and_once)
 {
     put_base(2, 2);
@@ -114,14 +122,47 @@ Test(hub_slices, a_b_a_before_its_turn_holds_anew)
     put_base(2, 2);
     put_base(3, 1);
     cr_assert_eq(subs[0].n, 1);
-    for (int turns = 0; t->due; turns++) {
-        cr_assert_lt(turns, 1000);
-        cfg_loop_run_once(f.loop, 100);
-    }
+    until_composed(t);
     cr_assert_str_eq(cfg_topic_digest(t), a);
     cr_assert_eq(cfg_topic_since(t).revision, f.revision); /* B was skipped, and may have been seen elsewhere */
+    cr_assert_eq(subs[0].n, 2); /* with a mark alone nobody would ever count as running it since then */
+    cr_assert_str_eq(subs[0].got[1].event, "patch");
+    cr_assert_str_eq(sub_str(&subs[0], 1, "from"), a);
+    cr_assert_str_eq(sub_str(&subs[0], 1, "digest"), a);
+}
+
+Test(hub_slices, who_takes_nothing_before_its_turn_gets_the_view_anew)
+{
+    const struct cfg_topic *t = topic(0);
+    subs[0].full = true;
+    put_base(2, 2);
+    until_all_are(2);
+    put_base(3, 1);
+    put_base(4, 2);
+    until_composed(t);
     cr_assert_eq(subs[0].n, 2);
-    cr_assert_str_eq(subs[0].got[1].event, "mark");
+    subs[0].full = false;
+    cfg_hub_drained(f.hub, &subs[0].s);
+    cr_assert_eq(subs[0].n, 3);
+    cr_assert_str_eq(subs[0].got[2].event, "view");
+    cr_assert_eq(cfg_topic_since(t).revision, f.revision);
+}
+
+Test(hub_slices, what_is_composed_anew_from_the_same_holds_as_long_as_before)
+{
+    struct cfg_topic *t = topic(0);
+    put_base(2, 2);
+    until_all_are(2);
+    struct cfg_rev since = cfg_topic_since(t);
+    (void)fixture_put(&f, CFG_KIND_DEPLOYMENT, "d0", "", 2,
+                      "{\"config\":\"chat\",\"flags\":[],\"track\":\"head\",\"generation\":1,\"pin_keys\":[\"tp\"],"
+                      "\"pin\":{\"tp\":4},\"arms\":{\"base\":{\"release\":{\"chat\":1},\"follows\":\"head\"}},"
+                      "\"adopted_stores\":[\"s2\"]}");
+    cr_assert_eq(subs[0].n, 3);
+    cr_assert_str_eq(subs[0].got[2].event, "mark");
+    t->dirty = true; /* as after a listing */
+    struct cfg_rev label = cfg_topic_rev(topic(0));
+    cr_assert(cfg_rev_cmp(cfg_topic_since(t), since) == 0 && cfg_rev_cmp(label, since) > 0);
 }
 
 Test(hub_slices, who_leaves_before_its_turn_is_not_told)

@@ -67,6 +67,7 @@ Test(observe, a_record_is_read_back)
     o.seq = 7;
     o.rollout = 3;
     o.deployment = 9;
+    o.wall_s = 1767398400;
     cfg_histogram_add(&o.base.latency, 1500);
     struct cfg_buf text;
     cJSON *tree = NULL;
@@ -76,6 +77,7 @@ Test(observe, a_record_is_read_back)
     cr_assert_eq(cfg_json_parse(&tree, cfg_buf_slice(&text), 16, &err), 0, "%s", err.text);
     cr_assert_eq(cfg_observation_read(&again, tree, &err), 0, "%s", err.text);
     cr_assert(again.seq == 7 && again.rollout == 3 && again.deployment == 9 && again.eligible == 5);
+    cr_assert_eq(again.wall_s, 1767398400);
     cr_assert(again.lowest == o.lowest && again.base.latency.n == 1 && again.canary.converged == 2);
     cr_assert_eq(cfg_arm_report_metric(&again.canary, "errors")->n, 4);
     cJSON_DeleteItemFromObjectCaseSensitive(tree, "arms");
@@ -242,6 +244,59 @@ Test(observe, freeze_windows_come_and_go)
     expect(CFG_ROLLOUT_FROZEN, "thaw");
     rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
     expect(CFG_ROLLOUT_BAKING, "passed");
+}
+
+static void all_of_saturday(void)
+{
+    rollout.freeze[0] = (struct cfg_freeze_window){.days = 1u << 6, .from_s = 0, .to_s = 86400};
+    rollout.n_freeze = 1;
+    now.baked_ms = 5000;
+    add("a", seen(2, 2, 50, 0));
+}
+
+/* This clock says Sunday, another's Saturday; or the other way round. */
+Test(observe, a_window_holds_while_any_clock_is_within_it)
+{
+    all_of_saturday();
+    now.now_s += 86400;
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    cfg_whole_add_skew(&whole, "b", -86400);
+    expect(CFG_ROLLOUT_BAKING, "freeze");
+    says("by the clock of replica b");
+    rollout.state.resume = CFG_ROLLOUT_BAKING;
+    expect(CFG_ROLLOUT_FROZEN, "-");
+    says("by the clock of replica b");
+    rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
+    now.now_s -= 2 * 86400;
+    whole.behind.s = 0;
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    cfg_whole_add_skew(&whole, "c", 86400);
+    expect(CFG_ROLLOUT_BAKING, "freeze");
+}
+
+Test(observe, what_froze_stays_so_while_the_clock_shows_an_earlier_time)
+{
+    all_of_saturday();
+    rollout.state.resume = CFG_ROLLOUT_BAKING;
+    rollout.decided_s = now.now_s + 3600;
+    now.now_s -= 86400;
+    expect(CFG_ROLLOUT_FROZEN, "-");
+    says("before it froze");
+    now.now_s += 2 * 86400;
+    expect(CFG_ROLLOUT_FROZEN, "thaw");
+    rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
+}
+
+Test(observe, it_starts_when_every_clock_says_so)
+{
+    add("a", seen(4, 0, 0, 0));
+    rollout.start_at = now.now_s - 10;
+    cfg_whole_add_skew(&whole, "b", -5); /* networks and rounding */
+    cfg_whole_add_skew(&whole, "c", 86400);
+    expect(CFG_ROLLOUT_SCHEDULED, "due");
+    cfg_whole_add_skew(&whole, "b", -20);
+    expect(CFG_ROLLOUT_SCHEDULED, "-");
+    says("replica b, which is 20 s behind");
 }
 
 /* A replica that had workers at the last decision and is gone with them: perhaps it is only cut off. */
