@@ -120,6 +120,22 @@ class Stop(Attack):
         self.driver.stopped = False
 
 
+class StopOther(Attack):
+    """The replica that does not drive stands still with its workers: until it is heard of, nothing passes."""
+    name = "stop-other"
+
+    def before(self):
+        self.stopped = self.lane.other(self.driver)
+        self.stopped.signal(signal.SIGSTOP)
+        self.stopped.stopped = True
+        return True
+
+    def mend(self):
+        time.sleep(self.chance.uniform(1, LEASE_S + 3))
+        self.stopped.signal(signal.SIGCONT)
+        self.stopped.stopped = False
+
+
 class CutEtcd(Attack):
     """The driver loses etcd, its transaction sent or not, its connections ended or silent; back before its lease ends, or after."""
     name = "cut-etcd"
@@ -267,4 +283,4 @@ class RestartEtcd(Attack):
         self.lane.etcd.start().wait_ready()
 
 
-KINDS = {a.name: a for a in (KillBefore, KillWhile, KillAfter, Stop, CutEtcd, CutWorkers, Operator, JumpForward, JumpBack, RestartEtcd)}
+KINDS = {a.name: a for a in (KillBefore, KillWhile, KillAfter, Stop, StopOther, CutEtcd, CutWorkers, Operator, JumpForward, JumpBack, RestartEtcd)}

@@ -132,10 +132,13 @@ class Case:
         elif not fails and phase in ("paused", "gate", "baking") and (phase != "baking" or self.route.bake == roads.LONG_MS):
             self.do({"paused": "resume", "gate": "approve", "baking": "advance"}[phase])
 
+    def overtaken(self):
+        return getattr(self.attack, "said", None) and any(v.input == "pause" for v in self.lane.versions(self.run))
+
     def arrive(self):
         """What the driver sees is decided late where nobody drives for a while. A person's pause that came first leads another way."""
         end = time.monotonic() + 60
-        while self.transition not in tale.transitions(self.lane.versions(self.run)) and self.lane.phase() != "paused":
+        while self.transition not in tale.transitions(self.lane.versions(self.run)) and not self.overtaken():
             assert time.monotonic() < end, f"it never went {self.transition}: {self.waits()}"
             time.sleep(0.05)
 
@@ -194,8 +197,7 @@ class Case:
         self.check_clock(versions)
         moved = tale.transitions(versions)
         refused = self.said and not all(done for _, done in self.said.values())
-        overtaken = getattr(self.attack, "said", None) and any(v.input == "pause" for v in versions)
-        tale.demand(self.transition in moved or refused or overtaken, f"it never went {self.transition}")
+        tale.demand(self.transition in moved or refused or self.overtaken(), f"it never went {self.transition}")
         end = versions[-1].phase
         tale.demand(end == self.end_expected(), f"it is {end}, not {self.end_expected()}")
         new = lane.serial

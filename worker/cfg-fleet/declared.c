@@ -107,7 +107,7 @@ int cfg_declared_flag(struct cfg_declared *d, const char *text, struct cfg_error
 
 bool cfg_declared_is_own(struct cfg_slice name)
 {
-    static const char *const own[] = {"step", "seconds", "worker", "rank", "revision", "deployment"};
+    static const char *const own[] = {"step", "seconds", "worker", "rank", "revision", "deployment", "chance", "inf"};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (cfg_slice_eq_str(name, own[i])) {
             return true;

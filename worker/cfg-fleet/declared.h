@@ -29,7 +29,8 @@ CFG_MUST_CHECK int cfg_declared_names(struct cfg_declared *d, const struct cfg_e
 void cfg_declared_finish(struct cfg_declared *d); /* takes a zeroed struct */
 
 void cfg_declared_declare(struct cfg_declared *d, struct cfg_worker *w);
-/* Is it one that the simulator answers itself: step, seconds, worker, rank, revision, deployment, label.KEY? */
+/* Is it one that the simulator answers itself: step, seconds, worker, rank, revision, deployment, chance, inf,
+ * label.KEY? */
 bool cfg_declared_is_own(struct cfg_slice name);
 
 /* The declared values of a view, ready for expressions; strings are borrowed from the view. */

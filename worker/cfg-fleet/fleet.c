@@ -24,7 +24,8 @@ struct run {
 static bool varies_name(struct cfg_slice name, void *arg)
 {
     bool *varies = arg;
-    *varies = *varies || cfg_slice_eq_str(name, "step") || cfg_slice_eq_str(name, "seconds");
+    *varies = *varies || cfg_slice_eq_str(name, "step") || cfg_slice_eq_str(name, "seconds") ||
+              cfg_slice_eq_str(name, "chance");
     return true;
 }
 
@@ -142,9 +143,7 @@ static void crash(struct cfg_fleet *f, uint64_t now_us)
 {
     struct cfg_sim *s = pick(f);
     if (s != NULL) {
-        cfg_sim_close(s);
-        f->counts.crashes++;
-        cfg_heap_set(&f->heap, &s->next, now_us + (uint64_t)f->o->restart_ms * 1000);
+        cfg_sim_crash(s, now_us);
     }
 }
 

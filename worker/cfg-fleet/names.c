@@ -16,6 +16,13 @@ double cfg_revision_number(const char *revision)
     return dash != NULL ? strtod(dash + 1, NULL) : 0;
 }
 
+/* [0, 1): another number in each of its steps, the same wherever the step asks. */
+static double chance_of_step(const struct cfg_sim *s)
+{
+    uint64_t chance = cfg_chance_mix(cfg_chance_mix(~s->fleet->o->seed, s->index), s->step);
+    return cfg_chance_share(&chance);
+}
+
 static bool look_up_own(struct cfg_expr_value *out, const struct cfg_asking *a, struct cfg_slice path)
 {
     const struct cfg_fleet *f = a->s->fleet;
@@ -30,6 +37,10 @@ static bool look_up_own(struct cfg_expr_value *out, const struct cfg_asking *a, 
         *out = number(s->index % f->o->group_size);
     } else if (cfg_slice_eq_str(path, "revision")) {
         *out = number(cfg_revision_number(a->revision));
+    } else if (cfg_slice_eq_str(path, "chance")) {
+        *out = number(chance_of_step(s));
+    } else if (cfg_slice_eq_str(path, "inf")) {
+        *out = (struct cfg_expr_value){.type = CFG_EXPR_NUMBER, .is_float = true, .number = INFINITY};
     } else if (cfg_slice_eq_str(path, "deployment")) {
         *out =
             (struct cfg_expr_value){.type = CFG_EXPR_STRING, .text = cfg_slice_str(f->deployments[s->deployment].name)};

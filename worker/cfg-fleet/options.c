@@ -138,6 +138,14 @@ static int take_reject_if(void *options, const char *value, struct cfg_error *er
     return cfg_expr_compile(&o->reject_if, cfg_slice_str(value), err);
 }
 
+static int take_crash_if(void *options, const char *value, struct cfg_error *err)
+{
+    struct cfg_fleet_options *o = options;
+    cfg_expr_free(o->crash_if);
+    o->crash_if = NULL;
+    return cfg_expr_compile(&o->crash_if, cfg_slice_str(value), err);
+}
+
 static int take_run(void *options, const char *value, struct cfg_error *err)
 {
     struct cfg_fleet_options *o = options;
@@ -196,6 +204,7 @@ static const struct cfg_arg rows[] = {
     {"--lose", "EXPR", CFG_ARG_CALL(take_lose), "the probability that what came of a request is not told"},
     {"--label", "KEY=VALUE[:SHARE],…", CFG_ARG_CALL(take_label), "a label of each; several values by share"},
     {"--crash", "WHEN,…", CFG_ARG_CALL(take_crash), "die, and start anew after --restart-ms"},
+    {"--crash-if", "EXPR", CFG_ARG_CALL(take_crash_if), "die in the step in which this is true"},
     {"--restart-ms", "N", COUNT(restart_ms, 0), "how long a crashed worker stays away (default 1000)"},
     {"--hang", "WHEN,…", CFG_ARG_CALL(take_hang), "take no step for --hang-ms"},
     {"--hang-ms", "N", COUNT(hang_ms, 0), "(default 5000)"},
@@ -226,7 +235,8 @@ static const struct cfg_args table = {
     .n = sizeof rows / sizeof rows[0],
     .notes =
         "EXPR     the language of ${eval:…}, over declared parameters, ${NS/FLAG}, step, seconds, worker, rank,\n"
-        "         revision, deployment and label.KEY; names that are not declared are, without a default\n"
+        "         revision, deployment, chance (0 to 1, another each step), inf and label.KEY; names that are not\n"
+        "         declared are, without a default\n"
         "         of requests (--outcome, --lose): a flag is what this one is served, a parameter what that makes of "
         "it\n"
         "NOISE    0.05 (a deviation), 5% (of the value), coin (1 with that probability, else 0), exp\n"
@@ -278,6 +288,9 @@ static int complete(struct cfg_fleet_options *o, struct cfg_error *err)
     if (rc == 0 && o->reject_if != NULL) {
         rc = cfg_declared_names(&o->declared, o->reject_if, err);
     }
+    if (rc == 0 && o->crash_if != NULL) {
+        rc = cfg_declared_names(&o->declared, o->crash_if, err);
+    }
     for (size_t i = 0; i < o->n_metrics && o->requests == 0; i++) {
         o->requests = o->metrics[i].of_requests ? 1 : 0;
     }
@@ -327,4 +340,6 @@ void cfg_fleet_options_finish(struct cfg_fleet_options *o)
     cfg_declared_finish(&o->declared);
     cfg_expr_free(o->reject_if);
     o->reject_if = NULL;
+    cfg_expr_free(o->crash_if);
+    o->crash_if = NULL;
 }

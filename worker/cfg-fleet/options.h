@@ -32,7 +32,7 @@ struct cfg_fleet_options {
     struct cfg_declared declared;
     struct cfg_failure_plan crash, hang, slow, disconnect;
     double reject, slow_factor;
-    struct cfg_expr *reject_if; /* owned; NULL: none */
+    struct cfg_expr *reject_if, *crash_if; /* owned; NULL: none */
     enum cfg_fleet_output output;
     bool quiet, help, version;
 };

@@ -110,7 +110,7 @@ static void end_step(struct cfg_sim *s)
         }
         double base = f->metric_varies[i] ? cfg_sim_base(s, &s->reading, &f->o->metrics[i].signal) : s->bases[i + 1];
         double v = cfg_signal_sample(&f->o->metrics[i].signal, base, &s->chance);
-        if (isfinite(v)) {
+        if (!isnan(v)) { /* none: the expression has no value now */
             cfg_worker_metric(s->w, f->handles[i], v);
         }
     }
@@ -134,6 +134,16 @@ static bool begin_step(struct cfg_sim *s, uint64_t now_us)
     return true;
 }
 
+/* Is this step its last? */
+static bool dies(struct cfg_sim *s)
+{
+    const struct cfg_expr *when = s->fleet->o->crash_if;
+    struct cfg_asking a = {s, &s->reading, s->view->revision};
+    const struct cfg_expr_names names = cfg_asking_names(&a);
+    bool now = false;
+    return when != NULL && cfg_expr_test(&now, when, &names, NULL) == 0 && now;
+}
+
 static void take_step(struct cfg_sim *s, uint64_t now_us)
 {
     if (s->view != NULL) {
@@ -141,6 +151,10 @@ static void take_step(struct cfg_sim *s, uint64_t now_us)
         s->step++;
     }
     if (!begin_step(s, now_us)) {
+        return;
+    }
+    if (dies(s)) {
+        cfg_sim_crash(s, now_us);
         return;
     }
     if (s->fleet->idle) {
@@ -188,6 +202,13 @@ void cfg_sim_run(struct cfg_sim *s, uint64_t now_us)
     } else if (s->state == CFG_SIM_UP) {
         take_step(s, now_us);
     }
+}
+
+void cfg_sim_crash(struct cfg_sim *s, uint64_t now_us)
+{
+    cfg_sim_close(s);
+    s->fleet->counts.crashes++;
+    set_next(s, now_us + (uint64_t)s->fleet->o->restart_ms * 1000);
 }
 
 void cfg_sim_hang(struct cfg_sim *s, uint64_t now_us)

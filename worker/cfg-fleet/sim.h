@@ -69,6 +69,7 @@ CFG_MUST_CHECK int cfg_sim_open(struct cfg_sim *s, struct cfg_error *err);
 void cfg_sim_close(struct cfg_sim *s);                  /* as a crash would: the connection just ends */
 void cfg_sim_run(struct cfg_sim *s, uint64_t now_us);   /* its time has come */
 void cfg_sim_fresh(struct cfg_sim *s, uint64_t now_us); /* a view is ready */
+void cfg_sim_crash(struct cfg_sim *s, uint64_t now_us); /* closes it, and has it start again later */
 void cfg_sim_hang(struct cfg_sim *s, uint64_t now_us);
 void cfg_sim_slow(struct cfg_sim *s, uint64_t now_us);
 
