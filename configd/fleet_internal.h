@@ -82,7 +82,8 @@ struct fleet_worker {
     double step;
     char state[16];
     struct cfg_rev applied;
-    struct cfg_rev held; /* its stream began with the digest that it ought to hold, and it had heard of all up to here */
+    struct cfg_rev
+        held; /* its stream began with the digest that it ought to hold, and it had heard of all up to here */
     char digest[CFG_DIGEST_TEXT];
     char *kept; /* applied, pending, rejects, overrides, draining, group, metrics as reported; owned, NULL: none */
     struct cfg_rev rejected;               /* the newest revision that it has refused */

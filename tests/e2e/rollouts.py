@@ -160,8 +160,8 @@ class Rollouts(Base):
         self.assertEqual(self.metrics("configd_rollout_phase{"), [("blue", "gate", 1)])
         self.assertEqual(self.metrics("configd_rollout_share{"), [("blue", 0.6)])
         self.assertEqual(self.metrics("configd_rollout_waits{"), [("blue", "gate", 1)])
-        self.assertEqual(self.metrics("configd_rollout_guard{"),
-                         [("blue", "1", "error_rate<5%", "passes", 1), ("blue", "2", "p50_ms<2*base", "passes", 1)])
+        passing = [("blue", "1", "error_rate<5%", "passes", 1), ("blue", "2", "p50_ms<2*base", "passes", 1)]
+        laboratory.wait_for("what is seen of this step", lambda: self.metrics("configd_rollout_guard{") == passing)
         self.assertEqual(self.metrics("configd_lock_held{"), [("rollouts", 1)])
         moves = {cause: n for _, cause, n in self.metrics("configd_rollout_transitions_total")}
         self.assertEqual({c: n for c, n in moves.items() if n}, {"start": 1, "due": 1, "converged": 1, "passed": 1})
