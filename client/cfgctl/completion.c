@@ -1,6 +1,8 @@
 /* Shell completion, from the two tables. Names of what there is come from the server, by `completion names`, which
  * gives up soon and never complains. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/rollout_text.h"
+#include "client/url.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +12,11 @@ enum { NAMES_MS = 700 };
 /* The kinds of names that a command's arguments are of, for `completion names`: read off its synopsis. */
 static const char *kinds_of(const struct cli_command *cmd)
 {
-    const char *s = cmd->synopsis;
+    const char *s = cmd->synopsis, *name = cmd->name;
+    if (strcmp(name, "rollout status") == 0 || strcmp(name, "rollout history") == 0)
+        return "rollout";
+    if (strncmp(name, "rollout ", 8) == 0 && strcmp(name, "rollout start") != 0 && s[0])
+        return "rollout-under-way";
     if (strstr(s, "DEPLOYMENT") || (strncmp(cmd->name, "deployment ", 11) == 0 && strncmp(s, "NAME", 4) == 0))
         return "deployment";
     if (strstr(s, "NS/FLAG") || strstr(s, "NS/KEY"))
@@ -94,8 +100,15 @@ static void print_bash(void)
         (void)printf("\" kinds=\"%s\" ;;\n", kinds_of(&cli_commands[i]));
     }
     (void)puts("    esac\n    case $prev in --config|--flags|--namespaces) kinds=namespace ;; --deployment) "
-               "kinds=deployment ;; "
-               "esac\n    if [ -n \"$kinds\" ] && [ \"${cur#-}\" = \"$cur\" ]; then\n        words=\"$words "
+               "kinds=deployment ;;\n"
+               "        --to) case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
+               "            \"rollout start\"|\"deployment update\") words= kinds=release:${COMP_WORDS[3]} ;;\n"
+               "            \"flag rollback\") words= kinds=version:${COMP_WORDS[3]} ;;\n"
+               "            \"rollback \"*) words= kinds=version:${COMP_WORDS[2]} ;;\n"
+               "            esac ;;\n"
+               "        --guard) if [ \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" = \"rollout start\" ]; then\n"
+               "            words= kinds=metric:${COMP_WORDS[3]}; compopt -o nospace 2>/dev/null; fi ;;\n"
+               "    esac\n    if [ -n \"$kinds\" ] && [ \"${cur#-}\" = \"$cur\" ]; then\n        words=\"$words "
                "$(\"${COMP_WORDS[0]}\" completion names $kinds 2>/dev/null)\"\n    fi\n    COMPREPLY=($(compgen -W "
                "\"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _cfgctl "
                "cfgctl");
@@ -131,6 +144,12 @@ static void print_fish(void)
         (void)printf(" -a '(cfgctl completion names %s 2>/dev/null)'\n", kinds);
     }
     (void)puts("complete -c cfgctl -f -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'");
+    (void)puts(
+        "complete -c cfgctl -x -n '__fish_seen_subcommand_from rollout; and __fish_seen_subcommand_from start' -l "
+        "guard -a '(cfgctl completion names metric:(commandline -opc)[4] 2>/dev/null)'");
+    (void)puts(
+        "complete -c cfgctl -x -n '__fish_seen_subcommand_from rollout; and __fish_seen_subcommand_from start' -l "
+        "to -a '(cfgctl completion names release:(commandline -opc)[4] 2>/dev/null)'");
     for (int i = 0; i < OPT_COUNT; i++) {
         const struct cli_option *o = &cli_options[i];
         (void)printf("complete -c cfgctl -l %s", o->name);
@@ -164,34 +183,132 @@ static cJSON *ask_quickly(struct cli *c, const char *path)
     return v;
 }
 
-static void print_names(struct cli *c, const char *kind)
+/* What a kind of name is read from: members "items" of a reply, by the member that is the name. */
+struct source {
+    const char *kind, *path, *member;
+};
+static const struct source sources[] = {
+    {"namespace", "/v1/config", "namespace"},
+    {"flag", "/v1/flags", "name"},
+    {"deployment", "/v1/deployments", "name"},
+    {"rollout", "/v1/rollouts", "deployment"},
+    {"rollout-under-way", "/v1/rollouts", "deployment"},
+};
+
+static void print_name(const char *prefix, const char *name)
 {
-    bool flag = strcmp(kind, "flag") == 0, namespaces = strcmp(kind, "namespace") == 0;
-    cJSON *reply = ask_quickly(c, flag ? "/v1/flags" : namespaces ? "/v1/config" : "/v1/deployments");
+    struct cfg_buf line;
+    cfg_buf_init(&line, 4096);
+    cli_put_text(&line, prefix);
+    cfg_buf_puts(&line, prefix[0] ? "/" : "");
+    cli_put_text(&line, name);
+    cfg_buf_putc(&line, '\n');
+    cli_print(&line);
+}
+
+static void print_names(struct cli *c, const struct source *s)
+{
+    cJSON *reply = ask_quickly(c, s->path);
+    const cJSON *item;
+    bool flag = strcmp(s->kind, "flag") == 0, under_way = strcmp(s->kind, "rollout-under-way") == 0;
+    cJSON_ArrayForEach(item, cfg_json_get(reply, "items"))
+    {
+        if (!under_way || !rollout_is_final(item))
+            print_name(flag ? cfg_json_get_str(item, "namespace", "") : "", cfg_json_get_str(item, s->member, ""));
+    }
+    cJSON_Delete(reply);
+}
+
+/* --- of one object --- */
+
+static cJSON *ask_about(struct cli *c, const char *pattern, const char *name)
+{
+    struct cfg_buf path;
+    cfg_buf_init(&path, 2048);
+    cfg_url_format(&path, pattern, name);
+    cJSON *reply = cfg_buf_status(&path) == 0 ? ask_quickly(c, path.data) : NULL;
+    cfg_buf_finish(&path);
+    return reply;
+}
+
+/* A namespace's or (NS/FLAG) a flag's, the newest ones. */
+static void print_versions(struct cli *c, const char *object)
+{
+    struct object_path o;
+    char path[sizeof o.base + 32];
+    if (object_path_parse(&o, object, NULL) != 0)
+        return;
+    (void)snprintf(path, sizeof path, "%s/versions?limit=20", o.base);
+    cJSON *reply = ask_quickly(c, path);
     const cJSON *item;
     cJSON_ArrayForEach(item, cfg_json_get(reply, "items"))
     {
-        struct cfg_buf line;
-        cfg_buf_init(&line, 4096);
-        if (flag)
-            cfg_buf_printf(&line, "%s/", cfg_json_get_str(item, "namespace", ""));
-        cli_put_text(&line, cfg_json_get_str(item, flag || !namespaces ? "name" : "namespace", ""));
-        cfg_buf_putc(&line, '\n');
-        cli_print(&line);
+        (void)printf("%.0f\n", cfg_json_get_num(item, "version", 0));
     }
     cJSON_Delete(reply);
+}
+
+static void print_releases(struct cli *c, const char *deployment)
+{
+    cJSON *d = ask_about(c, "/v1/deployments/*", deployment);
+    const char *config = cfg_json_get_str(d, "config", "");
+    if (config[0])
+        print_versions(c, config);
+    cJSON_Delete(d);
+}
+
+/* What a guard may look at: percentiles of steps, and what workers report. */
+static void print_metrics(struct cli *c, const char *deployment)
+{
+    cJSON *fleet = ask_about(c, "/v1/deployments/*/fleet", deployment), *seen = cJSON_CreateObject();
+    const cJSON *arm, *m;
+    (void)puts("p50_ms\np99_ms");
+    cJSON_ArrayForEach(arm, cfg_json_get(fleet, "arms"))
+    {
+        cJSON_ArrayForEach(m, cfg_json_get(arm, "metrics"))
+        {
+            if (cfg_json_get(seen, m->string))
+                continue;
+            (void)cJSON_AddTrueToObject(seen, m->string); /* without memory it is offered twice */
+            print_name("", m->string);
+        }
+    }
+    cJSON_Delete(seen);
+    cJSON_Delete(fleet);
+}
+
+static const struct {
+    const char *kind; /* with the colon; a name follows */
+    void (*print)(struct cli *c, const char *name);
+} details[] = {{"version:", print_versions}, {"release:", print_releases}, {"metric:", print_metrics}};
+
+static bool print_kind(struct cli *c, const char *kind)
+{
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+        if (strcmp(kind, sources[i].kind) == 0) {
+            print_names(c, &sources[i]);
+            return true;
+        }
+    for (size_t i = 0; i < sizeof details / sizeof details[0]; i++) {
+        size_t n = strlen(details[i].kind);
+        if (strncmp(kind, details[i].kind, n) != 0)
+            continue;
+        if (kind[n])
+            details[i].print(c, kind + n);
+        return true;
+    }
+    return false;
 }
 
 static int complete_names(struct cli *c, struct cfg_error *err)
 {
     for (int i = 1; i < c->n_args; i++) {
-        if (strcmp(c->args[i], "namespace") != 0 && strcmp(c->args[i], "flag") != 0 &&
-            strcmp(c->args[i], "deployment") != 0) {
-            (void)cfg_fail(err, CFG_E_INVALID, "no names of kind '%.60s'", c->args[i]);
-            cfg_error_set_hint(err, "namespace, flag, deployment");
-            return CFG_E_INVALID;
-        }
-        print_names(c, c->args[i]);
+        if (print_kind(c, c->args[i]))
+            continue;
+        (void)cfg_fail(err, CFG_E_INVALID, "no names of kind '%.60s'", c->args[i]);
+        cfg_error_set_hint(err, "namespace, flag, deployment, rollout, rollout-under-way, version:OBJECT, "
+                                "release:DEPLOYMENT, metric:DEPLOYMENT");
+        return CFG_E_INVALID;
     }
     return 0;
 }

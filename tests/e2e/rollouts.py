@@ -208,6 +208,27 @@ class Rollouts(Base):
         start = self.json("rollout", "history", "blue")["items"]
         self.assertTrue(any(v["decision"].get("why") == "it leaks" and v["decision"]["input"] == "start" for v in start), start)
 
+    def completed(self, line):
+        """What bash offers for the last word of a line."""
+        script = f"""source <(cfgctl completion bash); COMP_WORDS=({line}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 )); _cfgctl; printf '%s\\n' "${{COMPREPLY[@]}}\""""
+        path = os.path.dirname(os.path.abspath(laboratory.CFGCTL)) + ":" + os.environ["PATH"]
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, env={**self.environment(), "PATH": path})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.split()
+
+    def completes(self):
+        self.assertIn("approve", self.completed("cfgctl rollout ''"))
+        self.assertEqual(self.completed("cfgctl rollout appr"), ["approve"])
+        self.assertEqual(self.completed("cfgctl rollout pause b"), ["blue"])
+        self.assertEqual(self.completed("cfgctl rollout start b"), ["blue"])
+        self.assertEqual(self.completed("cfgctl rollout start blue --to ''"), ["3", "2", "1"])
+        self.assertEqual(self.completed("cfgctl deployment update blue --to ''"), ["3", "2", "1"])
+        self.assertEqual(self.completed("cfgctl rollback chat --to ''"), ["3", "2", "1"])
+        self.assertEqual(self.completed("cfgctl flag rollback experiment/ab.flag --to ''"), ["1"])
+        self.assertEqual(self.completed("cfgctl rollout start blue --guard err"), ["error_rate"])
+        self.assertIn("p99_ms", self.completed("cfgctl rollout start blue --guard ''"))
+        self.assertEqual(self.ok("completion", "names", "rollout", "rollout-under-way"), "blue\nblue\n")
+
     def test_on_a_terminal(self):
         """Followed on a screen of its own, which is left as it was found: whatever ends it, and after it was stopped."""
         self.workers()
@@ -218,6 +239,7 @@ class Rollouts(Base):
                          r"next: waits for an approval: cfgctl rollout approve blue · driven by configd\n"
                          r"stored chat v3 waits; afterwards: cfgctl rollout start blue --to 3\n")
         self.assertRegex(self.ok("status"), r"rollout +blue: gate, step 1, since \d+s: cfgctl rollout status blue")
+        self.completes()
         self.assertRegex(self.ok("doctor"), r"info +blue: its rollout waits for an approval: .*\n.*\n +next: cfgctl rollout approve blue, or abort")
         with Terminal(self, "rollout", "status", "blue", "-w") as t:
             t.expect(r"waits for an approval: cfgctl rollout approve blue")
@@ -245,6 +267,7 @@ class Rollouts(Base):
         with Terminal(self, "rollout", "status", "blue", "-w") as t:  # that has ended, or soon will
             self.assertEqual(t.end(), 0)
             self.assertRegex(t.seen, r"chat v1 → v2 · finished[^\x1b]*$")
+        self.assertEqual(self.ok("completion", "names", "rollout", "rollout-under-way"), "blue\n")
         with Terminal(self, "status", "blue", "-w") as t:
             t.expect("16 current|8 current")
             self.configd.signal(signal.SIGSTOP)  # a request that takes long does not hold ^C up
