@@ -172,17 +172,27 @@ static cJSON *both_versions(cJSON *from, cJSON *to)
     return NULL;
 }
 
-static int diff_flag(struct cli *c, const struct object_path *o, struct cfg_error *err)
+static int check_versions(const struct cli *c, struct cfg_error *err)
+{
+    int rc = 0;
+    for (int i = 1; rc == 0 && i < c->n_args; i++)
+        rc = check_version(c->args[i], err);
+    return rc;
+}
+
+int diff_versions(struct cli *c, const char *base, diff_print_fn print, struct cfg_error *err)
 {
     cJSON *from = NULL, *to = NULL;
     char before[32];
-    int rc = read_version(c, o->base, c->n_args > 2 ? c->args[2] : NULL, &to, err);
+    int rc = check_versions(c, err);
+    if (rc == 0)
+        rc = read_version(c, base, c->n_args > 2 ? c->args[2] : NULL, &to, err);
     double newest = cfg_json_get_num(to, "version", 0);
     (void)snprintf(before, sizeof before, "%.0f", newest > 1 ? newest - 1 : 0);
     if (rc == 0)
-        rc = read_version(c, o->base, c->n_args > 1 ? c->args[1] : before, &from, err);
+        rc = read_version(c, base, c->n_args > 1 ? c->args[1] : before, &from, err);
     if (rc == 0 && c->output != OUTPUT_JSON && c->output != OUTPUT_YAML) {
-        print_flag_diff(c, from, to);
+        print(c, from, to);
     } else if (rc == 0) {
         cJSON *tree = both_versions(from, to);
         from = to = NULL;
@@ -200,12 +210,12 @@ int cmd_diff(struct cli *c, struct cfg_error *err)
 {
     struct object_path o;
     int rc = object_path_parse(&o, c->args[0], err);
-    for (int i = 1; rc == 0 && i < c->n_args; i++)
-        rc = check_version(c->args[i], err);
+    if (rc == 0)
+        rc = check_versions(c, err);
     if (rc != 0)
         return rc;
     if (strncmp(o.object, "flag/", 5) == 0)
-        return diff_flag(c, &o, err);
+        return diff_versions(c, o.base, print_flag_diff, err);
     if (strncmp(o.object, "config/", 7) != 0)
         return cfg_fail(err, CFG_E_INVALID, "diff compares versions of a namespace or a flag, and %s is neither",
                         c->args[0]);

@@ -1,5 +1,6 @@
 /* schema: what a namespace's document must keep to. contract: what a deployment's workers declare. */
 #include "client/cfgctl/commands.h"
+#include "client/cfgctl/flag_edit.h"
 #include "client/cfgctl/refusal.h"
 #include "client/cfgctl/table.h"
 #include "client/url.h"
@@ -7,6 +8,8 @@
 
 #include <stdio.h>
 #include <string.h>
+
+enum { TEXT_MAX = 1 << 26 };
 
 /* A file as a tree: YAML by its name, else JSON. *out is returned-owned. */
 static int load(cJSON **out, const char *name, struct cfg_error *err)
@@ -126,6 +129,41 @@ int cmd_schema_rollback(struct cli *c, struct cfg_error *err)
                            c->args[0]);
     }
     return rc == 0 ? change(c, "/v1/changes", "rollback_to", cJSON_CreateNumber((double)to), err) : rc;
+}
+
+static void put_schema(struct cfg_buf *out, const cJSON *version)
+{
+    const cJSON *schema = cfg_json_get(version, "schema");
+    if (schema)
+        cfg_json_print_pretty(out, schema);
+    cfg_buf_putc(out, '\n');
+}
+
+static void print_diff(const struct cli *c, const cJSON *from, const cJSON *to)
+{
+    struct cfg_buf before, after, out;
+    cfg_buf_init(&before, TEXT_MAX);
+    cfg_buf_init(&after, TEXT_MAX);
+    cfg_buf_init(&out, 2 * (size_t)TEXT_MAX);
+    put_schema(&before, from);
+    put_schema(&after, to);
+    cfg_buf_printf(&out, "schema of %s v%.0f → v%.0f\n", c->args[0], cfg_json_get_num(from, "version", 0),
+                   cfg_json_get_num(to, "version", 0));
+    size_t head = out.len;
+    flag_diff(&out, before.data ? before.data : "", after.data ? after.data : "", c->color);
+    if (out.len == head)
+        cfg_buf_puts(&out, "no difference\n");
+    cli_print(&out);
+    cfg_buf_finish(&before);
+    cfg_buf_finish(&after);
+}
+
+int cmd_schema_diff(struct cli *c, struct cfg_error *err)
+{
+    char base[CFG_LIMIT_NAME + 16];
+    int rc = cfg_check_name("namespace", cfg_slice_str(c->args[0]), err);
+    (void)snprintf(base, sizeof base, "/v1/schemas/%s", rc == 0 ? c->args[0] : "");
+    return rc == 0 ? diff_versions(c, base, print_diff, err) : rc;
 }
 
 /* --- contracts --- */

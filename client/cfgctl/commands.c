@@ -142,6 +142,10 @@ const struct cli_command cli_commands[] = {
      cmd_schema_delete},
     {"schema history", NULL, "NS", "who changed a schema, when and why", "cfgctl schema history chat --limit 5",
      CLI_BIT(LIMIT), 1, 1, cmd_schema_history},
+    {"schema diff", NULL, "NS [FROM [TO]]", "what changed between two versions of a schema",
+     "cfgctl schema diff chat        # the newest version and the one before\n"
+     "cfgctl schema diff chat 3 5",
+     0, 1, 3, cmd_schema_diff},
     {"schema rollback", NULL, "NS", "make an earlier version of a schema the newest again",
      "cfgctl schema rollback chat --to 3 -m 'too narrow'", CLI_EDITS | CLI_BIT(TO), 1, 1, cmd_schema_rollback},
     {"contract show", NULL, "DEPLOYMENT", "what a deployment's connected workers declare",

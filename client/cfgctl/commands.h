@@ -84,6 +84,7 @@ int cmd_schema_check(struct cli *c, struct cfg_error *err);
 int cmd_schema_delete(struct cli *c, struct cfg_error *err);
 int cmd_schema_history(struct cli *c, struct cfg_error *err);
 int cmd_schema_rollback(struct cli *c, struct cfg_error *err);
+int cmd_schema_diff(struct cli *c, struct cfg_error *err);
 int cmd_contract_show(struct cli *c, struct cfg_error *err);
 int cmd_contract_check(struct cli *c, struct cfg_error *err);
 
@@ -123,6 +124,11 @@ struct object_path {
 };
 /* `NS`, `NS/FLAG` or `deployment/NAME`. CFG_E_ADDRESS. */
 CFG_MUST_CHECK int object_path_parse(struct object_path *out, const char *text, struct cfg_error *err);
+/* diff NAME [FROM [TO]] of what lies at `base`: reads both versions, as the line's words say or the newest and the one
+ * before, and prints them as JSON or YAML, or by `print` (a version 0 is empty). The request's errors, CFG_E_INVALID.
+ */
+typedef void (*diff_print_fn)(const struct cli *c, const cJSON *from, const cJSON *to);
+CFG_MUST_CHECK int diff_versions(struct cli *c, const char *base, diff_print_fn print, struct cfg_error *err);
 /* The versions of a flag, with what each changed. */
 CFG_MUST_CHECK int flag_history(struct cli *c, const struct object_path *o, struct cfg_error *err);
 
