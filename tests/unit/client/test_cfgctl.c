@@ -376,7 +376,10 @@ Test(cfgctl, a_damaged_backup_never_reaches_the_server)
     struct outcome o = RUN(&s, line, {"/v1/restore", 200, JSON, "{\"restored\":1,\"revision\":\"2-9\",\"epoch\":2}"});
     cr_assert_eq(o.code, 0, "%s", o.err);
     cr_assert_str_eq(o.out, "restored 1 keys; the store is now at 2-9\n");
-    cr_assert_not_null(strstr(s.last, "Content-Type: application/x-ndjson"));
+    snprintf(line, sizeof line, "(d=$(mktemp -d); %s cfgctl restore -o json $d/b; r=$?; rm -r $d; exit $r)", good);
+    o = RUN(&s, line, {"/v1/restore", 200, JSON, "{}"});
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    cr_assert_not_null(strstr(s.last, "Content-Type: application/x-ndjson"), "the one request that JSON asks for");
     static const char *const damage[] = {"sed -i 's/k/q/' $d/b", "head -n 2 $d/b >$d/c; mv $d/c $d/b", "echo {} >$d/b",
                                          ": >$d/b", "echo >>$d/b; echo junk >>$d/b"};
     for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
