@@ -166,6 +166,7 @@ def _declare(lib: Any) -> Any:
         "cfg_context_finish": (None, [ctypes.POINTER(Context)]),
         "cfg_overlay_begin": (None, [ctypes.POINTER(Overlay), ctypes.POINTER(View), ctypes.POINTER(Context)]),
         "cfg_metric_declare": (Metric, [worker, text]),
+        "cfg_flag_metric": (None, [ctypes.POINTER(Answer), ctypes.POINTER(Context), Metric, f64]),
         "cfg_overlay_metric": (None, [ctypes.POINTER(Overlay), Metric, f64]),
         "cfg_worker_on_change": (ctypes.c_int, [worker, text, ctypes.POINTER(Hooks), error]),
         "cfg_worker_ceiling": (ctypes.c_int, [worker, text, f64, error]),

@@ -26,6 +26,13 @@ class Answer(NamedTuple):
     revision: str
 
 
+class Served(Answer):
+    """An answer that remembers whom it was given: `w.outcome(answer, metric, value)` tells what came of it."""
+
+    exposed: int | None = None
+    who: "Context | None" = None
+
+
 class Flag(Param[Any]):
     """A handle to a flag: `v.flag(handle, context)` asks it for one request, `v[handle]` for nobody in particular."""
 
@@ -160,9 +167,11 @@ class View:
                                                 ctypes.byref(who._native) if who else None, fallback)
         # An on/off flag may be set at the worker, which no variant stands for.
         value = _FLAG_READERS[kind](answer.value) if kind == 0 or answer.variant is not None else default
-        return Answer(value, text(answer.variant) if answer.variant is not None else None,
-                      native.lib().cfg_flag_reason_text(answer.reason).decode(),
-                      answer.error.decode() if answer.error is not None else None, answer.revision.decode())
+        served = Served(value, text(answer.variant) if answer.variant is not None else None,
+                        native.lib().cfg_flag_reason_text(answer.reason).decode(),
+                        answer.error.decode() if answer.error is not None else None, answer.revision.decode())
+        served.exposed, served.who = answer.exposed, who
+        return served
 
     def flag(self, flag: Flag, context: Context | Mapping[str, Any] | None = None, default: Any = _UNSET) -> Any:
         """The same, but for the value alone."""

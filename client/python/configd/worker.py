@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, NoReturn
 from . import _native as native
 from .params import (INT64_MAX, INT64_MIN, Declaration, Error, Param, Superseded, class_number, live, read_bool, read_f64, read_i64,
                      read_json, read_string, text)
-from .view import Flag, Request, View
+from .view import Answer, Flag, Request, Served, View
 
 bool_ = bool  # the class has a method of that name
 
@@ -267,11 +267,18 @@ class Worker:
         """One sample of a declared metric, in a step or after it."""
         native.lib().cfg_worker_metric(self._w, metric.handle, value)
 
-    def outcome(self, request: Request, metric: Metric, value: float) -> None:
-        """What came of a request, in its step or later: a sample for each variant that it was served."""
+    def outcome(self, request: Request | Answer, metric: Metric, value: float) -> None:
+        """What came of a request, in its step or later: a sample for each variant that it was served. request: what
+        view.request() returned, or, where a flag was asked by itself, what view.evaluate() answered."""
         if not self._finalizer.alive:
             raise RuntimeError("this worker is closed")
-        native.lib().cfg_overlay_metric(ctypes.byref(request._overlay), metric.handle, value)
+        if isinstance(request, Request):
+            native.lib().cfg_overlay_metric(ctypes.byref(request._overlay), metric.handle, value)
+        elif isinstance(request, Served):
+            answer, who = native.Answer(exposed=request.exposed), request.who
+            native.lib().cfg_flag_metric(ctypes.byref(answer), ctypes.byref(who._native) if who else None, metric.handle, value)
+        else:
+            raise TypeError(f"an outcome is of what request() or evaluate() returned, not of {request!r}")
 
     def draining(self, param: Param[Any], now: float) -> None:
         """How much of a drain parameter is in use now; while that is more than its value, the fleet sees it draining."""

@@ -222,7 +222,7 @@ class PythonWorker(unittest.TestCase):
         self.put(json.dumps(self.FLAGS))
         w = self.worker()
         t, n = w.f64("t", live, 0, 2, 0.7), w.i64("n", drain, 0, 9, 1)
-        ms = w.metric("ms")
+        ab, ms = w.flag("experiment/ab.flag", default=False), w.metric("ms")
         w.start()
         with w.step() as v:
             seen = {}
@@ -232,7 +232,14 @@ class PythonWorker(unittest.TestCase):
                 seen.setdefault(r.variants["experiment/heat"], set()).add(r[t])
             self.assertEqual(seen, {"hot": {0.9}, "plain": {0.5}})
             self.assertEqual(v.request().variants, {}, "a split needs somebody to split by")
+            answer = v.evaluate(ab, {"targetingKey": "u-1", "plan": "gold"})
+            self.assertEqual(answer, (True, *answer[1:]), "it stays the tuple that it was")
+            nobody = v.evaluate(ab)
         w.outcome(r, ms, 12.5)  # the step is over, the worker is not
+        w.outcome(answer, ms, 12.5)
+        w.outcome(nobody, ms, 12.5)  # of no unit: left out
+        with self.assertRaisesRegex(TypeError, "request\\(\\) or evaluate"):
+            w.outcome(True, ms, 12.5)
         w.close()
         with self.assertRaises(RuntimeError):
             r[t]
