@@ -26,6 +26,8 @@ int cmd_flag_create(struct cli *c, struct cfg_error *err)
     int rc = flag_make(&envelope, &n, err);
     free((void *)variants);
     if (rc == 0)
+        rc = flag_requires_put(c, envelope, err);
+    if (rc == 0)
         rc = flag_change_create(c, envelope, err);
     if (rc == 0 && n.standard == NULL && c->output != OUTPUT_JSON && c->output != OUTPUT_YAML &&
         !cli_has(c, OPT_DRY_RUN))

@@ -65,19 +65,6 @@ static int put_state(struct flag_job *job, struct cfg_error *err)
     return 0;
 }
 
-/* Given with nothing, it takes away what was required. */
-static int put_requires(struct flag_job *job, struct cfg_error *err)
-{
-    const char *given = cli_value(job->c, OPT_REQUIRES);
-    if (given == NULL)
-        return 0;
-    cJSON_DeleteItemFromObjectCaseSensitive(job->envelope, "requires");
-    if (given[0] == '\0')
-        return 0;
-    cJSON *names = cli_items(job->c, OPT_REQUIRES);
-    return names && cfg_json_set(job->envelope, "requires", names) == 0 ? 0 : cli_no_memory(err);
-}
-
 /* New variants before what may name them, removals last: when nothing names them any more. */
 static int update(struct flag_job *job, void *arg, struct cfg_error *err)
 {
@@ -93,7 +80,7 @@ static int update(struct flag_job *job, void *arg, struct cfg_error *err)
     if (rc == 0)
         rc = put_state(job, err);
     if (rc == 0)
-        rc = put_requires(job, err);
+        rc = flag_requires_put(job->c, job->envelope, err);
     return rc == 0 ? remove_variants(job, err) : rc;
 }
 

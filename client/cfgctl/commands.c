@@ -170,7 +170,7 @@ const struct cli_command cli_commands[] = {
      "cfgctl doctor -o json | jq '.findings[] | select(.severity == \"error\")'   # ends with 10: warnings, 11: errors",
      CLI_BIT(DEEP), 0, 0, cmd_doctor},
     {"flag on", NULL, "NS/FLAG", "switch a flag on", "cfgctl flag on experiment/ab.flag --wait",
-     CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_on},
+     CLI_WRITES | CLI_BIT(IF_VERSION) | CLI_BIT(FORCE), 1, 1, cmd_flag_on},
     {"flag off", NULL, "NS/FLAG", "switch a flag off; its rules stay",
      "cfgctl flag off experiment/ab.flag -m 'errors in eu-west'", CLI_WRITES | CLI_BIT(IF_VERSION), 1, 1, cmd_flag_off},
     {"flag list", NULL, "[NS]", "list flags", "cfgctl flag list experiment", 0, 0, 1, cmd_flag_list},
@@ -182,9 +182,11 @@ const struct cli_command cli_commands[] = {
      "make a flag; it is off unless --default says what it serves",
      "cfgctl flag create experiment/ab.flag --description 'the new sampler'   # on=true off=false\n"
      "cfgctl flag create experiment/mode --variants fast=0.2 slow=0.9 --default slow --off slow\n"
-     "cfgctl flag create experiment/model --type string --variants a=llama b=mistral",
-     CLI_WRITES | CLI_BIT(TYPE) | CLI_BIT(VARIANTS) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION), 1, ANY,
-     cmd_flag_create},
+     "cfgctl flag create experiment/model --type string --variants a=llama b=mistral\n"
+     "cfgctl flag create experiment/fp8 --requires fp8,bf16        # not to be turned on where a worker lacks one",
+     CLI_WRITES | CLI_BIT(TYPE) | CLI_BIT(VARIANTS) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION) |
+         CLI_BIT(REQUIRES) | CLI_BIT(FORCE),
+     1, ANY, cmd_flag_create},
     {"flag update", NULL, "NS/NAME [VARIANT=VALUE…] [--default V] [--off V] …",
      "change what a flag can answer, its default, its metadata; rules stay",
      "cfgctl flag update experiment/mode mid=0.5 --default mid     # one more variant, or another value\n"
@@ -193,7 +195,8 @@ const struct cli_command cli_commands[] = {
      "cfgctl flag update experiment/mode --off ''                  # while off, the caller's default\n"
      "cfgctl flag update experiment/fp8 --requires fp8,bf16        # refused while on and a worker lacks one",
      CLI_EDITS | CLI_BIT(VARIANTS) | CLI_BIT(REMOVE_VARIANT) | CLI_BIT(DEFAULT) | CLI_BIT(OFF) | CLI_BIT(DESCRIPTION) |
-         CLI_BIT(META) | CLI_BIT(REMOVE_META) | CLI_BIT(STATE) | CLI_BIT(REQUIRES) | CLI_BIT(HASH_VERSION),
+         CLI_BIT(META) | CLI_BIT(REMOVE_META) | CLI_BIT(STATE) | CLI_BIT(REQUIRES) | CLI_BIT(HASH_VERSION) |
+         CLI_BIT(FORCE),
      1, ANY, cmd_flag_update},
     {"flag split", NULL, "NS/NAME VARIANT=WEIGHT… | --clear", "deal the units that no rule catches over the variants",
      "cfgctl flag split experiment/ab.flag on=10 off=90 --by user.id\n"

@@ -207,6 +207,18 @@ int flag_change(struct cli *c, bool with_flags, flag_edit_fn fn, void *arg, stru
     return rc;
 }
 
+int flag_requires_put(const struct cli *c, cJSON *envelope, struct cfg_error *err)
+{
+    const char *given = cli_value(c, OPT_REQUIRES);
+    if (given == NULL)
+        return 0;
+    cJSON_DeleteItemFromObjectCaseSensitive(envelope, "requires");
+    if (given[0] == '\0')
+        return 0;
+    cJSON *names = cli_items(c, OPT_REQUIRES);
+    return names && cfg_json_set(envelope, "requires", names) == 0 ? 0 : cli_no_memory(err);
+}
+
 int flag_change_create(struct cli *c, const cJSON *envelope, struct cfg_error *err)
 {
     struct cfg_address a;

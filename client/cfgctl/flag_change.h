@@ -20,6 +20,9 @@ typedef int (*flag_edit_fn)(struct flag_job *job, void *arg, struct cfg_error *e
 CFG_MUST_CHECK int flag_change(struct cli *c, bool with_flags, flag_edit_fn fn, void *arg, struct cfg_error *err);
 /* The same for a flag that must not exist yet. envelope is borrowed. */
 CFG_MUST_CHECK int flag_change_create(struct cli *c, const cJSON *envelope, struct cfg_error *err);
+/* Lays --requires, where it is given, into an envelope; given with nothing, it takes away what was required.
+ * CFG_E_NOMEM. */
+CFG_MUST_CHECK int flag_requires_put(const struct cli *c, cJSON *envelope, struct cfg_error *err);
 /* The flag of the line's first word, read. *out is returned-owned, as the API gives it. */
 CFG_MUST_CHECK int flag_change_read(struct cli *c, struct cfg_address *address, cJSON **out, struct cfg_error *err);
 

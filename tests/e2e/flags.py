@@ -31,6 +31,9 @@ class Flags(Session):
         self.refused(5, "type", "flag", "create", "experiment/x", "a=1", "b=text")
         self.refused(2, "variants", "flag", "create", "experiment/x", "--type", "string")
         self.refused(2, "address|NAMESPACE", "flag", "create", "x")
+        self.ok("flag", "create", "experiment/fp8", "--requires", "fp8,bf16")
+        self.assertEqual(self.flag("fp8")["requires"], ["fp8", "bf16"])
+        self.refused(5, "requires|capabilit", "flag", "create", "experiment/odd", "--requires", "b f")
         self.ok("set", "experiment/taken=1")
         self.refused(4, "taken", "flag", "create", "experiment/taken")
 

@@ -48,6 +48,17 @@ class Waiting(Base):
         self.assertEqual(done.returncode, 0, done)
         self.assertRegex(done.stdout, "(?s)w0: applied.*w9: not applied, not let in|w9: not applied, not let in.*w0: applied")
 
+    def test_a_flag_that_a_worker_lacks_something_for(self):
+        """Made, or switched on, past those who lack what it requires only with --force; they are named."""
+        self.ok("deployment", "update", "blue", "--requires", "", "--flags", "experiment")
+        laboratory.Worker(self.lab, "w0", [self.configd.url]).start()
+        laboratory.wait_for("the worker", lambda: self.json("status", "blue")["converged"] == 1)
+        self.ok("flag", "create", "experiment/fast", "--requires", "fast")
+        self.refused(4, "w0", "flag", "on", "experiment/fast")
+        self.refused(4, "w0", "flag", "create", "experiment/faster", "--requires", "fast", "--default", "on")
+        self.assertIn("forced past", self.json("flag", "on", "experiment/fast", "--force")["results"][0].get("message", "") + self.ok("history", "experiment/fast"))
+        self.ok("flag", "create", "experiment/faster", "--requires", "fast", "--default", "on", "--force")
+
     def test_nobody_is_there(self):
         done = self.run_cfgctl("set", "chat/value=2", "--wait")
         self.assertEqual((done.returncode, done.stderr.count("nobody to wait for")), (0, 1), done)
