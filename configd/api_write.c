@@ -202,23 +202,16 @@ static int read_version_tag(uint64_t *out, const char *text, struct cfg_error *e
 }
 
 /* If-Match: "43", If-Match: * (any, but it must exist), If-None-Match: * (must not exist). */
-static int read_precondition(struct cfg_change_entry *e, struct cfg_app *app, const struct cfg_call *c,
-                             struct cfg_error *err)
+static int read_precondition(struct cfg_change_entry *e, const struct cfg_call *c, struct cfg_error *err)
 {
     const char *match = cfg_call_header(c, "If-Match"), *none = cfg_call_header(c, "If-None-Match");
     if (match && none)
         return cfg_fail(err, CFG_E_INVALID, "If-Match and If-None-Match exclude each other");
     if (none && strcmp(none, "*") != 0)
         return cfg_fail(err, CFG_E_INVALID, "a write takes If-None-Match: * only (it must not exist yet)");
-    e->has_if_version = match || none;
-    if (match && strcmp(match, "*") == 0) {
-        struct cfg_object *o = cfg_store_get(app->store, &e->id);
-        if (o == NULL || o->deleted)
-            return cfg_fail(err, CFG_E_PRECONDITION, "If-Match: * asks for something that exists; this does not");
-        e->if_version = o->version;
-        return 0;
-    }
-    return match ? read_version_tag(&e->if_version, match, err) : 0;
+    e->must_exist = match && strcmp(match, "*") == 0;
+    e->has_if_version = (match || none) && !e->must_exist;
+    return match && !e->must_exist ? read_version_tag(&e->if_version, match, err) : 0;
 }
 
 static int precondition_required(const struct cfg_change_entry *e, struct cfg_app *app, struct cfg_error *err)
@@ -238,14 +231,14 @@ static int read_entry(struct cfg_change_entry *e, struct cfg_app *app, const str
     const char *method = cfg_call_method(c);
     enum cfg_kind kind = cfg_api_kind(c);
     int rc = cfg_api_id(&e->id, kind, c, err);
-    rc = rc ? rc : read_precondition(e, app, c, err);
+    rc = rc ? rc : read_precondition(e, c, err);
     if (rc != 0)
         return rc;
     if (strcmp(method, "DELETE") == 0) {
         e->op = CFG_CHANGE_DELETE;
         return kind == CFG_KIND_DEPLOYMENT ? check_unused(app, c, &e->id, err) : 0;
     }
-    if (strcmp(method, "PUT") == 0 && !e->has_if_version)
+    if (strcmp(method, "PUT") == 0 && !e->has_if_version && !e->must_exist)
         return precondition_required(e, app, err);
     e->op = strcmp(method, "PUT") == 0                     ? CFG_CHANGE_PUT
             : cfg_call_body_kind(c) == CFG_BODY_JSON_PATCH ? CFG_CHANGE_JSON_PATCH
@@ -276,8 +269,8 @@ void cfg_api_write_extends(struct cfg_app *app, struct cfg_call *c)
     if (!is_ready(app, c))
         return;
     int rc = cfg_api_id(&e.id, CFG_KIND_CONFIG, c, &err);
-    rc = rc ? rc : read_precondition(&e, app, c, &err);
-    if (rc == 0 && !e.has_if_version)
+    rc = rc ? rc : read_precondition(&e, c, &err);
+    if (rc == 0 && !e.has_if_version && !e.must_exist)
         rc = precondition_required(&e, app, &err);
     rc = rc ? rc : cfg_call_json(c, &e.extends, &err);
     rc = rc ? rc : cfg_api_check_entry(app, c, &e, &err);
@@ -297,7 +290,7 @@ void cfg_api_rollback(struct cfg_app *app, struct cfg_call *c)
     if (!is_ready(app, c))
         return;
     int rc = cfg_api_id(&e.id, cfg_api_kind(c), c, &err);
-    rc = rc ? rc : read_precondition(&e, app, c, &err);
+    rc = rc ? rc : read_precondition(&e, c, &err);
     rc = rc ? rc : cfg_call_json(c, &body, &err);
     rc = rc ? rc : cfg_json_need_u64(body, "to", &e.rollback_to, &err);
     cJSON_Delete(body);

@@ -23,6 +23,7 @@ enum cfg_change_op {
 struct cfg_change_entry {
     enum cfg_change_op op;
     struct cfg_object_id id; /* for SET: the namespace (kind CONFIG); its flags are found by name */
+    bool must_exist;         /* at whatever version */
     bool has_if_version;
     uint64_t if_version; /* 0: must not exist. For SET: of every object that it touches */
     cJSON *body;         /* owned: document, patch, new deployment, or array of set items */

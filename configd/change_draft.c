@@ -86,6 +86,8 @@ static int check_precondition(const struct cfg_draft *d, const struct cfg_change
     char label[CFG_DRAFT_LABEL];
     uint64_t is = d->head ? d->head->version : 0;
     bool gone = d->head == NULL || d->head->deleted;
+    if (e->must_exist && gone)
+        return cfg_fail(err, CFG_E_PRECONDITION, "%s does not exist", cfg_draft_label(&d->id, label));
     if (!e->has_if_version || e->if_version == is || (e->if_version == 0 && gone))
         return 0;
     (void)cfg_draft_label(&d->id, label);

@@ -24,6 +24,7 @@ static bool add_entry(cJSON *list, const struct cfg_change_entry *e)
     return cJSON_AddStringToObject(entry, "object", cfg_object_id_text(&e->id, id).ptr) &&
            cJSON_AddStringToObject(entry, "op", op_names[e->op]) &&
            (!e->has_if_version || cJSON_AddNumberToObject(entry, "if_version", (double)e->if_version)) &&
+           (!e->must_exist || cJSON_AddTrueToObject(entry, "must_exist")) &&
            cJSON_AddNumberToObject(entry, "to", (double)e->rollback_to) &&
            (e->body == NULL || cfg_json_set(entry, "body", cJSON_Duplicate(e->body, true)) == 0) &&
            (e->extends == NULL || cfg_json_set(entry, "extends", cJSON_Duplicate(e->extends, true)) == 0);
