@@ -115,6 +115,7 @@ void cfg_api_stop_experiment(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_register(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_report(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_workers(struct cfg_app *app, struct cfg_call *c);
+void cfg_api_outcomes(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_fleet(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_ran_at(struct cfg_app *app, struct cfg_call *c);
 void cfg_api_contract(struct cfg_app *app, struct cfg_call *c);

@@ -1,20 +1,20 @@
-/* Experiments: starting, planning, looking, stopping. What can only be known here and now, not by the decision, is
+/* Experiments: starting, looking, stopping. What can only be known here and now, not by the decision, is
  * checked here: whether anybody reports what is to be compared. */
-#include "configd/api.h"
+#include "configd/api_experiments.h"
 
 #include "configd/experiments.h"
 #include "configd/fleet_observe.h"
+#include "configd/fleet_peers.h"
 #include "configd/http_auth.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOKS = 20, NAMES = 64 };
+enum { NAMES = 64 };
 
 /* --- what a request is about --- */
 
-static int check_rights(struct cfg_app *app, const struct cfg_call *c, const cJSON *about, struct cfg_error *err)
+int experiments_check_rights(struct cfg_app *app, const struct cfg_call *c, const cJSON *about, struct cfg_error *err)
 {
     char config[CFG_LIMIT_NAME + 1], ns[CFG_LIMIT_NAME + 1];
     const char *deployment = cfg_json_get_str(about, "deployment", ""), *flag = cfg_json_get_str(about, "flag", "");
@@ -50,7 +50,7 @@ static int find(struct cfg_object **out, cJSON **record, struct cfg_app *app, co
     cJSON *tree = rc == 0 ? cfg_object_body(o) : NULL;
     if (rc == 0 && tree == NULL)
         rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    rc = rc ? rc : check_rights(app, c, tree, err);
+    rc = rc ? rc : experiments_check_rights(app, c, tree, err);
     if (rc != 0) {
         cJSON_Delete(tree);
         return rc;
@@ -112,7 +112,7 @@ void cfg_api_start_experiment(struct cfg_app *app, struct cfg_call *c)
         return;
     int rc = cfg_call_json(c, &e.body, &err);
     rc = rc ? rc : read_name(&e.id, cfg_json_get_str(e.body, "name", ""), &err);
-    rc = rc ? rc : check_rights(app, c, e.body, &err);
+    rc = rc ? rc : experiments_check_rights(app, c, e.body, &err);
     rc = rc ? rc : cfg_api_flag(&force, c, "force", &err);
     if (rc == 0 && !force)
         rc = check_metrics(app, e.body, warning, sizeof warning, &err);
@@ -131,7 +131,7 @@ void cfg_api_start_experiment(struct cfg_app *app, struct cfg_call *c)
 static bool sees_experiment(struct cfg_app *app, const struct cfg_call *c, const struct cfg_object *o)
 {
     cJSON *record = cfg_object_body(o);
-    bool sees = record && check_rights(app, c, record, NULL) == 0;
+    bool sees = record && experiments_check_rights(app, c, record, NULL) == 0;
     cJSON_Delete(record);
     return sees;
 }
@@ -156,12 +156,77 @@ void cfg_api_get_experiment(struct cfg_app *app, struct cfg_call *c)
     cfg_api_reply(c, 200, cfg_api_object(app, o, false));
 }
 
+/* --- what other replicas know --- */
+
+/* {"parts":[what each told],"silent":[{"replica","why"}]} */
+static cJSON *gather(struct cfg_fleet *f, const char *deployment, struct fleet_answer *answers, size_t n)
+{
+    cJSON *out = cJSON_CreateObject(), *parts = cJSON_AddArrayToObject(out, "parts"),
+          *silent = cJSON_AddArrayToObject(out, "silent");
+    bool ok = parts && silent;
+    (void)f, (void)deployment;
+    for (size_t i = 0; ok && i < n; i++) {
+        cJSON *item = answers[i].body ? cJSON_Duplicate(answers[i].body, true) : cJSON_CreateObject();
+        ok = item && cJSON_AddItemToArray(answers[i].body ? parts : silent, item);
+        if (!ok)
+            cJSON_Delete(item);
+        else if (answers[i].body == NULL)
+            ok = cJSON_AddStringToObject(item, "replica", answers[i].replica) &&
+                 cJSON_AddStringToObject(item, "why", answers[i].why);
+    }
+    if (ok)
+        return out;
+    cJSON_Delete(out);
+    return NULL;
+}
+
+void experiments_ask_others(struct cfg_app *app, struct cfg_call *c, const char *deployment, cfg_peers_fn fn)
+{
+    static const struct cfg_peers_question question = {"outcomes", gather};
+    cfg_peers_ask(app->peers, &question, deployment, cfg_call_header(c, "Authorization"), fn, c);
+}
+
+cJSON *experiments_told(struct cfg_slice json)
+{
+    cJSON *told = NULL;
+    return json.len > 0 && cfg_json_parse(&told, json, 0, NULL) == 0 ? told : NULL;
+}
+
+void cfg_api_outcomes(struct cfg_app *app, struct cfg_call *c)
+{
+    struct cfg_error err;
+    struct cfg_object_id id;
+    struct cfg_object *o;
+    bool local = false;
+    if (!cfg_api_at(app, c))
+        return;
+    int rc = cfg_api_id(&id, CFG_KIND_DEPLOYMENT, c, &err);
+    rc = rc ? rc : cfg_api_flag(&local, c, "local", &err);
+    rc = rc ? rc : cfg_api_head(&o, app, &id, &err);
+    if (rc == 0 && !local)
+        rc = cfg_fail(&err, CFG_E_INVALID,
+                      "one replica's part alone is told (?local=true); experiments' reports "
+                      "put parts together");
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else
+        cfg_api_reply(c, 200, cfg_experiments_part(app->experiments, id.ns));
+}
+
+/* --- reports --- */
+
 static void on_report(void *arg, cJSON *report, const struct cfg_error *err)
 {
     if (err)
         cfg_call_fail(arg, err, NULL);
     else
         cfg_api_reply(arg, 200, report);
+}
+
+static void on_told_for_report(void *arg, struct cfg_slice json)
+{
+    struct cfg_call *c = arg;
+    cfg_experiments_report(cfg_call_app(c)->experiments, cfg_call_param(c, "e"), experiments_told(json), on_report, c);
 }
 
 /* Of one that has ended: what it ended with. */
@@ -194,7 +259,7 @@ void cfg_api_experiment_report(struct cfg_app *app, struct cfg_call *c)
     if (find(&o, &record, app, c, &err) != 0)
         cfg_call_fail(c, &err, NULL);
     else if (strcmp(cfg_json_get_str(record, "state", ""), "running") == 0)
-        cfg_experiments_report(app->experiments, o->id.ns, on_report, c);
+        experiments_ask_others(app, c, cfg_json_get_str(record, "deployment", ""), on_told_for_report);
     else
         reply_result(c, record);
     cJSON_Delete(record);
@@ -239,6 +304,13 @@ static void on_last_report(void *arg, cJSON *report, const struct cfg_error *err
         submit_stop(cfg_call_app(c), c, report);
 }
 
+static void on_told_for_stop(void *arg, struct cfg_slice json)
+{
+    struct cfg_call *c = arg;
+    cfg_experiments_report(cfg_call_app(c)->experiments, cfg_call_param(c, "e"), experiments_told(json), on_last_report,
+                           c);
+}
+
 void cfg_api_stop_experiment(struct cfg_app *app, struct cfg_call *c)
 {
     struct cfg_error err;
@@ -253,161 +325,10 @@ void cfg_api_stop_experiment(struct cfg_app *app, struct cfg_call *c)
     rc = rc ? rc : cfg_api_flag(&force, c, "force", &err);
     if (rc == 0 && strcmp(cfg_json_get_str(record, "state", ""), "running") != 0)
         rc = cfg_fail(&err, CFG_E_CONFLICT, "experiment %s has ended already", o->id.ns);
+    if (rc != 0)
+        cfg_call_fail(c, &err, NULL);
+    else
+        experiments_ask_others(app, c, cfg_json_get_str(record, "deployment", ""), on_told_for_stop);
     cJSON_Delete(body);
     cJSON_Delete(record);
-    if (rc != 0)
-        cfg_call_fail(c, &err, NULL);
-    else
-        cfg_experiments_report(app->experiments, o->id.ns, on_last_report, c);
-}
-
-/* --- planning --- */
-
-struct plan {
-    struct cfg_experiment spec;
-    struct cfg_experiments_baseline base;
-    double mean, sd, effect, per_hour;
-    bool measured, has_rate;
-};
-
-/* What an experiment would stand on, as the replica shows it. */
-static int stand(struct cfg_experiment *out, struct cfg_app *app, const cJSON *request, struct cfg_error *err)
-{
-    const char *deployment = cfg_json_get_str(request, "deployment", ""),
-               *flag = cfg_json_get_str(request, "flag", NULL);
-    char address[CFG_OBJECT_ID_TEXT + 8];
-    struct cfg_object_id id = cfg_object_id_of(CFG_KIND_DEPLOYMENT, deployment, NULL);
-    struct cfg_object *d = NULL, *f = NULL;
-    cJSON *d_tree = NULL, *f_tree = NULL, *record = NULL;
-    int rc = cfg_api_head(&d, app, &id, err);
-    if (rc == 0 && flag) {
-        (void)snprintf(address, sizeof address, "flag/%.*s", CFG_OBJECT_ID_TEXT, flag);
-        rc = cfg_object_id_parse(&id, cfg_slice_str(address), err);
-        rc = rc ? rc : cfg_api_head(&f, app, &id, err);
-    }
-    if (rc == 0 && ((d_tree = cfg_object_body(d)) == NULL || (f && (f_tree = cfg_object_body(f)) == NULL)))
-        rc = cfg_fail(err, CFG_E_NOMEM, "out of memory");
-    const struct cfg_experiment_ground ground = {.definition = cfg_json_get(f_tree, "definition"),
-                                                 .split = cfg_json_get(d_tree, "split")};
-    rc = rc ? rc : cfg_experiment_plan_record(&record, request, &ground, err);
-    rc = rc ? rc : cfg_experiment_read(out, record, err);
-    cJSON_Delete(record);
-    cJSON_Delete(d_tree);
-    cJSON_Delete(f_tree);
-    return rc;
-}
-
-static int read_baseline(struct plan *p, struct cfg_app *app, const cJSON *request, struct cfg_error *err)
-{
-    const cJSON *given = cfg_json_get(request, "baseline");
-    const struct cfg_experiment *x = &p->spec;
-    bool seen =
-        cfg_experiments_baseline(&p->base, app->experiments, x->deployment, x->flag, x->sides[0], x->metrics[0].name);
-    p->measured = given == NULL;
-    if (given == NULL && !seen) {
-        (void)cfg_fail(err, CFG_E_NOT_FOUND, "nobody has told %s of %s here yet: its mean and spread are not known",
-                       x->metrics[0].name, x->sides[0]);
-        cfg_error_set_hint(err,
-                           "say them: baseline=41.5:12 (over the API {\"baseline\": {\"mean\": 41.5, \"sd\": 12}})");
-        return CFG_E_NOT_FOUND;
-    }
-    if (given == NULL && x->flag == NULL) { /* samples within a group vary otherwise than groups do */
-        (void)cfg_fail(err, CFG_E_NOT_FOUND,
-                       "how the means of rank groups vary in %s is not known here (its mean is %.6g)",
-                       x->metrics[0].name, p->base.metric.mean);
-        cfg_error_set_hint(err, "say it: baseline=%.6g:SPREAD, the standard deviation between groups",
-                           p->base.metric.mean);
-        return CFG_E_NOT_FOUND;
-    }
-    p->mean = given ? cfg_json_get_num(given, "mean", 0) : p->base.metric.mean;
-    p->sd = given ? cfg_json_get_num(given, "sd", 0) : sqrt(cfg_moments_variance(&p->base.metric));
-    if (!(p->sd > 0) || !isfinite(p->sd))
-        return cfg_fail(err, CFG_E_VALUE, "a metric that never varies needs no experiment: its sd must be above 0");
-    const cJSON *rate = cfg_json_get(request, "units_per_hour");
-    p->has_rate = rate || (seen && p->base.units > 0 && p->base.since_ms >= 1000);
-    p->per_hour = rate ? cfg_json_get_num(request, "units_per_hour", 0) : 0;
-    double share = x->shares[0], all = 0;
-    for (size_t i = 0; i < x->n_sides; i++)
-        all += x->shares[i];
-    if (!rate && p->has_rate) /* of the control alone; its share of all */
-        p->per_hour = p->base.units * all / share * 3600e3 / p->base.since_ms;
-    return rate && !(p->per_hour > 0) ? cfg_fail(err, CFG_E_VALUE, "units_per_hour must be above 0") : 0;
-}
-
-static int read_effect(struct plan *p, const cJSON *request, struct cfg_error *err)
-{
-    double relative = cfg_json_get_num(request, "relative_effect", 0);
-    p->effect = p->spec.effect > 0 ? p->spec.effect : fabs(relative * p->mean);
-    if (p->effect > 0 && isfinite(p->effect))
-        return 0;
-    (void)cfg_fail(err, CFG_E_VALUE, "a plan needs the smallest difference that must be found");
-    cfg_error_set_path(err, "effect");
-    cfg_error_set_hint(
-        err,
-        "effect=2.5 in the metric's unit, or effect=5%% of its mean (over the API \"effect\", \"relative_effect\")");
-    return CFG_E_VALUE;
-}
-
-static double units_of(const struct plan *p)
-{
-    const struct cfg_experiment *x = &p->spec;
-    double all = 0, least = x->shares[1];
-    for (size_t i = 0; i < x->n_sides; i++) {
-        all += x->shares[i];
-        least = i > 0 && x->shares[i] < least ? x->shares[i] : least;
-    }
-    const struct cfg_experiment_plan plan = {.alpha = x->alpha / (double)(x->n_sides - 1),
-                                             .power = x->power,
-                                             .difference = p->effect,
-                                             .base_variance = p->sd * p->sd,
-                                             .treatment_variance = p->sd * p->sd,
-                                             .base_share = x->shares[0] / all,
-                                             .treatment_share = least / all,
-                                             .looks = LOOKS,
-                                             .freedom = x->flag ? CFG_PARTS - 1 : 0};
-    return cfg_experiment_samples(NULL, &plan);
-}
-
-static cJSON *tell(const struct plan *p, double units)
-{
-    cJSON *out = cJSON_CreateObject(), *base = cJSON_AddObjectToObject(out, "baseline");
-    bool ok = base && cJSON_AddStringToObject(base, "metric", p->spec.metrics[0].name) &&
-              cJSON_AddNumberToObject(base, "mean", p->mean) && cJSON_AddNumberToObject(base, "sd", p->sd) &&
-              cJSON_AddBoolToObject(base, "measured", p->measured) &&
-              cJSON_AddNumberToObject(out, "alpha", p->spec.alpha) &&
-              cJSON_AddNumberToObject(out, "power", p->spec.power) &&
-              cJSON_AddNumberToObject(out, "effect", p->effect) && cJSON_AddNumberToObject(out, "units", ceil(units)) &&
-              cJSON_AddStringToObject(out, "unit", p->spec.flag ? "targeting key" : "rank group");
-    if (ok && p->has_rate)
-        ok = cJSON_AddNumberToObject(out, "units_per_hour", p->per_hour) &&
-             cJSON_AddNumberToObject(out, "seconds", ceil(units / p->per_hour * 3600));
-    else if (ok)
-        ok = cJSON_AddNullToObject(out, "units_per_hour") && cJSON_AddNullToObject(out, "seconds");
-    if (ok)
-        return out;
-    cJSON_Delete(out);
-    return NULL;
-}
-
-void cfg_api_plan_experiment(struct cfg_app *app, struct cfg_call *c)
-{
-    struct cfg_error err;
-    struct plan p = {.mean = 0};
-    cJSON *request = NULL;
-    double units = 0;
-    if (!cfg_api_at(app, c))
-        return;
-    int rc = cfg_call_json(c, &request, &err);
-    rc = rc ? rc : check_rights(app, c, request, &err);
-    rc = rc ? rc : stand(&p.spec, app, request, &err);
-    rc = rc ? rc : read_baseline(&p, app, request, &err);
-    rc = rc ? rc : read_effect(&p, request, &err);
-    if (rc == 0 && !((units = units_of(&p)) > 0))
-        rc = cfg_fail(&err, CFG_E_VALUE, "so small a difference would take more than 1e15 units");
-    if (rc != 0)
-        cfg_call_fail(c, &err, NULL);
-    else
-        cfg_api_reply(c, 200, tell(&p, units));
-    cfg_experiment_finish(&p.spec);
-    cJSON_Delete(request);
 }

@@ -88,6 +88,7 @@ static const struct cfg_route routes[] = {
     READ("/v1/deployments/{d}/fleet", cfg_api_fleet),
     READ("/v1/deployments/{d}/at", cfg_api_ran_at),
     READ("/v1/deployments/{d}/workers", cfg_api_workers),
+    READ("/v1/deployments/{d}/outcomes", cfg_api_outcomes),
     READ("/v1/deployments/{d}/exposures", cfg_api_exposures),
     READ("/v1/deployments/{d}/contract", cfg_api_contract),
     EVALUATE("/v1/deployments/{d}/contract/check", cfg_api_check_contract),

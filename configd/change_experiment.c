@@ -162,6 +162,8 @@ static int stop(struct cfg_bench *b, struct cfg_draft *d, const cJSON *request, 
         return cfg_bench_missing(b, d, err);
     if (strcmp(cfg_json_get_str(d->after, "state", ""), "running") != 0)
         return cfg_fail(err, CFG_E_CONFLICT, "experiment %s has ended already", d->id.ns);
+    if (result && cfg_json_get_num(result, "run", 0) != cfg_json_get_num(d->after, "run", 0))
+        return cfg_fail(err, CFG_E_CONFLICT, "experiment %s has ended, and another run of it has begun", d->id.ns);
     bool ok = set_text(d->after, "state", "stopped") == 0 && set_text(d->after, "stopped", b->change->time) == 0 &&
               set_text(d->after, "why", cfg_json_get_str(request, "why", "")) == 0 &&
               (result == NULL || cfg_json_set(d->after, "result", cJSON_Duplicate(result, true)) == 0);

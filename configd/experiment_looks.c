@@ -80,7 +80,7 @@ const char *cfg_experiment_looks_verdict(struct cfg_experiment_looks *l, const c
     if (!s->asking && (s->asked_ms == 0 || now_ms(l) - s->asked_ms >= FRESH_MS)) {
         s->asked_ms = now_ms(l);
         s->asking = true;
-        cfg_experiments_report(l->experiments, name, looked, s); /* an error may come at once */
+        cfg_experiments_report(l->experiments, name, NULL, looked, s); /* an error may come at once */
     }
     return known && s->verdict[0] ? s->verdict : NULL; /* an error may have come at once */
 }

@@ -277,15 +277,12 @@ static bool parse_group(struct cfg_tally *t, const cJSON *group)
     return true;
 }
 
-int cfg_tally_parse(struct cfg_tally *out, const struct cfg_experiment *of, struct cfg_slice text,
-                    struct cfg_error *err)
+int cfg_tally_read(struct cfg_tally *out, const struct cfg_experiment *of, const cJSON *tree, struct cfg_error *err)
 {
     struct cfg_tally t = {0};
-    cJSON *tree = NULL;
     const cJSON *item;
     size_t i = 0;
-    int rc = cfg_json_parse(&tree, text, 8, err);
-    rc = rc ? rc : cfg_tally_init(&t, of, err);
+    int rc = cfg_tally_init(&t, of, err);
     bool ok = rc == 0;
     cJSON_ArrayForEach(item, cfg_json_get(tree, "sides"))
     {
@@ -295,16 +292,37 @@ int cfg_tally_parse(struct cfg_tally *out, const struct cfg_experiment *of, stru
     {
         ok = ok && parse_group(&t, item);
     }
-    t.p_floor = cfg_json_get_num(tree, "p_floor", 1);
+    t.p_floor = cfg_json_get_num(tree, "p_floor", 0);
     t.left_out = (uint64_t)cfg_json_get_num(tree, "left_out", 0);
-    cJSON_Delete(tree);
-    if (rc == 0 && !(ok && t.p_floor > 0))
+    if (rc == 0 && !(ok && t.p_floor > 0 && t.p_floor <= 1))
         rc = cfg_fail(err, CFG_E_VALUE, "totals of an experiment that are none of ours");
     if (rc != 0)
         cfg_tally_finish(&t);
     else
         *out = t;
     return rc;
+}
+
+int cfg_tally_parse(struct cfg_tally *out, const struct cfg_experiment *of, struct cfg_slice text,
+                    struct cfg_error *err)
+{
+    cJSON *tree = NULL;
+    int rc = cfg_json_parse(&tree, text, 8, err);
+    rc = rc ? rc : cfg_tally_read(out, of, tree, err);
+    cJSON_Delete(tree);
+    return rc;
+}
+
+uint64_t cfg_tally_count(const struct cfg_tally *t)
+{
+    uint64_t n = t->left_out;
+    for (size_t i = 0; i < t->of->n_sides; i++)
+        for (size_t k = 0; k < t->of->n_metrics; k++)
+            n += t->sides[i].metrics[k].n + t->sides[i].metrics[k].bad;
+    for (size_t i = 0; i < t->n_groups; i++)
+        for (size_t k = 0; k < t->of->n_metrics; k++)
+            n += t->groups[i]->metrics[k].n;
+    return n;
 }
 
 /* --- the report --- */

@@ -59,6 +59,10 @@ CFG_MUST_CHECK int cfg_tally_merge(struct cfg_tally *t, const struct cfg_tally *
 void cfg_tally_print(struct cfg_buf *out, const struct cfg_tally *t);
 CFG_MUST_CHECK int cfg_tally_parse(struct cfg_tally *out, const struct cfg_experiment *of, struct cfg_slice text,
                                    struct cfg_error *err);
+CFG_MUST_CHECK int cfg_tally_read(struct cfg_tally *out, const struct cfg_experiment *of, const cJSON *tree,
+                                  struct cfg_error *err); /* of the text's tree, which is borrowed */
+/* Samples that it holds: of two states of one process' totals the newer has more, or they are the same. */
+uint64_t cfg_tally_count(const struct cfg_tally *t);
 
 /* The report of cfg_experiment_report, with "groups":{"crossed","left_out"} for arms; *p_floor becomes the smallest
  * mismatch p with this look. Returned-owned; NULL without memory. */

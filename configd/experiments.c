@@ -1,42 +1,13 @@
-#include "configd/experiments.h"
-
-#include "configd/experiment_seen.h"
+#include "configd/experiments_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MAX = 1400 * 1024, WRITE_TIMEOUT_MS = 3000, BASELINE_MS = 60000 };
+enum { TEXT_MAX = 1400 * 1024, WRITE_TIMEOUT_MS = 3000, SOON_MS = 200, SWEEP_TICKS = 120 };
 
-/* An experiment that the store shows as running. */
-struct running {
-    char name[CFG_LIMIT_NAME + 1];
-    uint64_t mod_revision; /* of its record */
-    struct cfg_experiment spec;
-    struct cfg_tally tally; /* of this process */
-    uint64_t since_ms;      /* wall clock; in the key that the tally is kept under */
-    bool dirty, saving;     /* dirty: since it was last written */
-    struct running *next;
-};
-
-/* What requests to etcd hold: their replies may come after the rest is gone. */
-struct link {
-    struct cfg_experiments *x; /* NULL: gone */
-    size_t refs;
-};
-
-struct cfg_experiments {
-    struct cfg_experiments_options o;
-    char *prefix, *replica_id; /* owned */
-    struct running *running;
-    struct cfg_seen seen;
-    struct cfg_store_listener listener;
-    struct cfg_timer *timer;
-    struct link *link;
-};
-
-static struct cfg_experiments *drop_link(struct link *l)
+struct cfg_experiments *experiments_drop(struct experiments_link *l)
 {
     struct cfg_experiments *x = l->x;
     if (--l->refs == 0)
@@ -44,10 +15,15 @@ static struct cfg_experiments *drop_link(struct link *l)
     return x;
 }
 
-static struct link *hold_link(struct cfg_experiments *x)
+struct experiments_link *experiments_hold(struct cfg_experiments *x)
 {
     x->link->refs++;
     return x->link;
+}
+
+void experiments_put_prefix(struct cfg_buf *out, const struct cfg_experiments *x, const char *name, uint64_t run)
+{
+    cfg_buf_printf(out, "%stally/%s/%" PRIu64 "/", x->prefix, name, run);
 }
 
 static int no_memory(struct cfg_error *err)
@@ -64,7 +40,7 @@ static void free_running(struct running *r)
     free(r);
 }
 
-static struct running *find(const struct cfg_experiments *x, const char *name)
+struct running *experiments_find(const struct cfg_experiments *x, const char *name)
 {
     struct running *r = x->running;
     while (r && strcmp(r->name, name) != 0)
@@ -89,6 +65,8 @@ static void forget(struct cfg_experiments *x, const char *name)
             continue;
         *at = r->next;
         free_running(r);
+        x->idle_ticks = SWEEP_TICKS; /* its totals are in its result, or nobody's any more */
+        cfg_timer_start(x->timer, SOON_MS);
         return;
     }
 }
@@ -96,7 +74,7 @@ static void forget(struct cfg_experiments *x, const char *name)
 /* Without memory it is not counted here until the record or the snapshot comes again. */
 static void follow(struct cfg_experiments *x, const struct cfg_object *o)
 {
-    struct running *r = find(x, o->id.ns);
+    struct running *r = experiments_find(x, o->id.ns);
     if (r && same_run(r, o)) {
         r->mod_revision = o->mod_revision;
         return;
@@ -126,7 +104,7 @@ static bool follow_one(struct cfg_object *o, void *arg)
 }
 
 /* After a fresh snapshot, some may be gone. */
-static void sweep(struct cfg_experiments *x)
+static void forget_gone(struct cfg_experiments *x)
 {
     for (struct running *r = x->running, *next; r; r = next) {
         next = r->next;
@@ -141,7 +119,7 @@ static void on_changed(void *arg, struct cfg_rev rev, const struct cfg_store_cha
     struct cfg_experiments *x = arg;
     (void)rev;
     if (full) {
-        sweep(x);
+        forget_gone(x);
         cfg_store_each(x->o.store, CFG_KIND_EXPERIMENT, NULL, follow_one, x);
         return;
     }
@@ -178,7 +156,7 @@ static void on_window(void *arg, const char *deployment, const char *group, cons
 /* --- keeping --- */
 
 struct save {
-    struct link *link;
+    struct experiments_link *link;
     char name[CFG_LIMIT_NAME + 1];
     uint64_t run;
 };
@@ -186,8 +164,8 @@ struct save {
 static void saved(void *arg, const struct cfg_etcd_txn_reply *reply, const struct cfg_error *err)
 {
     struct save *s = arg;
-    struct cfg_experiments *x = drop_link(s->link);
-    struct running *r = x ? find(x, s->name) : NULL;
+    struct cfg_experiments *x = experiments_drop(s->link);
+    struct running *r = x ? experiments_find(x, s->name) : NULL;
     if (r && r->spec.run == s->run) {
         r->saving = false;
         r->dirty = r->dirty || err != NULL || !reply->succeeded;
@@ -195,23 +173,24 @@ static void saved(void *arg, const struct cfg_etcd_txn_reply *reply, const struc
     free(s);
 }
 
-/* "tally/EXPERIMENT/RUN/REPLICA.SINCE": what was begun anew, by another process or after a restore, has another key. */
-static void put_key(struct cfg_buf *out, const struct cfg_experiments *x, const struct running *r)
+void experiments_put_key(struct cfg_buf *out, const struct cfg_experiments *x, const struct running *r)
 {
-    cfg_buf_printf(out, "%stally/%s/%" PRIu64 "/%s.%013" PRIu64, x->prefix, r->name, r->spec.run, x->replica_id,
-                   r->since_ms);
+    cfg_buf_printf(out, "%s.%013" PRIu64, x->replica_id, r->since_ms);
 }
 
 /* Only while the record is as it is known here: a stopped experiment takes no more. */
-static void save(struct cfg_experiments *x, struct running *r)
+void experiments_save(struct cfg_experiments *x, struct running *r)
 {
+    if (r->saving)
+        return;
     const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_EXPERIMENT, r->name, NULL);
     struct save *s = malloc(sizeof *s);
     struct cfg_buf key, head, value;
     cfg_buf_init(&key, 4096);
     cfg_buf_init(&head, 4096);
     cfg_buf_init(&value, TEXT_MAX);
-    put_key(&key, x, r);
+    experiments_put_prefix(&key, x, r->name, r->spec.run);
+    experiments_put_key(&key, x, r);
     cfg_buf_puts(&head, x->prefix);
     cfg_object_key(&head, &id);
     cfg_tally_print(&value, &r->tally);
@@ -223,7 +202,7 @@ static void save(struct cfg_experiments *x, struct running *r)
         const struct cfg_etcd_op op = {
             .kind = CFG_ETCD_PUT, .key = cfg_buf_slice(&key), .value = cfg_buf_slice(&value)};
         const struct cfg_etcd_txn_req req = {.compare = &same, .n_compare = 1, .success = &op, .n_success = 1};
-        *s = (struct save){.link = hold_link(x), .run = r->spec.run};
+        *s = (struct save){.link = experiments_hold(x), .run = r->spec.run};
         (void)snprintf(s->name, sizeof s->name, "%s", r->name);
         r->saving = true;
         r->dirty = false;
@@ -236,177 +215,80 @@ static void save(struct cfg_experiments *x, struct running *r)
     cfg_buf_finish(&value);
 }
 
+bool experiments_may_write(const struct cfg_experiments *x)
+{
+    return cfg_store_ready(x->o.store) && !cfg_store_restoring(x->o.store) &&
+           cfg_store_state(x->o.store, NULL) != CFG_REPLICA_FOREIGN;
+}
+
 static void on_timer(void *arg)
 {
     struct cfg_experiments *x = arg;
-    bool may = cfg_store_ready(x->o.store) && !cfg_store_restoring(x->o.store) &&
-               cfg_store_state(x->o.store, NULL) != CFG_REPLICA_FOREIGN;
+    bool may = experiments_may_write(x);
     for (struct running *r = x->running; r && may; r = r->next)
-        if (r->dirty && !r->saving)
-            save(x, r);
+        if (r->dirty)
+            experiments_save(x, r);
+    if (++x->idle_ticks >= SWEEP_TICKS && may) {
+        x->idle_ticks = 0;
+        experiments_sweep(x);
+    }
     cfg_timer_start(x->timer, CFG_EXPERIMENTS_SAVE_MS);
-}
-
-/* --- a look --- */
-
-struct look {
-    struct link *link;
-    char name[CFG_LIMIT_NAME + 1];
-    uint64_t run;
-    struct cfg_experiment spec;
-    struct cfg_tally sum;
-    size_t tallies; /* other keys that were added up */
-    char *own;      /* the whole key of this process; owned */
-    int rc;
-    struct cfg_error err;
-    cfg_experiments_fn fn;
-    void *arg;
-};
-
-static void free_look(struct look *l)
-{
-    cfg_tally_finish(&l->sum);
-    cfg_experiment_finish(&l->spec);
-    free(l->own);
-    free(l);
-}
-
-static void take_page(void *arg, const struct cfg_etcd_range_reply *page)
-{
-    struct look *l = arg;
-    for (size_t i = 0; l->rc == 0 && i < page->n; i++) {
-        struct cfg_tally t;
-        if (cfg_slice_eq_str(page->kvs[i].key, l->own))
-            continue; /* what is in memory is newer */
-        l->rc = cfg_tally_parse(&t, &l->spec, page->kvs[i].value, &l->err);
-        if (l->rc != 0)
-            return;
-        l->rc = cfg_tally_merge(&l->sum, &t, &l->err);
-        l->tallies++;
-        cfg_tally_finish(&t);
-    }
-}
-
-static void forget_pages(void *arg)
-{
-    struct look *l = arg;
-    cfg_tally_finish(&l->sum);
-    l->tallies = 0;
-    l->rc = cfg_tally_init(&l->sum, &l->spec, &l->err);
-}
-
-static bool add_head(cJSON *report, const struct look *l)
-{
-    return cJSON_AddStringToObject(report, "name", l->name) &&
-           cJSON_AddStringToObject(report, "deployment", l->spec.deployment) &&
-           (l->spec.flag == NULL || cJSON_AddStringToObject(report, "flag", l->spec.flag)) &&
-           (l->spec.flag || cJSON_AddTrueToObject(report, "arms")) &&
-           cJSON_AddStringToObject(report, "state", "running") &&
-           cJSON_AddStringToObject(report, "started", l->spec.started) &&
-           cJSON_AddNumberToObject(report, "alpha", l->spec.alpha) &&
-           cJSON_AddNumberToObject(report, "planned_units", l->spec.planned_units) &&
-           cJSON_AddNumberToObject(report, "tallies", (double)l->tallies + 1);
-}
-
-/* Of all that was read and of what is in memory here. */
-static cJSON *build(struct cfg_experiments *x, struct look *l)
-{
-    struct running *r = find(x, l->name);
-    if (r == NULL || r->spec.run != l->run) {
-        l->rc = cfg_fail(&l->err, CFG_E_NOT_FOUND, "experiment %s has ended", l->name);
-        return NULL;
-    }
-    l->rc = cfg_tally_merge(&l->sum, &r->tally, &l->err);
-    double p = 1;
-    cJSON *report = l->rc == 0 ? cfg_tally_report(&l->sum, &p) : NULL;
-    if (report && add_head(report, l)) {
-        r->dirty = r->dirty || p < r->tally.p_floor; /* what was seen once stays seen */
-        r->tally.p_floor = p < r->tally.p_floor ? p : r->tally.p_floor;
-        return report;
-    }
-    cJSON_Delete(report);
-    l->rc = l->rc ? l->rc : no_memory(&l->err);
-    return NULL;
-}
-
-static void pages_done(void *arg, int64_t revision, const struct cfg_error *err)
-{
-    struct look *l = arg;
-    struct cfg_experiments *x = drop_link(l->link);
-    (void)revision;
-    if (x) {
-        cJSON *report = err == NULL && l->rc == 0 ? build(x, l) : NULL;
-        l->fn(l->arg, report, err ? err : l->rc ? &l->err : NULL);
-    }
-    free_look(l);
-}
-
-static struct look *new_look(struct cfg_experiments *x, const struct running *r, cfg_experiments_fn fn, void *arg)
-{
-    struct look *l = calloc(1, sizeof *l);
-    struct cfg_buf own;
-    if (l == NULL)
-        return NULL;
-    *l = (struct look){.run = r->spec.run, .fn = fn, .arg = arg};
-    (void)snprintf(l->name, sizeof l->name, "%s", r->name);
-    cfg_buf_init(&own, 4096);
-    put_key(&own, x, r);
-    bool ok = cfg_buf_status(&own) == 0 && cfg_experiment_read(&l->spec, r->spec.record, NULL) == 0 &&
-              cfg_tally_init(&l->sum, &l->spec, NULL) == 0;
-    l->own = ok ? cfg_buf_steal(&own) : NULL;
-    cfg_buf_finish(&own);
-    if (l->own)
-        return l;
-    free_look(l);
-    return NULL;
-}
-
-void cfg_experiments_report(struct cfg_experiments *x, const char *name, cfg_experiments_fn fn, void *arg)
-{
-    static const struct cfg_etcd_list_fns fns = {take_page, forget_pages, pages_done};
-    const struct running *r = find(x, name);
-    struct cfg_error err;
-    struct look *l = r ? new_look(x, r, fn, arg) : NULL;
-    if (l == NULL) {
-        if (r)
-            (void)no_memory(&err);
-        else
-            (void)cfg_fail(&err, CFG_E_NOT_FOUND, "experiment %s does not run", name);
-        fn(arg, NULL, &err);
-        return;
-    }
-    struct cfg_buf key, end;
-    cfg_buf_init(&key, 4096);
-    cfg_buf_init(&end, 4096);
-    cfg_buf_printf(&key, "%stally/%s/%" PRIu64 "/", x->prefix, r->name, r->spec.run);
-    cfg_etcd_prefix_end(&end, cfg_buf_slice(&key));
-    l->link = hold_link(x);
-    cfg_etcd_list(x->o.etcd, cfg_buf_slice(&key), cfg_buf_slice(&end), 0, &fns, l);
-    cfg_buf_finish(&key);
-    cfg_buf_finish(&end);
 }
 
 /* --- for plans --- */
 
-bool cfg_experiments_baseline(struct cfg_experiments_baseline *out, const struct cfg_experiments *x,
+/* A variant's registers, its metric, and since when, of what was told of it. */
+struct seen_sum {
+    struct cfg_experiments_baseline b;
+    uint8_t registers[CFG_HLL_REGISTERS];
+};
+
+static void add_seen(struct seen_sum *sum, const cJSON *outcome, const char *metric)
+{
+    struct cfg_moments m;
+    struct cfg_parts p;
+    const char *units = cfg_json_get_str(outcome, "units", "");
+    if (cfg_moments_parse(&m, cfg_json_get(cfg_json_get(outcome, "metrics"), metric), NULL) != 0 ||
+        cfg_parts_parse(&p, cfg_json_get(cfg_json_get(outcome, "parts"), metric), NULL) != 0 ||
+        !cfg_hll_unite(sum->registers, units))
+        return;
+    double age = cfg_json_get_num(outcome, "age_ms", 0);
+    cfg_moments_merge(&sum->b.metric, &m);
+    cfg_parts_merge(&sum->b.parts, &p);
+    sum->b.since_ms = age > sum->b.since_ms ? age : sum->b.since_ms;
+}
+
+static void add_part(struct seen_sum *sum, const cJSON *part, const char *flag, const char *side, const char *metric)
+{
+    const cJSON *o;
+    cJSON_ArrayForEach(o, cfg_json_get(part, "seen"))
+    {
+        if (strcmp(cfg_json_get_str(o, "flag", ""), flag) == 0 && strcmp(cfg_json_get_str(o, "variant", ""), side) == 0)
+            add_seen(sum, o, metric);
+    }
+}
+
+bool cfg_experiments_baseline(struct cfg_experiments_baseline *out, const struct cfg_experiments *x, const cJSON *told,
                               const char *deployment, const char *flag, const char *side, const char *metric)
 {
-    uint64_t now = cfg_fleet_clock_ms(x->o.fleet);
-    if (flag == NULL) {
-        struct cfg_fleet_window w;
-        if (!cfg_fleet_window(&w, x->o.fleet, deployment, side, now > BASELINE_MS ? now - BASELINE_MS : 0, now + 1,
-                              metric) ||
-            w.metric.n < 2)
-            return false;
-        *out = (struct cfg_experiments_baseline){.metric = w.metric, .since_ms = BASELINE_MS};
-        return true;
-    }
+    struct seen_sum sum = {.registers = {0}};
     const struct cfg_seen_variant *v = cfg_seen_find(&x->seen, deployment, flag, side);
-    const struct cfg_moments *m = v ? cfg_seen_metric(v, metric) : NULL;
-    if (m == NULL || m->n < 2)
+    size_t i = v ? cfg_seen_metric(v, metric) : 0;
+    const cJSON *part;
+    if (v && i < v->n_metrics) {
+        sum.b = (struct cfg_experiments_baseline){.metric = v->metrics[i],
+                                                  .parts = v->parts[i],
+                                                  .since_ms = (double)(cfg_fleet_clock_ms(x->o.fleet) - v->since_ms)};
+        memcpy(sum.registers, v->registers, sizeof sum.registers);
+    }
+    cJSON_ArrayForEach(part, cfg_json_get(told, "parts"))
+    {
+        add_part(&sum, part, flag, side, metric);
+    }
+    sum.b.units = cfg_hll_estimate(sum.registers);
+    if (sum.b.metric.n < 2)
         return false;
-    *out = (struct cfg_experiments_baseline){
-        .metric = *m, .units = cfg_hll_estimate(v->registers), .since_ms = (double)(now - v->since_ms)};
+    *out = sum.b;
     return true;
 }
 
@@ -440,6 +322,7 @@ int cfg_experiments_new(struct cfg_experiments **out, const struct cfg_experimen
     x->o = *o;
     x->prefix = strdup(o->prefix);
     x->replica_id = strdup(o->replica_id);
+    x->idle_ticks = SWEEP_TICKS; /* whatever nobody has come to sweep */
     x->link = calloc(1, sizeof *x->link);
     x->timer = cfg_timer_new(o->loop, on_timer, x);
     if (x->prefix == NULL || x->replica_id == NULL || x->link == NULL || x->timer == NULL) {
@@ -450,12 +333,12 @@ int cfg_experiments_new(struct cfg_experiments **out, const struct cfg_experimen
         free(x);
         return no_memory(err);
     }
-    *x->link = (struct link){x, 1};
+    *x->link = (struct experiments_link){x, 1};
     x->listener = (struct cfg_store_listener){.changed = on_changed, .arg = x};
     cfg_store_listen(o->store, &x->listener);
     cfg_store_each(o->store, CFG_KIND_EXPERIMENT, NULL, follow_one, x);
     cfg_fleet_on_samples(o->fleet, &(const struct cfg_fleet_samples){on_outcome, on_window, x});
-    cfg_timer_start(x->timer, CFG_EXPERIMENTS_SAVE_MS);
+    cfg_timer_start(x->timer, SOON_MS);
     *out = x;
     return 0;
 }
@@ -472,7 +355,7 @@ void cfg_experiments_free(struct cfg_experiments *x)
         free_running(r);
     }
     x->link->x = NULL;
-    (void)drop_link(x->link);
+    (void)experiments_drop(x->link);
     cfg_timer_free(x->timer);
     cfg_seen_finish(&x->seen);
     free(x->replica_id);

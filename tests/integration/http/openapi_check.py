@@ -401,6 +401,9 @@ def experiments(d):
     assert d.expect(200, "GET", "/v1/experiments/warm").json["sides"] == [{"name": "off", "share": 50}, {"name": "on", "share": 50}]
     r = d.expect(200, "GET", "/v1/experiments/warm/report")
     assert r.json["verdict"] == "early" and r.json["control"]["units"] == 1, r
+    part = d.expect(200, "GET", "/v1/deployments/measured/outcomes?local=true").json
+    assert part["experiments"][0]["name"] == "warm" and part["seen"][0]["metrics"]["latency_ms"]["n"] == 200, part
+    d.expect(400, "GET", "/v1/deployments/measured/outcomes", code="invalid_argument")
     plan = d.expect(200, "POST", "/v1/experiments/plan", {**ask, "relative_effect": 0.05})
     assert plan.json["baseline"]["measured"] and plan.json["baseline"]["mean"] == 40 and plan.json["effect"] == 2, plan
     d.expect(422, "POST", "/v1/experiments/plan", ask, code="bad_value", says="smallest difference")

@@ -289,13 +289,16 @@ Test(experiment, what_was_seen_before_is_known_for_plans)
     struct cfg_seen s = {.n = 0};
     char text[2048], units[CFG_HLL_REGISTERS + 1], name[16];
     uint8_t registers[CFG_HLL_REGISTERS] = {0};
+    char zeros[8 * CFG_PARTS] = "";
+    for (unsigned i = 1; i < CFG_PARTS; i++)
+        (void)strcat(zeros, ",0,0");
     cfg_hll_print(units, registers);
     for (unsigned i = 0; i < CFG_SEEN_VARIANTS + 3; i++) {
         (void)snprintf(name, sizeof name, "v%u", i);
         (void)snprintf(text, sizeof text,
                        "{'flag':'exp/ab','variant':'%s','units':'%s','metrics':{'ms':{'n':2,'mean':5,'m2':2,'min':4,"
-                       "'max':6,'last':6,'bad':0}}}",
-                       name, units);
+                       "'max':6,'last':6,'bad':0}},'parts':{'ms':[2,5%s]}}",
+                       name, units, zeros);
         cJSON *v = json(text);
         cfg_seen_outcome(&s, "blue", v, 7);
         cfg_seen_outcome(&s, "blue", v, 9);
@@ -303,7 +306,8 @@ Test(experiment, what_was_seen_before_is_known_for_plans)
     }
     const struct cfg_seen_variant *v = cfg_seen_find(&s, "blue", "exp/ab", "v1");
     cr_assert(v != NULL && v->since_ms == 7);
-    cr_assert(cfg_seen_metric(v, "ms")->n == 4 && cfg_seen_metric(v, "other") == NULL);
+    cr_assert(v->metrics[cfg_seen_metric(v, "ms")].n == 4 && cfg_seen_metric(v, "other") == v->n_metrics);
+    cr_assert_eq(cfg_parts_count(&v->parts[0]), 4U);
     cr_assert_null(cfg_seen_find(&s, "green", "exp/ab", "v1"));
     cr_assert_eq(s.n, (size_t)CFG_SEEN_VARIANTS);
     cfg_seen_finish(&s);
