@@ -96,6 +96,20 @@ void experiment_put_line(struct cfg_buf *out, const cJSON *report)
     cfg_buf_putc(out, '\n');
 }
 
+/* Who was asked and gave no answer. */
+static void put_silent(struct cfg_buf *out, const cJSON *report)
+{
+    const cJSON *s;
+    cJSON_ArrayForEach(s, cfg_json_get(report, "silent"))
+    {
+        cfg_buf_puts(out, "partial: what configd ");
+        cli_put_text(out, cfg_json_get_str(s, "replica", "?"));
+        cfg_buf_puts(out, " was told last is missing: ");
+        cli_put_text(out, cfg_json_get_str(s, "why", "?"));
+        cfg_buf_putc(out, '\n');
+    }
+}
+
 /* --- the plot --- */
 
 struct axis {
@@ -209,6 +223,7 @@ void experiment_put_report(struct cfg_buf *out, const cJSON *report, size_t widt
 {
     const cJSON *first = cJSON_GetArrayItem(cfg_json_get(report, "treatments"), 0);
     put_head(out, report, color);
+    put_silent(out, report);
     for (int i = 0; metric_of(first, i) != NULL; i++)
         put_metric(out, report, i, width > 0 ? width : 80);
 }

@@ -289,9 +289,9 @@ Test(experiment, what_was_seen_before_is_known_for_plans)
     struct cfg_seen s = {.n = 0};
     char text[2048], units[CFG_HLL_REGISTERS + 1], name[16];
     uint8_t registers[CFG_HLL_REGISTERS] = {0};
-    char zeros[8 * CFG_PARTS] = "";
-    for (unsigned i = 1; i < CFG_PARTS; i++)
-        (void)strcat(zeros, ",0,0");
+    char zeros[4 * (CFG_PARTS - 1) + 1] = "";
+    for (unsigned i = 0; i < sizeof zeros - 1; i++)
+        zeros[i] = i % 2 ? '0' : ',';
     cfg_hll_print(units, registers);
     for (unsigned i = 0; i < CFG_SEEN_VARIANTS + 3; i++) {
         (void)snprintf(name, sizeof name, "v%u", i);
