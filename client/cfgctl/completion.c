@@ -17,6 +17,12 @@ static const char *kinds_of(const struct cli_command *cmd)
         return "rollout";
     if (strncmp(name, "rollout ", 8) == 0 && strcmp(name, "rollout start") != 0 && s[0])
         return "rollout-under-way";
+    if (strcmp(name, "experiment report") == 0)
+        return "experiment";
+    if (strcmp(name, "experiment stop") == 0)
+        return "experiment-running";
+    if (strncmp(name, "experiment ", 11) == 0)
+        return ""; /* by place: see below */
     if (strstr(s, "DEPLOYMENT") || (strncmp(cmd->name, "deployment ", 11) == 0 && strncmp(s, "NAME", 4) == 0))
         return "deployment";
     if (strstr(s, "NS/FLAG") || strstr(s, "NS/KEY"))
@@ -99,19 +105,28 @@ static void print_bash(void)
         print_words(" ", CLI_GENERAL | cli_commands[i].options);
         (void)printf("\" kinds=\"%s\" ;;\n", kinds_of(&cli_commands[i]));
     }
-    (void)puts("    esac\n    case $prev in --config|--flags|--namespaces) kinds=namespace ;; --deployment) "
-               "kinds=deployment ;;\n"
-               "        --to) case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
-               "            \"rollout start\"|\"deployment update\") words= kinds=release:${COMP_WORDS[3]} ;;\n"
-               "            \"flag rollback\") words= kinds=version:${COMP_WORDS[3]} ;;\n"
-               "            \"rollback \"*) words= kinds=version:${COMP_WORDS[2]} ;;\n"
-               "            esac ;;\n"
-               "        --guard) if [ \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" = \"rollout start\" ]; then\n"
-               "            words= kinds=metric:${COMP_WORDS[3]}; compopt -o nospace 2>/dev/null; fi ;;\n"
-               "    esac\n    if [ -n \"$kinds\" ] && [ \"${cur#-}\" = \"$cur\" ]; then\n        words=\"$words "
-               "$(\"${COMP_WORDS[0]}\" completion names $kinds 2>/dev/null)\"\n    fi\n    COMPREPLY=($(compgen -W "
-               "\"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _cfgctl "
-               "cfgctl");
+    (void)puts(
+        "    esac\n    case $prev in --config|--flags|--namespaces) kinds=namespace ;; --deployment) "
+        "kinds=deployment ;;\n"
+        "        --to) case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
+        "            \"rollout start\"|\"deployment update\") words= kinds=release:${COMP_WORDS[3]} ;;\n"
+        "            \"flag rollback\") words= kinds=version:${COMP_WORDS[3]} ;;\n"
+        "            \"rollback \"*) words= kinds=version:${COMP_WORDS[2]} ;;\n"
+        "            esac ;;\n"
+        "        --guard) if [ \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" = \"rollout start\" ]; then\n"
+        "            words= kinds=metric:${COMP_WORDS[3]}; compopt -o nospace 2>/dev/null; fi ;;\n"
+        "    esac\n"
+        "    case \"${COMP_WORDS[1]} ${COMP_WORDS[2]} $COMP_CWORD\" in\n" /* NAME DEPLOYMENT FLAG METRIC… */
+        "        \"experiment start 4\"|\"experiment plan 3\") kinds=deployment ;;\n"
+        "        \"experiment start 5\"|\"experiment plan 4\") kinds=flag; words=\"$words arms\" ;;\n"
+        "        \"experiment start 3\") ;;\n"
+        "        \"experiment start \"*) kinds=outcome:${COMP_WORDS[4]}; words=\"$words control= effect= units=\" ;;\n"
+        "        \"experiment plan \"*) kinds=outcome:${COMP_WORDS[3]}; words=\"$words control= effect= baseline= "
+        "rate=\" ;;\n"
+        "    esac\n    if [ -n \"$kinds\" ] && [ \"${cur#-}\" = \"$cur\" ]; then\n        words=\"$words "
+        "$(\"${COMP_WORDS[0]}\" completion names $kinds 2>/dev/null)\"\n    fi\n    COMPREPLY=($(compgen -W "
+        "\"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _cfgctl "
+        "cfgctl");
 }
 
 static void fish_word(const char *word, size_t len, const struct cli_command *cmd)
@@ -193,6 +208,8 @@ static const struct source sources[] = {
     {"deployment", "/v1/deployments", "name"},
     {"rollout", "/v1/rollouts", "deployment"},
     {"rollout-under-way", "/v1/rollouts", "deployment"},
+    {"experiment", "/v1/experiments", "name"},
+    {"experiment-running", "/v1/experiments", "name"},
 };
 
 static void print_name(const char *prefix, const char *name)
@@ -210,10 +227,12 @@ static void print_names(struct cli *c, const struct source *s)
 {
     cJSON *reply = ask_quickly(c, s->path);
     const cJSON *item;
-    bool flag = strcmp(s->kind, "flag") == 0, under_way = strcmp(s->kind, "rollout-under-way") == 0;
+    bool flag = strcmp(s->kind, "flag") == 0, under_way = strcmp(s->kind, "rollout-under-way") == 0,
+         running = strcmp(s->kind, "experiment-running") == 0;
     cJSON_ArrayForEach(item, cfg_json_get(reply, "items"))
     {
-        if (!under_way || !rollout_is_final(item))
+        if ((!under_way || !rollout_is_final(item)) &&
+            (!running || strcmp(cfg_json_get_str(item, "state", ""), "running") == 0))
             print_name(flag ? cfg_json_get_str(item, "namespace", "") : "", cfg_json_get_str(item, s->member, ""));
     }
     cJSON_Delete(reply);
@@ -277,10 +296,36 @@ static void print_metrics(struct cli *c, const char *deployment)
     cJSON_Delete(fleet);
 }
 
+/* What an experiment may compare variants or arms by, and which way. */
+static void print_outcomes(struct cli *c, const char *deployment)
+{
+    cJSON *part = ask_about(c, "/v1/deployments/*/outcomes?local=true", deployment), *seen = cJSON_CreateObject();
+    const cJSON *variant, *m;
+    cJSON_ArrayForEach(variant, cfg_json_get(part, "seen"))
+    {
+        cJSON_ArrayForEach(m, cfg_json_get(variant, "metrics"))
+        {
+            char word[160];
+            if (cfg_json_get(seen, m->string))
+                continue;
+            (void)cJSON_AddTrueToObject(seen, m->string); /* without memory it is offered twice */
+            (void)snprintf(word, sizeof word, "%s:decrease", m->string);
+            print_name("", word);
+            (void)snprintf(word, sizeof word, "%s:increase", m->string);
+            print_name("", word);
+        }
+    }
+    cJSON_Delete(seen);
+    cJSON_Delete(part);
+}
+
 static const struct {
     const char *kind; /* with the colon; a name follows */
     void (*print)(struct cli *c, const char *name);
-} details[] = {{"version:", print_versions}, {"release:", print_releases}, {"metric:", print_metrics}};
+} details[] = {{"version:", print_versions},
+               {"release:", print_releases},
+               {"metric:", print_metrics},
+               {"outcome:", print_outcomes}};
 
 static bool print_kind(struct cli *c, const char *kind)
 {
@@ -306,8 +351,9 @@ static int complete_names(struct cli *c, struct cfg_error *err)
         if (print_kind(c, c->args[i]))
             continue;
         (void)cfg_fail(err, CFG_E_INVALID, "no names of kind '%.60s'", c->args[i]);
-        cfg_error_set_hint(err, "namespace, flag, deployment, rollout, rollout-under-way, version:OBJECT, "
-                                "release:DEPLOYMENT, metric:DEPLOYMENT");
+        cfg_error_set_hint(err, "namespace, flag, deployment, rollout, rollout-under-way, experiment, "
+                                "experiment-running, version:OBJECT, release:DEPLOYMENT, metric:DEPLOYMENT, "
+                                "outcome:DEPLOYMENT");
         return CFG_E_INVALID;
     }
     return 0;

@@ -83,6 +83,14 @@ class Totals(Base):
     def samples(self, report):
         return report["treatments"][0]["metrics"][0]["n"]
 
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        script = f"source <({laboratory.CFGCTL} completion bash); COMP_WORDS=({laboratory.CFGCTL} {' '.join(words)}); COMP_CWORD={len(words)}; " \
+                 "_cfgctl; echo ${COMPREPLY[@]}"
+        done = subprocess.run(["bash", "-c", script], env={**os.environ, "CONFIGD_SERVER": self.configd.url}, capture_output=True, text=True, timeout=20,
+                              check=True)
+        return done.stdout.split()
+
     def keys(self):
         def code(b):
             return base64.b64encode(b).decode()
@@ -110,6 +118,16 @@ class Totals(Base):
         self.kept(2)
         self.b.tell(self.other, 10, 10)  # what lies in etcd is older than what is told
         self.assertEqual(self.samples(self.report(self.configd)), 350)
+
+        # --- offered to whoever presses tab ---
+        self.assertEqual(self.ok("completion", "names", "experiment", "experiment-running", "outcome:blue").split(),
+                         ["warm", "warm", "latency_ms:decrease", "latency_ms:increase"])
+        self.assertEqual(self.complete("experiment", "stop", "w"), ["warm"])
+        self.assertEqual(self.complete("experiment", "start", "new", "bl"), ["blue"])
+        self.assertEqual(self.complete("experiment", "start", "new", "blue", "exp/w"), ["exp/warm"])
+        self.assertEqual(self.complete("experiment", "plan", "blue", "ar"), ["arms"])
+        self.assertEqual(self.complete("experiment", "start", "new", "blue", "exp/warm", "lat"), ["latency_ms:decrease", "latency_ms:increase"])
+        self.assertEqual(self.complete("experiment", "plan", "blue", "exp/warm", "eff"), ["effect="])
 
         # --- one dies: what it had written counts, and it is named ---
         self.configd.kill()
