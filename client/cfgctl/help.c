@@ -17,7 +17,10 @@ static void print_options(FILE *f, cli_set set)
                        o->choices ? o->choices
                        : o->value ? o->value
                                   : "");
-        (void)fprintf(f, "  %-34s %s\n", left, o->help);
+        int more = 0; /* bytes that are no column: "…" has three and takes one */
+        for (const char *p = left; *p; p++)
+            more += ((unsigned char)*p & 0xC0) == 0x80;
+        (void)fprintf(f, "  %-*s %s\n", 34 + more, left, o->help);
     }
 }
 

@@ -102,6 +102,10 @@ static void put_arms(struct cfg_buf *out, const cJSON *arms, bool bold)
     }
     table_print(out, &t, 0, bold);
     table_finish(&t);
+    double unknown = cfg_json_get_num(arms, "unknown", 0); /* zeros would look as if nobody was there */
+    if (unknown > 0)
+        cfg_buf_printf(out, "without the workers of %.0f configd%s that could not be counted now\n", unknown,
+                       unknown > 1 ? "s" : "");
 }
 
 static void put_guards(struct cfg_buf *out, const cJSON *guards, bool bold)

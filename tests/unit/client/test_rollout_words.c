@@ -124,6 +124,25 @@ Test(rollout_words, the_history_says_what_was_watched)
     cJSON_Delete(end);
 }
 
+/* Nobody is not the same as not heard of. */
+Test(rollout_words, workers_that_could_not_be_counted)
+{
+    cJSON *r = read(
+        "{\"deployment\":\"blue\",\"state\":{\"phase\":\"rolling\",\"step\":0},\"steps\":[{\"share\":1}],\"live\":{"
+        "\"waits\":\"replica b is silent\",\"driver\":\"a\",\"arms\":{\"base\":{},\"canary\":{},\"unknown\":1}}}");
+    struct cfg_buf out;
+    cfg_buf_init(&out, 65536);
+    rollout_describe(&out, r, false);
+    cr_assert(strstr(out.data, "without the workers of 1 configd that could not be counted now\n"), "%s", out.data);
+    cfg_buf_finish(&out);
+    cJSON_DeleteItemFromObject(cfg_json_get(cfg_json_get(r, "live"), "arms"), "unknown");
+    cfg_buf_init(&out, 65536);
+    rollout_describe(&out, r, false);
+    cr_assert_null(strstr(out.data, "could not be counted"), "%s", out.data);
+    cfg_buf_finish(&out);
+    cJSON_Delete(r);
+}
+
 /* `set --rollout` after one that came back: the head is what failed, and another deployment follows it. */
 Test(rollout_words, a_start_says_what_it_brings_and_to_whom)
 {
