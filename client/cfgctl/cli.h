@@ -112,7 +112,7 @@
     X(GATE, "gate", 0, NULL, NULL, "every step waits for an approval")                                                \
     X(START_AT, "start-at", 0, "TIME", NULL,                                                                          \
       "not before then: 02:40 (the next), 'in 10m', 2026-12-01T02:40:00Z, @1764556800")                               \
-    X(FREEZE, "freeze", 0, "WINDOW", NULL, "no step within: sat,sun or 22:00-06:00 or 'fri 18:00-24:00' (UTC)")       \
+    X(FREEZE, "freeze", 0, "WINDOW", NULL, "no step within: sat,sun, 22:00-06:00 or 'mon-fri 09:00-17:00' (UTC)")     \
     X(NOW, "now", 0, NULL, NULL, "everybody at once, without guards; -m says why")                                    \
     X(ROLLOUT, "rollout", 0, "1%,10%,100%", NULL, "and roll it out in these steps, in the same transaction")          \
     X(OBJECT, "object", 0, "OBJECT", NULL, "only this: chat, experiment/ab.flag, schema/chat, deployment/chat-blue")

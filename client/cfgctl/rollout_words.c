@@ -153,9 +153,36 @@ int rollout_parse_where(cJSON *object, const char *text, struct cfg_error *err)
     return each_part(text, add_label, object, err);
 }
 
+enum { DAYS = 7 };
+static const char *const day_names[DAYS] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+
+/* 0 … 6; DAYS: none. */
+static int day_of(const char *name)
+{
+    int i = 0;
+    while (i < DAYS && strcmp(name, day_names[i]) != 0)
+        i++;
+    return i;
+}
+
+/* "sat", or "mon-fri", which may go over the week's end. */
 static int add_day(cJSON *days, char *part, struct cfg_error *err)
 {
-    return cJSON_AddItemToArray(days, cJSON_CreateString(part)) ? 0 : no_memory(err);
+    char *dash = strchr(part, '-');
+    if (dash)
+        *dash = '\0';
+    int from = day_of(part), to = dash ? day_of(dash + 1) : from;
+    if (from == DAYS || to == DAYS) {
+        (void)cfg_fail(err, CFG_E_INVALID, "'%.40s' is no day", from == DAYS ? part : dash + 1);
+        cfg_error_set_hint(err, "days are sun, mon, tue, wed, thu, fri and sat, also mon-fri");
+        return CFG_E_INVALID;
+    }
+    for (int day = from;; day = (day + 1) % DAYS) {
+        if (!cJSON_AddItemToArray(days, cJSON_CreateString(day_names[day])))
+            return no_memory(err);
+        if (day == to)
+            return 0;
+    }
 }
 
 int rollout_parse_freeze(cJSON **out, const char *text, struct cfg_error *err)

@@ -70,7 +70,11 @@ Test(rollout_words, labels_and_windows)
     is(v, "{\"from\":\"22:00\",\"to\":\"06:00\"}");
     cr_assert_eq(rollout_parse_freeze(&v, "fri 18:00-24:00", NULL), 0);
     is(v, "{\"days\":[\"fri\"],\"from\":\"18:00\",\"to\":\"24:00\"}");
-    cr_assert_eq(rollout_parse_freeze(&v, "fri late", NULL), CFG_E_INVALID);
+    cr_assert_eq(rollout_parse_freeze(&v, "fri-mon 09:00-17:00", NULL), 0);
+    is(v, "{\"days\":[\"fri\",\"sat\",\"sun\",\"mon\"],\"from\":\"09:00\",\"to\":\"17:00\"}");
+    static const char *const bad[] = {"fri late", "weekend", "mon-", "-fri", "mon-frei", "sat,,sun"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(rollout_parse_freeze(&v, bad[i], NULL), CFG_E_INVALID, "%s", bad[i]);
 }
 
 /* Text of others cannot drive a terminal. */
