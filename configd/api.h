@@ -68,7 +68,15 @@ CFG_MUST_CHECK int cfg_api_check_entry(struct cfg_app *app, const struct cfg_cal
 void cfg_api_submit_entry(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry);
 /* The same with a message (consumed; NULL: none) for a request that has none. */
 void cfg_api_submit_saying(struct cfg_app *app, struct cfg_call *c, struct cfg_change_entry *entry, char *message);
-/* Of a rollout's start: gives it a seed, and refuses what could never begin or never pass (api_rollouts.c). Of an
+/* Of a rollout's start whose deployment has workers at other replicas: they have to be asked first. Then nothing else
+ * of the call is kept: it comes again when they have answered. */
+bool cfg_api_asks_of_rollout(const struct cfg_app *app, const struct cfg_call *c, const struct cfg_change_entry *e);
+void cfg_api_ask_of_rollout(struct cfg_app *app, struct cfg_call *c, const char *deployment);
+/* Where nobody says why, the message made here is no reason. False without memory. */
+bool cfg_api_keep_reason(const struct cfg_call *c, cJSON *body);
+struct cfg_peers_question;
+extern const struct cfg_peers_question cfg_api_ask_workers; /* of all replicas: GET …/workers */
+/* Of a rollout's start: gives it a seed, and refuses what could never begin or never pass (api_rollouts_start.c). Of an
  * input: adds what this replica sees of guards and arms, to be kept with the decision. Nothing of other entries.
  * CFG_E_CONFLICT, CFG_E_VALUE, CFG_E_UNKNOWN_KEY, CFG_E_NOMEM, and what cfg_rollout_plan says. */
 CFG_MUST_CHECK int cfg_api_prepare_rollout(struct cfg_app *app, const struct cfg_call *c, struct cfg_change_entry *e,

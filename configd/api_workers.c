@@ -96,7 +96,8 @@ static cJSON *part_exposures(struct cfg_fleet *f, const char *deployment)
     return fleet_merge_exposures(cfg_fleet_exposures(f, deployment, true), NULL, 0, true);
 }
 
-static const struct cfg_peers_question ask_workers = {"workers", build_workers}, ask_fleet = {"fleet", build_fleet},
+const struct cfg_peers_question cfg_api_ask_workers = {"workers", build_workers};
+static const struct cfg_peers_question ask_fleet = {"fleet", build_fleet},
                                        ask_exposures = {"exposures", build_exposures};
 
 static void reply_whole(void *arg, struct cfg_slice json)
@@ -134,7 +135,7 @@ static void ask_whole(struct cfg_app *app, struct cfg_call *c, const struct cfg_
 
 void cfg_api_workers(struct cfg_app *app, struct cfg_call *c)
 {
-    ask_whole(app, c, &ask_workers, part_workers);
+    ask_whole(app, c, &cfg_api_ask_workers, part_workers);
 }
 
 void cfg_api_fleet(struct cfg_app *app, struct cfg_call *c)

@@ -140,12 +140,20 @@ void cfg_api_submit_saying(struct cfg_app *app, struct cfg_call *c, struct cfg_c
 
 /* --- rights beyond those of the route --- */
 
+/* A deployment's are namespaces; a rollout's are flags, as a list or by version: NAMESPACE/NAME. */
 static int check_flag_namespaces(const struct cfg_principal *p, const cJSON *body, struct cfg_error *err)
 {
-    const cJSON *flags = cfg_json_get(body, "flags"), *ns;
-    cJSON_ArrayForEach(ns, flags)
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cfg_json_get(body, "flags"))
     {
-        int rc = cJSON_IsString(ns) ? cfg_principal_check_namespace(p, ns->valuestring, err) : 0;
+        const char *name = cJSON_IsString(item) ? item->valuestring : item->string;
+        char ns[CFG_LIMIT_NAME + 1];
+        size_t n = name ? strcspn(name, "/") : sizeof ns;
+        if (n >= sizeof ns)
+            continue; /* no name: the decision refuses it */
+        memcpy(ns, name, n);
+        ns[n] = '\0';
+        int rc = cfg_principal_check_namespace(p, ns, err);
         if (rc != 0)
             return rc;
     }
@@ -334,6 +342,12 @@ void cfg_api_change(struct cfg_app *app, struct cfg_call *c)
     cJSON_Delete(body);
     for (size_t i = 0; rc == 0 && i < ch.n; i++) {
         rc = cfg_api_check_entry(app, c, &ch.entries[i], &err);
+        if (rc == 0 && cfg_api_asks_of_rollout(app, c, &ch.entries[i])) {
+            const struct cfg_object_id asked = ch.entries[i].id;
+            cfg_change_finish(&ch);
+            cfg_api_ask_of_rollout(app, c, asked.ns);
+            return;
+        }
         rc = rc ? rc : cfg_api_prepare_rollout(app, c, &ch.entries[i], &err);
         if (rc == 0 && ch.entries[i].op == CFG_CHANGE_CREATE && ch.entries[i].id.kind == CFG_KIND_ROLLOUT &&
             !ch.message)

@@ -40,6 +40,7 @@ struct cfg_app {
     struct cfg_hub *hub;
     struct cfg_fleet *fleet;
     struct cfg_peers *peers;
+    const cJSON *listed; /* every replica's workers, while the start of a rollout is looked at again; else NULL */
     struct cfg_streams *streams;
     struct cfg_http *http;
     struct cfg_store_listener listener; /* says when the replica is ready, and why not */

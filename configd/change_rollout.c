@@ -3,6 +3,7 @@
 #include "configd/change_rollout_start.h"
 #include "configd/rollout.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int no_memory(struct cfg_error *err)
@@ -50,7 +51,7 @@ static const char *why_of(const struct cfg_bench *b, const cJSON *body)
     return cfg_json_get_str(body, "why", b->change->message);
 }
 
-static const char *const decision_members[] = {"baked_ms", "guards", "arms", "trace", "at", NULL};
+static const char *const decision_members[] = {"baked_ms", "guards", "arms", "trace", NULL};
 
 /* seen: what it was decided on; NULL: nothing. */
 static int set_decision(cJSON *record, const struct cfg_bench *b, const char *input, const char *why, const cJSON *seen,
@@ -170,15 +171,21 @@ static int apply_effect(struct cfg_bench *b, size_t entry, const cJSON *record, 
     return settle(deployment, b, record, effect == CFG_ROLLOUT_FINISH ? "to" : "from", err);
 }
 
-/* Who goes on past the guards says why. */
-static int check_why(const struct cfg_bench *b, const cJSON *body, struct cfg_error *err)
+/* It is kept with every version. Who goes on past the guards must say why. */
+static int check_why(const struct cfg_bench *b, const cJSON *body, bool needed, struct cfg_error *err)
 {
+    const cJSON *given = cfg_json_get(body, "why");
     const char *why = why_of(b, body);
-    if (why && why[0])
-        return 0;
-    (void)cfg_fail(err, CFG_E_INVALID, "going on whatever the guards know needs a reason");
-    cfg_error_set_path(err, "why");
-    return CFG_E_INVALID;
+    int rc = 0;
+    if (given && !cJSON_IsString(given))
+        rc = cfg_fail(err, CFG_E_VALUE, "why must be a text");
+    else if (why && strlen(why) > CFG_LIMIT_MESSAGE)
+        rc = cfg_fail(err, CFG_E_LIMIT, "why is longer than %d KiB", CFG_LIMIT_MESSAGE / 1024);
+    else if (needed && (why == NULL || why[0] == '\0'))
+        rc = cfg_fail(err, CFG_E_INVALID, "going on whatever the guards know needs a reason");
+    if (rc != 0)
+        cfg_error_set_path(err, "why");
+    return rc;
 }
 
 /* Why it goes back stays to be seen when it has gone back. */
@@ -190,18 +197,19 @@ static int set_reason(cJSON *record, const struct cfg_bench *b, const cJSON *bod
 
 static int take_input(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct cfg_error *err)
 {
-    static const char *const members[] = {"input", "why", "baked_ms", "guards", "arms", "trace", "at", NULL};
+    static const char *const saw[] = {"input", "why", "baked_ms", "guards", "arms", "trace", NULL};
+    static const char *const said[] = {"input", "why", NULL};
     const cJSON *body = b->change->entries[entry].body;
     enum cfg_rollout_input input;
     enum cfg_rollout_effect effect;
     struct cfg_rollout_state next;
     struct cfg_rollout r = {.run = 0};
-    int rc = cfg_check_members(body, members, "an input to a rollout", err);
-    rc = rc ? rc : cfg_rollout_input_parse(&input, cfg_json_get_str(body, "input", ""), err);
-    if (rc == 0 && !cfg_rollout_input_is_persons(input))
+    int rc = cfg_rollout_input_parse(&input, cfg_json_get_str(body, "input", ""), err);
+    bool persons = rc == 0 && cfg_rollout_input_is_persons(input);
+    rc = rc ? rc : cfg_check_members(body, persons ? said : saw, "an input to a rollout", err);
+    if (rc == 0 && !persons)
         rc = check_lock(b, err);
-    if (rc == 0 && input == CFG_ROLLOUT_ADVANCE)
-        rc = check_why(b, body, err);
+    rc = rc ? rc : check_why(b, body, input == CFG_ROLLOUT_ADVANCE, err);
     rc = rc ? rc : cfg_rollout_read(&r, d->before, err);
     if (rc != 0)
         return rc;
@@ -238,6 +246,7 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct 
     struct cfg_draft *deployment;
     cJSON *record = NULL;
     int rc = check_free(d, err);
+    rc = rc ? rc : check_why(b, e->body, false, err);
     rc = rc ? rc : open_deployment(&deployment, b, entry, err);
     rc = rc ? rc : cfg_rollout_refuse_split(deployment, "rolled out to", err);
     rc = rc ? rc : cfg_rollout_start(&record, b, deployment, e, (d->head ? d->head->version : 0) + 1, err);
@@ -250,6 +259,10 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct 
     rc = rc ? rc : set_decision(record, b, "start", why_of(b, e->body), NULL, err);
     if (rc != 0)
         return rc;
+    const char *unasked = cfg_json_get_str(e->seen, "unasked", "");
+    if (unasked[0])
+        (void)snprintf(d->hint, sizeof d->hint,
+                       "replica %.80s did not answer: whether the first step holds a group is not known", unasked);
     touch(deployment, entry);
     return cfg_rollout_split(deployment->after, record, err);
 }

@@ -131,6 +131,13 @@ struct search {
     int rc;
 };
 
+/* What a rollout makes of its deployment was judged when it began. Workers that came since, and would not take it, must
+ * not keep everybody from going back. */
+static bool is_rollouts(const struct cfg_bench *b, const struct cfg_draft *draft)
+{
+    return draft && b->change->entries[draft->entry].id.kind == CFG_KIND_ROLLOUT;
+}
+
 /* Consumes *d. */
 static int add_concern(struct search *s, struct cfg_deployment *d, const struct cfg_draft *draft)
 {
@@ -148,7 +155,7 @@ static int add_concern(struct search *s, struct cfg_deployment *d, const struct 
     }
     struct cfg_concern c = {.deployment = *d, .touched = draft != NULL, .created = created};
     c.follows = cfg_deployment_follows(d);
-    c.told = c.follows || (created && d->arms[0].locked[0] == '\0');
+    c.told = !is_rollouts(s->bench, draft) && (c.follows || (created && d->arms[0].locked[0] == '\0'));
     v->concerns[v->n++] = c;
     return 0;
 }

@@ -65,6 +65,7 @@ struct fleet_worker *fleet_add_worker(struct cfg_fleet *f, struct fleet_deployme
     w->deployment = d;
     w->id = memcpy(w->id_text, worker, id);
     w->mark = fleet_mark(worker);
+    w->added_ms = fleet_now_ms(f);
     if (tsearch(w, &d->workers, by_id) == NULL) {
         free(w);
         return NULL;
@@ -287,6 +288,7 @@ void cfg_fleet_free(struct cfg_fleet *f)
         struct fleet_deployment *d = f->deployments;
         f->deployments = d->next;
         tdestroy(d->workers, free_tree_worker);
+        fleet_window_finish(&d->peers);
         fleet_exposures_finish(&d->exposures);
         fleet_refused_finish(d);
         fleet_runs_free(d);

@@ -4,10 +4,14 @@
 #include <stdlib.h>
 
 /* A worker that names no group is a group of its own. */
-const char *fleet_assign(const struct cfg_deployment *d, const char *worker, const cJSON *about)
+const char *fleet_assign(bool *apart, const struct cfg_deployment *d, const char *worker, const cJSON *about)
 {
     const char *group = cfg_json_get_str(about, "group", "");
-    return cfg_deployment_assign(d, group[0] ? group : worker, cfg_json_get(about, "labels"));
+    const cJSON *labels = cfg_json_get(about, "labels");
+    double point;
+    group = group[0] ? group : worker;
+    *apart = d->split.arm[0] != '\0' && !cfg_split_point(&point, &d->split, group, labels);
+    return cfg_deployment_assign(d, group, labels);
 }
 
 const char *cfg_fleet_arm(const struct cfg_fleet *f, const struct cfg_deployment *d, const char *worker)
@@ -18,7 +22,8 @@ const char *cfg_fleet_arm(const struct cfg_fleet *f, const struct cfg_deployment
         return CFG_ARM_BASE;
     if (w->about && cfg_json_parse(&about, cfg_slice_str(w->about), CFG_LIMIT_DEPTH + 8, NULL) != 0)
         return CFG_ARM_BASE;
-    const char *arm = fleet_assign(d, worker, about);
+    bool apart;
+    const char *arm = fleet_assign(&apart, d, worker, about);
     cJSON_Delete(about);
     return arm;
 }
@@ -35,7 +40,7 @@ static void assign(struct fleet_worker *w, void *arg)
     if (a->record->split.arm[0] && w->about &&
         cfg_json_parse(&about, cfg_slice_str(w->about), CFG_LIMIT_DEPTH + 8, NULL) != 0)
         about = NULL;
-    w->arm = fleet_arm_at(a->d, fleet_assign(a->record, w->id, about));
+    w->arm = fleet_arm_at(a->d, fleet_assign(&w->apart, a->record, w->id, about));
     cJSON_Delete(about);
 }
 
@@ -46,6 +51,9 @@ void fleet_arms_assign(struct cfg_fleet *f, struct fleet_deployment *d)
     if (o == NULL || o->deleted || cfg_deployment_read(&record, o, NULL) != 0)
         return;
     struct assigning a = {&record, d};
+    d->has_apart = record.split.where || record.split.by[0];
+    if (!d->has_apart)
+        fleet_window_finish(&d->peers);
     fleet_each_worker(d, assign, &a);
     cfg_deployment_finish(&record);
 }

@@ -74,8 +74,10 @@ struct fleet_worker {
     struct fleet_worker *same_contract;
     struct fleet_skills *skills;
     struct fleet_arm *arm;                               /* that it is assigned to; NULL without memory */
+    bool apart;                                          /* its labels keep its group out of the split */
     cJSON *ceilings;                                     /* {PATH: number}; owned, NULL: none */
     uint64_t registered_wall_ns, registered_ms, gone_ms; /* gone: when its stream closed; 0: never had one */
+    uint64_t added_ms;                                   /* when this replica first heard of it */
     /* The last report. */
     bool reported;
     uint64_t report_ms, age_ms;
@@ -112,6 +114,8 @@ struct fleet_deployment {
     struct fleet_contract *contracts;
     struct fleet_skills *skills;
     struct fleet_arm *arms;
+    bool has_apart;                /* the split goes by labels */
+    struct fleet_window peers;     /* then: of the base, those alone who could run the canary */
     struct fleet_refused *refused; /* owned; the oldest first */
     size_t n_refused;
     struct fleet_exposures exposures;
@@ -266,8 +270,9 @@ CFG_MUST_CHECK int fleet_ceilings_take(struct cfg_fleet *f, struct fleet_worker 
 
 /* Exchanges a worker's contract; c is consumed. CFG_E_NOMEM. */
 CFG_MUST_CHECK int fleet_set_contract(struct fleet_worker *w, struct cfg_contract *c);
-/* The same by what the worker says about itself: an object with "group" and "labels" (fleet_arms.c). */
-const char *fleet_assign(const struct cfg_deployment *d, const char *worker, const cJSON *about);
+/* The same by what the worker says about itself: an object with "group" and "labels" (fleet_arms.c). *apart: its labels
+ * keep its group out of the split. */
+const char *fleet_assign(bool *apart, const struct cfg_deployment *d, const char *worker, const cJSON *about);
 void fleet_disconnect(struct cfg_fleet *f, struct fleet_worker *w);
 void fleet_each_worker(const struct fleet_deployment *d, void (*fn)(struct fleet_worker *w, void *arg), void *arg);
 /* How often live incarnations of this worker replaced each other within ten seconds, lately; 0 most of the time. */

@@ -1,73 +1,32 @@
 /* What this replica sees of the arms of a deployment whose rollout runs. */
 #include "configd/fleet_observe.h"
 #include "configd/fleet_internal.h"
+#include "configd/rollout_census.h"
 
-#include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct seen_group {
-    const char *name; /* borrowed from a worker */
-};
 
 struct observing {
     struct cfg_observation *out;
     const struct cfg_fleet *fleet;
-    const struct cfg_deployment *record;
     struct fleet_targets targets;
-    uint64_t now_ms;
-    void *groups; /* tsearch tree of names */
-    void *units;  /* likewise, owned: values of the label that groups move by */
+    struct cfg_census census;
+    uint64_t now_ms, gone_ms;
+    uint64_t came[2], went[2]; /* of the base, of the canary */
 };
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-static void keep(void *name)
-{
-    (void)name; /* a worker's */
-}
-
-/* Whether the group is met for the first time. Without memory it is counted again. */
-static bool is_new_group(struct observing *x, const char *group)
-{
-    if (tfind(group, &x->groups, by_name))
-        return false;
-    (void)tsearch(group, &x->groups, by_name);
-    return true;
-}
-
-/* Groups that move together count once. Without memory they count each. */
-static void count_unit(struct observing *x, const cJSON *labels)
-{
-    const char *value = cfg_json_get_str(labels, x->record->split.by, "");
-    if (x->record->split.by[0] && tfind(value, &x->units, by_name))
-        return;
-    x->out->units++;
-    char *copy = x->record->split.by[0] ? cfg_slice_dup(cfg_slice_str(value)) : NULL;
-    if (copy && tsearch(copy, &x->units, by_name) == NULL)
-        free(copy);
-}
-
+/* What a worker says of itself is parsed only where it counts. */
 static void count_group(struct observing *x, const struct fleet_worker *w, struct cfg_arm_report *r)
 {
-    double point;
+    const char *group = w->group ? w->group : w->id;
     cJSON *about = NULL;
-    r->groups++;
-    if (x->record->split.arm[0] == '\0')
+    if (!cfg_census_wants(&x->census, group))
         return;
-    if (w->about && cfg_json_parse(&about, cfg_slice_str(w->about), CFG_LIMIT_DEPTH + 8, NULL) != 0)
+    if (x->census.split->arm[0] && w->about &&
+        cfg_json_parse(&about, cfg_slice_str(w->about), CFG_LIMIT_DEPTH + 8, NULL) != 0)
         about = NULL;
-    if (cfg_split_point(&point, &x->record->split, w->group ? w->group : w->id, cfg_json_get(about, "labels"))) {
-        x->out->eligible++;
-        count_unit(x, cfg_json_get(about, "labels"));
-        if (point < x->out->lowest)
-            x->out->lowest = point;
-        if (point > x->out->highest)
-            x->out->highest = point;
-    }
+    r->groups += cfg_census_add(&x->census, group, cfg_json_get(about, "labels"));
     cJSON_Delete(about);
 }
 
@@ -75,8 +34,11 @@ static void count_worker(struct fleet_worker *w, void *arg)
 {
     struct observing *x = arg;
     const char *arm = w->arm ? w->arm->name : CFG_ARM_BASE;
-    struct cfg_arm_report *r = strcmp(arm, CFG_ARM_CANARY) == 0 ? &x->out->canary : &x->out->base;
+    bool canary = strcmp(arm, CFG_ARM_CANARY) == 0;
+    struct cfg_arm_report *r = canary ? &x->out->canary : &x->out->base;
     struct fleet_facts facts;
+    x->came[canary] += w->added_ms >= x->gone_ms;
+    x->went[canary] += w->superseded == NULL && w->gone_ms >= x->gone_ms;
     if (w->superseded == NULL)
         return;
     const struct fleet_target *target = fleet_targets_at(&x->targets, arm);
@@ -84,42 +46,48 @@ static void count_worker(struct fleet_worker *w, void *arg)
     r->workers++;
     r->converged += target->known && fleet_converged(&facts, target);
     r->rejecting += target->known && fleet_state_of(&facts, target) == FLEET_REJECTING;
-    if (is_new_group(x, w->group ? w->group : w->id))
-        count_group(x, w, r);
+    count_group(x, w, r);
 }
 
-static void add_metrics(struct cfg_arm_report *r, const struct fleet_deployment *d, const char *arm,
-                        const struct cfg_fleet_lately *lately)
+static void add_metrics(struct cfg_arm_report *r, const struct fleet_window *w, const struct cfg_fleet_lately *lately)
 {
-    const struct fleet_arm *a = d->arms;
     struct fleet_sum sum;
-    while (a && strcmp(a->name, arm) != 0)
-        a = a->next;
-    if (a == NULL)
-        return;
-    fleet_window_sum(&sum, &a->window, lately->since_ms, lately->until_ms);
+    fleet_window_sum(&sum, w, lately->since_ms, lately->until_ms);
     r->latency = sum.latency;
     for (size_t i = 0; i < lately->n_metrics; i++) {
         struct cfg_moments *m = cfg_arm_report_add(r, lately->metrics[i]);
         if (m)
-            fleet_window_moments(m, &a->window, lately->since_ms, lately->until_ms, lately->metrics[i]);
+            fleet_window_moments(m, w, lately->since_ms, lately->until_ms, lately->metrics[i]);
     }
+}
+
+/* A canary that is chosen by labels is compared with those who have them, too: others may be faster by nature. */
+static const struct fleet_window *window_of(const struct fleet_deployment *d, const char *arm)
+{
+    static const struct fleet_window none;
+    if (d->has_apart && strcmp(arm, CFG_ARM_BASE) == 0)
+        return &d->peers;
+    for (const struct fleet_arm *a = d->arms; a; a = a->next)
+        if (strcmp(a->name, arm) == 0)
+            return &a->window;
+    return &none;
 }
 
 bool cfg_fleet_observe(struct cfg_observation *out, struct cfg_fleet *f, const struct cfg_deployment *record,
                        const struct cfg_fleet_lately *lately)
 {
     const struct fleet_deployment *d = fleet_find_deployment(f, record->name);
-    struct observing x = {.out = out, .fleet = f, .record = record, .now_ms = fleet_now_ms(f)};
+    struct observing x = {.out = out, .fleet = f, .now_ms = fleet_now_ms(f), .gone_ms = lately->gone_ms};
     if (d == NULL || d->connected == 0)
         return false;
     x.targets = (struct fleet_targets){.fleet = f, .deployment = record->name};
-    out->lowest = 1;
+    cfg_census_begin(&x.census, &record->split);
     fleet_each_worker(d, count_worker, &x);
-    tdestroy(x.groups, keep);
-    tdestroy(x.units, free);
-    add_metrics(&out->base, d, CFG_ARM_BASE, lately);
-    add_metrics(&out->canary, d, CFG_ARM_CANARY, lately);
+    cfg_census_tell(out, &x.census);
+    out->base.lost = x.went[0] > x.came[0] ? x.went[0] - x.came[0] : 0;
+    out->canary.lost = x.went[1] > x.came[1] ? x.went[1] - x.came[1] : 0;
+    add_metrics(&out->base, window_of(d, CFG_ARM_BASE), lately);
+    add_metrics(&out->canary, window_of(d, CFG_ARM_CANARY), lately);
     return true;
 }
 

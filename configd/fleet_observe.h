@@ -5,9 +5,10 @@
 #include "configd/fleet.h"
 #include "configd/rollout_observe.h"
 
-/* What is looked at: reports that came in [since, until) of the fleet's clock, and the metrics' names, borrowed. */
+/* What is looked at: reports that came in [since, until) of the fleet's clock, workers that went from `gone_ms` on, and
+ * the metrics' names, borrowed. */
 struct cfg_fleet_lately {
-    uint64_t since_ms, until_ms;
+    uint64_t since_ms, until_ms, gone_ms;
     const char *const *metrics;
     size_t n_metrics;
 };

@@ -291,7 +291,8 @@ static void note_gone(struct fleet_worker *w, void *arg)
     uint64_t since = w->gone_ms > w->registered_ms ? w->gone_ms : w->registered_ms;
     if (w->reported && w->report_ms > since)
         since = w->report_ms;
-    if (!w->superseded && p->now_ms - since > KEEP_GONE_MS && p->n < p->cap)
+    bool missed = w->arm && strcmp(w->arm->name, CFG_ARM_BASE) != 0; /* a rollout may be waiting for it */
+    if (!w->superseded && !missed && p->now_ms - since > KEEP_GONE_MS && p->n < p->cap)
         p->gone[p->n++] = w;
 }
 

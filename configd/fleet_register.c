@@ -30,7 +30,8 @@ struct registration {
     const char *worker, *incarnation;
     const cJSON *ceilings;
     const cJSON *capabilities;
-    const char *arm;               /* in the deployment's record */
+    const char *arm; /* in the deployment's record */
+    bool apart;
     struct cfg_contract *contract; /* owned */
     char *about, *group, *address; /* owned; address NULL: none */
     uint32_t rank, world;
@@ -266,6 +267,7 @@ static int enter(struct cfg_fleet *f, const char *deployment, struct registratio
     w->registered_wall_ns = f->clock->wall_ns(f->clock->arg);
     w->registered_ms = fleet_now_ms(f);
     w->arm = fleet_arm_at(d, r->arm);
+    w->apart = r->apart;
     fleet_groups_moved(f);
     if (w->superseded)
         fleet_presence_touch(f, d); /* it may hold another contract now */
@@ -307,9 +309,10 @@ int cfg_fleet_register(struct cfg_fleet *f, const char *deployment, const cJSON 
         rc = fleet_check_contract(f, deployment, r.contract, r.ceilings, problem, err);
     if (rc == 0 && is_fresh(body))
         rc = fleet_check_skills(f, &d, r.capabilities, problem, err);
-    r.arm = rc == 0 ? fleet_assign(&d, r.worker, body) : CFG_ARM_BASE;
+    r.arm = rc == 0 ? fleet_assign(&r.apart, &d, r.worker, body) : CFG_ARM_BASE;
     rc = rc ? rc : enter(f, deployment, &r, err);
     if (rc == 0) {
+        fleet_find_deployment(f, deployment)->has_apart = d.split.where || d.split.by[0];
         cJSON *answer = registration_reply(f, &d, r.worker, r.arm);
         if (answer)
             *reply = answer;

@@ -125,11 +125,14 @@ static void take_window(const struct cfg_fleet *f, struct fleet_worker *w, const
     if (f->samples.window)
         f->samples.window(f->samples.arg, w->deployment->name, w->group, arm->name, cfg_json_get(window, "metrics"));
     uint64_t now = fleet_now_ms(f);
-    fleet_window_steps(&arm->window, now, steps, ms, &latency);
+    bool peer = w->deployment->has_apart && !w->apart && strcmp(arm->name, "base") == 0;
+    struct fleet_window *const sums[] = {&arm->window, &w->deployment->peers};
+    for (size_t i = 0; i < (peer ? 2 : 1); i++)
+        fleet_window_steps(sums[i], now, steps, ms, &latency);
     cJSON_ArrayForEach(metric, cfg_json_get(window, "metrics"))
     {
-        if (cfg_moments_parse(&m, metric, NULL) == 0)
-            fleet_window_metric(&arm->window, now, metric->string, &m);
+        for (size_t i = 0; i < (peer ? 2 : 1) && cfg_moments_parse(&m, metric, NULL) == 0; i++)
+            fleet_window_metric(sums[i], now, metric->string, &m);
     }
 }
 

@@ -10,7 +10,7 @@
  *      "start_at"?: unix seconds, "freeze"?: [{"days": ["sat","sun"], "from": "18:00", "to": "08:00"}],   UTC
  *      "state": {"phase","step","resume"?,"then"?},
  *      "reason"?: why it went back, or goes,
- *      "decision": {"input","why","actor","at"?,"baked_ms"?,"guards": [{"guard","verdict","canary","base",…}],"arms"?}}
+ *      "decision": {"input","why","actor","baked_ms"?,"guards": [{"guard","verdict","canary","base",…}],"arms"?}}
  *
  * "decision" is what this version was decided on. Pure. */
 #ifndef CFG_CONFIGD_ROLLOUT_H

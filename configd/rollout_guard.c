@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double WIDTH = 3; /* standard errors on either side of an estimate */
+static const double WIDTH = 3;     /* standard errors on either side of an estimate */
+static const double CHANCE = 0.02; /* that a quantile lies beyond all samples, which is put up with */
 
 enum stat { STAT_MEAN, STAT_MIN, STAT_MAX, STAT_SD, STAT_LAST, STAT_N, STAT_BAD, STAT_QUANTILE };
 
@@ -54,6 +55,7 @@ void cfg_arm_report_merge(struct cfg_arm_report *r, const struct cfg_arm_report 
     r->workers += other->workers;
     r->converged += other->converged;
     r->rejecting += other->rejecting;
+    r->lost += other->lost;
     for (size_t i = 0; i < other->n_metrics; i++) {
         struct cfg_moments *m = cfg_arm_report_add(r, other->metrics[i].name);
         if (m)
@@ -239,27 +241,61 @@ static struct estimate about(double value, double error, uint64_t n)
     return (struct estimate){.value = value, .low = value - WIDTH * error, .high = value + WIDTH * error, .n = n};
 }
 
-static double quantile_ms(const struct cfg_histogram *h, double q)
+/* The ranks of a group take every step together: their durations are one sample, told once by each. */
+static double ranks_of(const struct cfg_arm_report *r)
 {
-    return (double)cfg_histogram_quantile(h, q < 0 ? 0 : q > 1 ? 1 : q) / 1000;
+    return r->groups > 0 && r->workers > r->groups ? (double)r->workers / (double)r->groups : 1;
 }
 
-static struct estimate of_latency(const struct cfg_histogram *h, double q)
+static unsigned bucket_at(const struct cfg_histogram *h, double q)
 {
-    double error = h->n > 0 ? WIDTH * sqrt(q * (1 - q) / (double)h->n) : 1;
-    return (struct estimate){
-        .value = quantile_ms(h, q), .low = quantile_ms(h, q - error), .high = quantile_ms(h, q + error), .n = h->n};
+    return cfg_histogram_index(cfg_histogram_quantile(h, q));
 }
 
-static struct estimate of_metric(const struct cfg_moments *m, enum stat stat)
+/* By ranks, to the outer edges of their buckets. Too few samples bound a quantile on one side alone: that all of n lie
+ * below it has the chance q^n. */
+static struct estimate of_latency(const struct cfg_arm_report *r, double q)
+{
+    const struct cfg_histogram *h = &r->latency;
+    double n = (double)h->n / ranks_of(r), error = n > 0 ? WIDTH * sqrt(q * (1 - q) / n) : 1;
+    bool bounded = n * log(q) <= log(CHANCE);
+    return (struct estimate){.value = (double)cfg_histogram_quantile(h, q) / 1000,
+                             .low = q - error > 0 ? (double)cfg_histogram_floor(bucket_at(h, q - error)) / 1000 : 0,
+                             .high = bounded ? (double)cfg_histogram_floor(bucket_at(h, q + error) + 1) / 1000
+                                             : CFG_MOMENTS_LIMIT,
+                             .n = h->n};
+}
+
+/* How many of a metric's samples are independent of each other, at the least: where every rank of a group tells it,
+ * those of a step are one. */
+static double independent(const struct cfg_arm_report *r, const struct cfg_moments *m)
+{
+    double n = m->n > 0 ? (double)m->n : 1, ranks = ranks_of(r), steps = (double)r->latency.n / ranks;
+    double least = n / ranks, most = n < steps ? n : steps;
+    return least > most ? least : most;
+}
+
+/* Where arms are compared they are taken to vary alike, unless this one varies more: that an event is missing among few
+ * samples does not say that it never happens. */
+static double deviation(const struct cfg_moments *m, const struct cfg_moments *other)
+{
+    double own = cfg_moments_variance(m), both = own;
+    if (other && m->n + other->n > 2)
+        both = (m->m2 + other->m2) / (double)(m->n + other->n - 2);
+    return sqrt(both > own ? both : own);
+}
+
+static struct estimate of_metric(const struct quantity *q, const struct cfg_arm_report *r,
+                                 const struct cfg_arm_report *other)
 {
     static const struct cfg_moments none = {.n = 0};
+    const struct cfg_moments *m = cfg_arm_report_metric(r, q->metric);
     m = m ? m : &none;
-    double n = m->n > 0 ? (double)m->n : 1, sd = sqrt(cfg_moments_variance(m));
+    double n = independent(r, m), sd = sqrt(cfg_moments_variance(m));
     struct estimate e = exactly(0, m->n);
-    switch (stat) {
+    switch (q->stat) {
     case STAT_MEAN:
-        return about(m->mean, sd / sqrt(n), m->n);
+        return about(m->mean, deviation(m, other ? cfg_arm_report_metric(other, q->metric) : NULL) / sqrt(n), m->n);
     case STAT_SD:
         return about(sd, sd / sqrt(2 * n), m->n);
     case STAT_MIN:
@@ -281,12 +317,11 @@ static struct estimate of_metric(const struct cfg_moments *m, enum stat stat)
     return e;
 }
 
-static struct estimate estimate(const struct quantity *q, const struct cfg_arm_report *canary,
+static struct estimate estimate(const struct quantity *q, bool relative, const struct cfg_arm_report *canary,
                                 const struct cfg_arm_report *base)
 {
-    const struct cfg_arm_report *r = q->of_base ? base : canary;
-    return q->stat == STAT_QUANTILE ? of_latency(&r->latency, q->quantile)
-                                    : of_metric(cfg_arm_report_metric(r, q->metric), q->stat);
+    const struct cfg_arm_report *r = q->of_base ? base : canary, *other = q->of_base ? canary : base;
+    return q->stat == STAT_QUANTILE ? of_latency(r, q->quantile) : of_metric(q, r, relative ? other : NULL);
 }
 
 /* --- judging --- */
@@ -421,10 +456,10 @@ static void judge_finite(struct cfg_guard_reading *out, const struct cfg_rollout
 static bool gather(struct cfg_guard_reading *out, struct estimate e[], const struct cfg_rollout_guard *g,
                    const struct cfg_arm_report *canary, const struct cfg_arm_report *base, uint64_t min_samples)
 {
-    bool enough = true;
+    bool enough = true, relative = cfg_rollout_guard_is_relative(g);
     for (size_t i = 0; i < g->n; i++) {
         const struct quantity *q = &g->quantities[i];
-        e[i] = estimate(q, canary, base);
+        e[i] = estimate(q, relative, canary, base);
         if (q->of_base && !out->has_base) {
             out->has_base = e[i].n > 0;
             out->base = e[i].value;
@@ -446,7 +481,7 @@ static bool gather(struct cfg_guard_reading *out, struct estimate e[], const str
 
 void cfg_rollout_guard_judge(struct cfg_guard_reading *out, const struct cfg_rollout_guard *g,
                              const struct cfg_arm_report *canary, const struct cfg_arm_report *base,
-                             uint64_t min_samples, bool compared)
+                             uint64_t min_samples, enum cfg_guard_base left)
 {
     struct estimate e[CFG_GUARD_NAMES] = {{.n = 0}};
     *out = (struct cfg_guard_reading){.verdict = CFG_VERDICT_HOLDS};
@@ -455,10 +490,10 @@ void cfg_rollout_guard_judge(struct cfg_guard_reading *out, const struct cfg_rol
         return;
     }
     bool enough = gather(out, e, g, canary, base, min_samples);
-    if (cfg_rollout_guard_is_relative(g) && base->groups == 0 && canary->groups > 0) {
-        out->verdict = compared ? CFG_VERDICT_PASSES : CFG_VERDICT_HOLDS;
+    if (cfg_rollout_guard_is_relative(g) && left != CFG_BASE_THERE && canary->groups > 0) {
+        out->verdict = left == CFG_BASE_LEFT ? CFG_VERDICT_PASSES : CFG_VERDICT_HOLDS;
         (void)snprintf(out->why, sizeof out->why, "nobody runs the base%s: nothing to compare with",
-                       compared ? " any more" : ", though not all should have left it");
+                       left == CFG_BASE_LEFT ? " any more" : ", though not all should have left it");
     } else if (enough) {
         judge_values(out, g, e);
     }

@@ -32,6 +32,7 @@ struct cfg_arm_report {
     uint64_t groups, workers; /* assigned to the arm and connected */
     uint64_t converged;       /* of the workers: run the arm's view */
     uint64_t rejecting;       /* of the workers: report that they cannot take it */
+    uint64_t lost;            /* that went since the step began, less those that came */
     struct cfg_arm_metric metrics[CFG_GUARDS_OF_ROLLOUT_MAX * CFG_GUARD_NAMES];
     size_t n_metrics;
     struct cfg_histogram latency; /* step durations */
@@ -63,11 +64,13 @@ struct cfg_guard_reading {
     uint64_t n_canary, n_base;
     char why[200]; /* of what holds or fails, for people */
 };
-/* min_samples: of each quantity, in each arm. Where the base has no groups left, guards that look at it have nothing to
- * compare: they pass where that has been done before (an earlier step of the rollout), or is not to be expected (a step
- * that begins with everybody): compared. Else they hold. The reading says so. */
+/* Is there a base to compare with? Where it has no groups left, guards that look at it pass if that has been done
+ * before (an earlier step of the rollout), or is not to be expected (a step that begins with everybody); else they
+ * hold. The reading says so. */
+enum cfg_guard_base { CFG_BASE_THERE, CFG_BASE_LEFT, CFG_BASE_MISSING };
+/* min_samples: of each quantity, in each arm. */
 void cfg_rollout_guard_judge(struct cfg_guard_reading *out, const struct cfg_rollout_guard *g,
                              const struct cfg_arm_report *canary, const struct cfg_arm_report *base,
-                             uint64_t min_samples, bool compared);
+                             uint64_t min_samples, enum cfg_guard_base left);
 
 #endif

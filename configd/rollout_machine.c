@@ -33,7 +33,7 @@ static const unsigned char table[CFG_ROLLOUT_PHASES][CFG_ROLLOUT_INPUTS] = {
     /* gate */ {NO, NO, NO, REVERT, COOL, NO, NO, HALT, NO, NEXT, NEXT, GIVE_UP},
     /* paused */ {NO, NO, NO, REVERT, NO, NO, NO, NO, BACK, NO, NO, GIVE_UP},
     /* frozen */ {NO, NO, NO, REVERT, NO, BACK, NO, HALT, NO, NO, NO, GIVE_UP},
-    /* r.-back */ {NO, NO, NO, NO, NO, NO, SETTLE, NO, NO, NO, NO, NO},
+    /* r.-back */ {NO, NO, NO, NO, NO, NO, SETTLE, NO, NO, NO, SETTLE, NO},
     /* r.-backed */ {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},
     /* aborted */ {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},
     /* finished */ {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},
@@ -137,7 +137,8 @@ static int refuse(struct cfg_error *err, const struct cfg_rollout_state *s, enum
         [CFG_ROLLOUT_FROZEN] =
             "it goes on when its freeze window ends; cfgctl rollout abort goes back, and start --now "
             "-m WHY past all windows",
-        [CFG_ROLLOUT_ROLLING_BACK] = "it is on its way back to the old release",
+        [CFG_ROLLOUT_ROLLING_BACK] = "it is on its way back to the old release; cfgctl rollout advance "
+                                     "-m WHY ends the wait for workers that will not come back",
     };
     if (s->phase < sizeof ways / sizeof ways[0] && ways[s->phase])
         cfg_error_set_hint(err, "%s", ways[s->phase]);

@@ -44,7 +44,7 @@ enum cfg_rollout_input {
     CFG_ROLLOUT_PAUSE,
     CFG_ROLLOUT_RESUME,
     CFG_ROLLOUT_APPROVE,
-    CFG_ROLLOUT_ADVANCE, /* the next step now, whatever the guards know */
+    CFG_ROLLOUT_ADVANCE, /* the next step now, whatever the guards know; going back: it has ended, whoever is missing */
     CFG_ROLLOUT_ABORT,
 };
 enum { CFG_ROLLOUT_INPUTS = CFG_ROLLOUT_ABORT + 1, CFG_ROLLOUT_STEPS_MAX = 32 };

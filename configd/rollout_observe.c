@@ -13,9 +13,11 @@ enum { SKEW_S = 5 }; /* clocks that differ by less are the same */
 
 static void print_arm(struct cfg_buf *out, const char *name, const struct cfg_arm_report *r)
 {
-    cfg_buf_printf(out, "\"%s\":{\"groups\":%llu,\"workers\":%llu,\"converged\":%llu,\"rejecting\":%llu,\"metrics\":{",
+    cfg_buf_printf(out,
+                   "\"%s\":{\"groups\":%llu,\"workers\":%llu,\"converged\":%llu,\"rejecting\":%llu,\"lost\":%llu,"
+                   "\"metrics\":{",
                    name, (unsigned long long)r->groups, (unsigned long long)r->workers,
-                   (unsigned long long)r->converged, (unsigned long long)r->rejecting);
+                   (unsigned long long)r->converged, (unsigned long long)r->rejecting, (unsigned long long)r->lost);
     for (size_t i = 0; i < r->n_metrics; i++) {
         cfg_buf_puts(out, i > 0 ? "," : "");
         cfg_json_put_string(out, cfg_slice_str(r->metrics[i].name));
@@ -34,8 +36,14 @@ void cfg_observation_print(struct cfg_buf *out, const struct cfg_observation *o)
     print_arm(out, CFG_ARM_BASE, &o->base);
     cfg_buf_putc(out, ',');
     print_arm(out, CFG_ARM_CANARY, &o->canary);
-    cfg_buf_printf(out, "},\"groups\":%llu,\"lowest\":%.17g,\"wall_s\":%lld}", (unsigned long long)o->eligible,
+    cfg_buf_printf(out, "},\"groups\":%llu,\"lowest\":%.17g,\"wall_s\":%lld", (unsigned long long)o->eligible,
                    o->lowest, (long long)o->wall_s);
+    if (o->mixed > 0) {
+        cfg_buf_printf(out, ",\"mixed\":{\"groups\":%llu,\"first\":", (unsigned long long)o->mixed);
+        cfg_json_put_string(out, cfg_slice_str(o->mixed_group));
+        cfg_buf_putc(out, '}');
+    }
+    cfg_buf_putc(out, '}');
 }
 
 static int read_arm(struct cfg_arm_report *r, const cJSON *arm, struct cfg_error *err)
@@ -45,6 +53,8 @@ static int read_arm(struct cfg_arm_report *r, const cJSON *arm, struct cfg_error
     rc = rc ? rc : cfg_json_need_u64(arm, "workers", &r->workers, err);
     rc = rc ? rc : cfg_json_need_u64(arm, "converged", &r->converged, err);
     rc = rc ? rc : cfg_json_need_u64(arm, "rejecting", &r->rejecting, err);
+    if (rc == 0 && cfg_json_get(arm, "lost")) /* an older configd says nothing */
+        rc = cfg_json_need_u64(arm, "lost", &r->lost, err);
     rc = rc ? rc : cfg_histogram_parse(&r->latency, cfg_json_get(arm, "latency"), err);
     cJSON_ArrayForEach(metric, cfg_json_get(arm, "metrics"))
     {
@@ -53,6 +63,14 @@ static int read_arm(struct cfg_arm_report *r, const cJSON *arm, struct cfg_error
             rc = cfg_moments_parse(m, metric, err);
     }
     return rc;
+}
+
+static int read_mixed(struct cfg_observation *out, const cJSON *mixed, struct cfg_error *err)
+{
+    if (mixed == NULL)
+        return 0;
+    (void)snprintf(out->mixed_group, sizeof out->mixed_group, "%s", cfg_json_get_str(mixed, "first", ""));
+    return cfg_json_need_u64(mixed, "groups", &out->mixed, err);
 }
 
 int cfg_observation_read(struct cfg_observation *out, const cJSON *record, struct cfg_error *err)
@@ -66,6 +84,7 @@ int cfg_observation_read(struct cfg_observation *out, const cJSON *record, struc
     rc = rc ? rc : cfg_json_need_u64(record, "groups", &out->eligible, err);
     rc = rc ? rc : read_arm(&out->base, cfg_json_get(arms, CFG_ARM_BASE), err);
     rc = rc ? rc : read_arm(&out->canary, cfg_json_get(arms, CFG_ARM_CANARY), err);
+    rc = rc ? rc : read_mixed(out, cfg_json_get(record, "mixed"), err);
     if (rc == 0 && (!cJSON_IsNumber(lowest) || !(lowest->valuedouble >= 0 && lowest->valuedouble <= 1)))
         rc = cfg_fail(err, CFG_E_VALUE, "the record's lowest point is none");
     if (rc == 0)
@@ -85,10 +104,14 @@ void cfg_whole_add(struct cfg_whole *w, const char *replica, const struct cfg_ob
         return;
     }
     (void)snprintf(w->replicas[w->n].name, sizeof w->replicas[w->n].name, "%s", replica);
+    w->replicas[w->n].canary = o->canary.workers;
     w->replicas[w->n++].workers = o->base.workers + o->canary.workers;
     cfg_arm_report_merge(&w->sum.base, &o->base);
     cfg_arm_report_merge(&w->sum.canary, &o->canary);
     w->sum.eligible += o->eligible;
+    w->sum.mixed += o->mixed;
+    if (o->mixed > 0)
+        memcpy(w->sum.mixed_group, o->mixed_group, sizeof w->sum.mixed_group);
     if (o->lowest < w->sum.lowest)
         w->sum.lowest = o->lowest;
 }
@@ -126,9 +149,9 @@ static uint64_t workers_then(const cJSON *before, const char *arm)
     return cfg_json_need_u64(cfg_json_get(before, arm), "workers", &n, NULL) == 0 ? n : 0;
 }
 
-void cfg_whole_compare(struct cfg_whole *w, const cJSON *before)
+void cfg_whole_compare(struct cfg_whole *w, const cJSON *before, cfg_absent_fn absent_ms, void *arg)
 {
-    const cJSON *replicas = cfg_json_get(before, "replicas"), *r;
+    const cJSON *replicas = cfg_json_get(before, "replicas"), *canaries = cfg_json_get(before, "canaries"), *r;
     double then = 0, now = (double)(w->sum.base.workers + w->sum.canary.workers);
     w->base_then = workers_then(before, CFG_ARM_BASE);
     w->canary_then = workers_then(before, CFG_ARM_CANARY);
@@ -138,10 +161,31 @@ void cfg_whole_compare(struct cfg_whole *w, const cJSON *before)
     }
     cJSON_ArrayForEach(r, replicas)
     {
-        if (now < then && !is_known(w, r->string))
-            cfg_whole_add_unknown(w, "replica %.60s, which had %.0f workers at the last decision, tells of none",
-                                  r->string, r->valuedouble);
+        double ran = canaries ? cfg_json_get_num(canaries, r->string, 0) : r->valuedouble;
+        if (now >= then || is_known(w, r->string) || (ran <= 0 && absent_ms(arg, r->string) > CFG_WHOLE_GONE_MS))
+            continue;
+        cfg_whole_add_unknown(w,
+                              "replica %.60s, which had %.0f workers at the last decision (%.0f on the release), is "
+                              "not heard of",
+                              r->string, r->valuedouble, ran);
     }
+}
+
+/* Known where one replica has all workers: else they may have gone to another. */
+static uint64_t lost_of(const struct cfg_whole *w, const struct cfg_arm_report *r)
+{
+    return w->n == 1 ? r->lost : 0;
+}
+
+/* Who ought to run the release. */
+static uint64_t expected(const struct cfg_whole *w)
+{
+    return w->sum.canary.workers + lost_of(w, &w->sum.canary);
+}
+
+static bool is_few(uint64_t missing, uint64_t of)
+{
+    return missing * 10 <= of;
 }
 
 /* --- the verdict --- */
@@ -161,11 +205,16 @@ CFG_PRINTF(2, 3) static void wait_for(struct cfg_rollout_verdict *v, const char 
     va_end(args);
 }
 
+/* Those who could run the release and do not, are what it is compared with. */
 static void judge_guards(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const struct cfg_whole *w)
 {
     bool compared = r->state.step > 0 || r->steps[r->state.step].share >= 1;
+    uint64_t canary = w->sum.canary.groups, left = w->sum.eligible > canary ? w->sum.eligible - canary : 0;
     for (size_t i = 0; i < r->n_guards; i++)
-        cfg_rollout_guard_judge(&v->readings[i], r->guards[i], &w->sum.canary, &w->sum.base, r->min_samples, compared);
+        cfg_rollout_guard_judge(&v->readings[i], r->guards[i], &w->sum.canary, &w->sum.base, r->min_samples,
+                                left > 0   ? CFG_BASE_THERE
+                                : compared ? CFG_BASE_LEFT
+                                           : CFG_BASE_MISSING);
 }
 
 /* Something is clearly wrong. What only some replicas know is enough for that. */
@@ -186,6 +235,52 @@ static bool is_failing(struct cfg_rollout_verdict *v, const struct cfg_rollout *
     return false;
 }
 
+/* Says whom it waits for when somebody is not heard of. */
+static bool is_unknown(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
+{
+    if (w->unknown > 0)
+        wait_for(v, "%s", w->why);
+    return w->unknown > 0;
+}
+
+/* Did the canary lose clearly more of its workers than the base? Beyond three standard errors of what the base's loss
+ * lets expect, which is never taken for less than 1 in 50 or so: workers come and go. A release that kills its workers
+ * reports nothing wrong. */
+static bool lost_more(double then, double gone, double base, double base_gone)
+{
+    const double rate = (base_gone + 1) / (base + 50);
+    return gone > 0 && gone > then * rate + 3 * sqrt(then * rate * (1 - rate));
+}
+
+/* Since the last decision, whoever told of them. */
+static bool is_dying(const struct cfg_whole *w)
+{
+    const double then = (double)w->canary_then, gone = then - (double)w->sum.canary.workers;
+    const double base = (double)w->base_then, base_gone = fmax(0, base - (double)w->sum.base.workers);
+    return base > 0 && lost_more(then, gone, base, base_gone);
+}
+
+/* Since the step began: perhaps they died of taking the release over. */
+static bool is_losing(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
+{
+    const uint64_t lost = lost_of(w, &w->sum.canary), base_lost = lost_of(w, &w->sum.base);
+    if (!lost_more((double)expected(w), (double)lost, (double)(w->sum.base.workers + base_lost), (double)base_lost))
+        return false;
+    wait_for(v,
+             "%llu of the canary's %llu workers have gone since the step began; to go on without them: cfgctl rollout "
+             "pause, then resume",
+             (unsigned long long)lost, (unsigned long long)expected(w));
+    return true;
+}
+
+static bool is_mixed(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
+{
+    if (w->sum.mixed > 0)
+        wait_for(v, "the ranks of group %.100s carry different labels, so they agree on no release (%llu such)",
+                 w->sum.mixed_group, (unsigned long long)w->sum.mixed);
+    return w->sum.mixed > 0;
+}
+
 static void judge_scheduled(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const struct cfg_whole *w,
                             const struct cfg_rollout_clock *clock)
 {
@@ -194,8 +289,8 @@ static void judge_scheduled(struct cfg_rollout_verdict *v, const struct cfg_roll
     else if (!cfg_rollout_is_due(r, clock->now_s + w->behind.s))
         wait_for(v, "its time has not come by the clock of replica %.80s, which is %" PRId64 " s behind",
                  w->behind.replica, -w->behind.s);
-    else if (w->unknown > 0)
-        wait_for(v, "%s", w->why);
+    else if (is_unknown(v, w) || is_mixed(v, w))
+        return;
     else if (w->sum.eligible == 0)
         wait_for(v, "no rank group that it could begin with is connected");
     else
@@ -205,9 +300,9 @@ static void judge_scheduled(struct cfg_rollout_verdict *v, const struct cfg_roll
 static void judge_rolling(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const struct cfg_whole *w)
 {
     const struct cfg_arm_report *c = &w->sum.canary;
-    if (w->unknown > 0)
-        wait_for(v, "%s", w->why);
-    else if (c->groups == 0)
+    if (is_unknown(v, w) || is_losing(v, w) || is_mixed(v, w))
+        return;
+    if (c->groups == 0)
         wait_for(v, "%.4g %% holds no rank group; the smallest share that does is %.4g %%",
                  r->steps[r->state.step].share * 100, cfg_split_share_for(w->sum.lowest) * 100);
     else if (c->converged < c->workers)
@@ -220,29 +315,22 @@ static void judge_rolling(struct cfg_rollout_verdict *v, const struct cfg_rollou
                  (unsigned long long)c->groups);
 }
 
-/* Did the canary lose clearly more of its workers than the base? Beyond three standard errors of what the base's loss
- * lets expect, which is never taken for less than 1 in 50 or so: workers come and go. A release that kills its workers
- * reports nothing wrong. */
-static bool is_dying(const struct cfg_whole *w)
-{
-    const double then = (double)w->canary_then, gone = then - (double)w->sum.canary.workers;
-    const double base = (double)w->base_then, base_gone = fmax(0, base - (double)w->sum.base.workers);
-    const double rate = (base_gone + 1) / (base + 50);
-    return base > 0 && gone > 0 && gone > then * rate + 3 * sqrt(then * rate * (1 - rate));
-}
-
-/* Whether the whole canary is seen at all; says what is missing. */
+/* Whether the canary is seen, and runs the release but for the few that come and go; says what is missing. */
 static bool is_watched(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
 {
-    if (w->unknown > 0)
-        wait_for(v, "%s", w->why);
-    else if (w->sum.canary.groups == 0)
+    const struct cfg_arm_report *c = &w->sum.canary;
+    if (is_unknown(v, w) || is_losing(v, w))
+        return false;
+    if (c->groups == 0)
         wait_for(v, "nobody runs the release any more");
     else if (is_dying(w))
         wait_for(v, "%llu of the canary's %llu workers are gone (of the base's %llu: %llu)",
-                 (unsigned long long)(w->canary_then - w->sum.canary.workers), (unsigned long long)w->canary_then,
+                 (unsigned long long)(w->canary_then - c->workers), (unsigned long long)w->canary_then,
                  (unsigned long long)w->base_then,
                  (unsigned long long)(w->base_then > w->sum.base.workers ? w->base_then - w->sum.base.workers : 0));
+    else if (!is_few(expected(w) - c->converged, expected(w)))
+        wait_for(v, "%llu of the canary's %llu workers run the release", (unsigned long long)c->converged,
+                 (unsigned long long)expected(w));
     else
         return true;
     return false;
@@ -397,10 +485,11 @@ cJSON *cfg_whole_json(const struct cfg_whole *w)
     cJSON *o = cJSON_CreateObject();
     bool ok = add_arm(o, CFG_ARM_BASE, &w->sum.base) && add_arm(o, CFG_ARM_CANARY, &w->sum.canary) &&
               cJSON_AddNumberToObject(o, "unknown", w->unknown);
-    cJSON *replicas = cJSON_AddObjectToObject(o, "replicas");
+    cJSON *replicas = cJSON_AddObjectToObject(o, "replicas"), *canaries = cJSON_AddObjectToObject(o, "canaries");
     for (unsigned i = 0; ok && i < w->n; i++)
-        ok = cJSON_AddNumberToObject(replicas, w->replicas[i].name, (double)w->replicas[i].workers) != NULL;
-    if (ok && replicas)
+        ok = cJSON_AddNumberToObject(replicas, w->replicas[i].name, (double)w->replicas[i].workers) &&
+             cJSON_AddNumberToObject(canaries, w->replicas[i].name, (double)w->replicas[i].canary);
+    if (ok && replicas && canaries)
         return o;
     cJSON_Delete(o);
     return NULL;

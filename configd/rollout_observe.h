@@ -1,8 +1,9 @@
 /* What replicas see of a deployment whose rollout runs, as it travels through etcd (live/observed/DEPLOYMENT/REPLICA):
  *
  *     {"seq": n, "seen": {"rollout": version, "deployment": version},
- *      "arms": {"base": {"groups","workers","converged","rejecting","metrics": {NAME: moments},"latency": {…}},
+ *      "arms": {"base": {"groups","workers","converged","rejecting","lost","metrics": {NAME: moments},"latency": {…}},
  * "canary": …}, "groups": n that may run the canary, "lowest": the smallest point among them,
+ *      "mixed"?: {"groups": n whose ranks carry different labels, "first": one of them},
  *      "wall_s": unix seconds}
  *
  * and the verdict over all of them: a replica that has workers but no record that counts makes the whole unknown. Pure.
@@ -12,6 +13,7 @@
 
 #include "configd/rollout.h"
 
+enum { CFG_WHOLE_REPLICAS = 64, CFG_WHOLE_NAME = 128 };
 struct cfg_observation {
     uint64_t seq;                 /* rises with every record of one replica */
     uint64_t rollout, deployment; /* versions that it was made under */
@@ -21,18 +23,19 @@ struct cfg_observation {
     double lowest;     /* of their points; 1: none */
     double highest;    /* likewise, 0: none; not told to others */
     int64_t wall_s;    /* the replica's wall clock when it was made; 0: it tells none */
+    uint64_t mixed;    /* groups whose ranks here differ in the labels that the split looks at: they agree on no arm */
+    char mixed_group[CFG_WHOLE_NAME]; /* one of them */
 };
 void cfg_observation_print(struct cfg_buf *out, const struct cfg_observation *o); /* check cfg_buf_status */
 /* CFG_E_VALUE for a record that is none of ours. */
 CFG_MUST_CHECK int cfg_observation_read(struct cfg_observation *out, const cJSON *record, struct cfg_error *err);
 
 /* All replicas' together. */
-enum { CFG_WHOLE_REPLICAS = 64, CFG_WHOLE_NAME = 128 };
 struct cfg_whole {
     struct cfg_observation sum;
     struct {
         char name[CFG_WHOLE_NAME];
-        uint64_t workers;
+        uint64_t workers, canary;    /* all, and those of the canary */
     } replicas[CFG_WHOLE_REPLICAS];  /* that are known */
     unsigned n, unknown;             /* unknown: have workers, and nothing fresh is known of them */
     uint64_t base_then, canary_then; /* workers at the last decision; 0: nothing was said */
@@ -49,8 +52,12 @@ void cfg_whole_add(struct cfg_whole *w, const char *replica, const struct cfg_ob
 void cfg_whole_add_skew(struct cfg_whole *w, const char *replica, int64_t skew_s);
 CFG_PRINTF(2, 3) void cfg_whole_add_unknown(struct cfg_whole *w, const char *format, ...);
 /* `before` is what cfg_whole_json said at the last decision, or NULL. A replica that had workers then and is not heard
- * of now, while there are fewer workers than then, may be cut off with them: it is unknown. */
-void cfg_whole_compare(struct cfg_whole *w, const cJSON *before);
+ * of now, while there are fewer workers than then, may be cut off with them, or they died of the release: it is
+ * unknown. One whose workers all ran the base is given up after CFG_WHOLE_GONE_MS: they say nothing about the release,
+ * and those that live have found another replica by then. absent_ms tells for how long a replica has not been heard. */
+enum { CFG_WHOLE_GONE_MS = 90000 };
+typedef uint64_t (*cfg_absent_fn)(void *arg, const char *replica);
+void cfg_whole_compare(struct cfg_whole *w, const cJSON *before, cfg_absent_fn absent_ms, void *arg);
 
 /* What follows for the rollout as it is. */
 struct cfg_rollout_verdict {
@@ -70,8 +77,8 @@ void cfg_rollout_judge(struct cfg_rollout_verdict *out, const struct cfg_rollout
                        const struct cfg_rollout_clock *clock);
 /* [{"guard","verdict","canary","base","n","n_base","why"}] of the verdict, returned-owned; NULL without memory. */
 cJSON *cfg_rollout_readings_json(const struct cfg_rollout *r, const struct cfg_rollout_verdict *v);
-/* {"base": {"groups","workers","converged","rejecting"}, "canary": …, "unknown", "replicas": {NAME: workers}}:
- * returned-owned; NULL without memory. */
+/* {"base": {"groups","workers","converged","rejecting"}, "canary": …, "unknown", "replicas": {NAME: workers},
+ * "canaries": {NAME: workers of the canary}}: returned-owned; NULL without memory. */
 cJSON *cfg_whole_json(const struct cfg_whole *w);
 
 #endif

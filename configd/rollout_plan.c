@@ -26,11 +26,14 @@ CFG_PRINTF(3, 4) static int bad(struct cfg_error *err, const char *path, const c
 
 /* --- freeze windows --- */
 
-static bool read_time(unsigned *out, const char *text)
+/* NULL: left out, that is `otherwise`. */
+static bool read_time(unsigned *out, const cJSON *time, const char *otherwise)
 {
+    const char *text = time == NULL ? otherwise : cJSON_IsString(time) ? time->valuestring : "";
+    static const char digits[] = "0123456789";
     unsigned h = 0, m = 0;
-    char rest;
-    if (strlen(text) != 5 || sscanf(text, "%2u:%2u%c", &h, &m, &rest) != 2 || h > 24 || m > 59 || (h == 24 && m > 0))
+    if (strlen(text) != 5 || strspn(text, digits) != 2 || strspn(text + 3, digits) != 2 ||
+        sscanf(text, "%2u:%2u", &h, &m) != 2 || h > 24 || m > 59 || (h == 24 && m > 0))
         return false;
     *out = h * 3600 + m * 60;
     return true;
@@ -64,8 +67,10 @@ int cfg_freeze_read(struct cfg_freeze_window *out, const cJSON *window, struct c
     }
     if (days == NULL)
         w.days = 0x7f;
-    if (w.days == 0 || !read_time(&w.from_s, cfg_json_get_str(window, "from", "00:00")) ||
-        !read_time(&w.to_s, cfg_json_get_str(window, "to", "24:00")))
+    if (w.days == 0)
+        return bad(err, "freeze", "days are a list of sun, mon, tue, wed, thu, fri and sat, or left out");
+    if (!read_time(&w.from_s, cfg_json_get(window, "from"), "00:00") ||
+        !read_time(&w.to_s, cfg_json_get(window, "to"), "24:00"))
         return bad(err, "freeze", "times are HH:MM in UTC");
     *out = w;
     return 0;
@@ -114,19 +119,28 @@ static int read_bake(uint64_t *out, const cJSON *object, struct cfg_error *err)
     return 0;
 }
 
+static int read_gate(bool *out, const cJSON *object, struct cfg_error *err)
+{
+    const cJSON *gate = cfg_json_get(object, "gate");
+    if (gate && !cJSON_IsBool(gate))
+        return bad(err, "gate", "true or false");
+    *out = gate ? cJSON_IsTrue(gate) : *out;
+    return 0;
+}
+
 static int read_step(cJSON *steps, const cJSON *item, const struct defaults *d, struct cfg_error *err)
 {
     static const char *const members[] = {"share", "bake_ms", "gate", NULL};
     uint64_t bake_ms = d->bake_ms;
+    bool gate = d->gate;
     if (cJSON_IsNumber(item))
         return add_step(steps, item->valuedouble, bake_ms, d->gate, err);
     if (!cJSON_IsObject(item))
         return bad(err, "steps", "a step is a share, or {\"share\", \"bake_ms\", \"gate\"}");
     int rc = cfg_check_members(item, members, "a step", err);
     rc = rc ? rc : read_bake(&bake_ms, item, err);
-    return rc ? rc
-              : add_step(steps, cfg_json_get_num(item, "share", 0), bake_ms, cfg_json_get_bool(item, "gate", d->gate),
-                         err);
+    rc = rc ? rc : read_gate(&gate, item, err);
+    return rc ? rc : add_step(steps, cfg_json_get_num(item, "share", 0), bake_ms, gate, err);
 }
 
 /* {"linear": n}: n equal steps. {"exponential": {"first": 0.01, "factor": 10}}: up to everybody. */
@@ -156,9 +170,10 @@ static int make_steps(cJSON *steps, const cJSON *plan, const struct defaults *d,
 static int plan_steps(cJSON *out, const cJSON *body, struct cfg_error *err)
 {
     const cJSON *steps = cfg_json_get(body, "steps"), *plan = cfg_json_get(body, "plan"), *item;
-    struct defaults d = {.bake_ms = CFG_ROLLOUT_BAKE_MS, .gate = cfg_json_get_bool(body, "gate", false)};
+    struct defaults d = {.bake_ms = CFG_ROLLOUT_BAKE_MS};
     cJSON *list = cJSON_AddArrayToObject(out, "steps");
     int rc = list ? read_bake(&d.bake_ms, body, err) : no_memory(err);
+    rc = rc ? rc : read_gate(&d.gate, body, err);
     if (rc == 0 && (steps == NULL) == (plan == NULL))
         rc = bad(err, "steps", "the shares of a rollout's steps, such as [0.01, 0.1, 1], or a plan");
     if (rc == 0 && plan)

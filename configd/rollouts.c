@@ -63,6 +63,7 @@ static struct rollout_drive *add(struct cfg_rollouts *r)
 {
     struct rollout_drive *d = calloc(1, sizeof *d);
     if (d) {
+        d->began_ms = rollouts_now_ms(r);
         d->next = r->drives;
         r->drives = d;
     }
@@ -82,6 +83,7 @@ static void take(struct cfg_rollouts *r, const struct cfg_object *o, struct cfg_
 {
     struct rollout_drive *d = rollouts_find(r, now->deployment);
     bool same_run = d && d->rollout.run == now->run, same_step = same_run && d->rollout.state.step == now->state.step;
+    bool resumed = d && d->rollout.state.phase == CFG_ROLLOUT_PAUSED && now->state.phase != CFG_ROLLOUT_PAUSED;
     if (d == NULL && (d = add(r)) == NULL) {
         cfg_rollout_finish(now); /* without memory it is not driven from here */
         return;
@@ -90,9 +92,11 @@ static void take(struct cfg_rollouts *r, const struct cfg_object *o, struct cfg_
         cfg_fleet_forget_arm(r->o.fleet, now->deployment, CFG_ARM_CANARY, since_of(r, now, o));
     if (!same_step) {
         d->step_ms = cfg_fleet_now_ms(r->o.fleet);
-        d->baking = false;
+        d->taken = false;
         d->baked_ms = 0;
     }
+    if (!same_step || resumed)
+        d->gone_ms = cfg_fleet_now_ms(r->o.fleet);
     cfg_rollout_finish(&d->rollout);
     d->rollout = *now;
     d->version = o->version;
@@ -145,28 +149,15 @@ static void tick(void *arg)
 
 /* --- what the store tells --- */
 
-static void take_observed(struct cfg_rollouts *r, const struct cfg_store_change *c)
-{
-    if (c->after)
-        rollouts_heard(r, c->after);
-}
-
-static bool hear_all(struct cfg_object *o, void *arg)
-{
-    rollouts_heard(arg, o);
-    return true;
-}
-
 static void on_changed(void *arg, struct cfg_rev rev, const struct cfg_store_change *changes, size_t n, bool full)
 {
     struct cfg_rollouts *r = arg;
     bool moved = full;
     (void)rev;
-    if (full) {
+    if (full) { /* records of observations may be old ones: each replica is heard when it writes the next */
         while (r->drives)
             forget(r, r->drives->rollout.deployment);
         cfg_store_each(r->o.store, CFG_KIND_ROLLOUT, NULL, look_at, r);
-        cfg_store_each(r->o.store, CFG_KIND_OBSERVED, NULL, hear_all, r);
     }
     for (size_t i = 0; !full && i < n; i++) {
         const struct cfg_object *o = changes[i].after ? changes[i].after : changes[i].before;
@@ -175,8 +166,8 @@ static void on_changed(void *arg, struct cfg_rev rev, const struct cfg_store_cha
             (void)look_at(changes[i].after, r);
         else if (o->id.kind == CFG_KIND_ROLLOUT)
             forget(r, o->id.ns);
-        else if (o->id.kind == CFG_KIND_OBSERVED)
-            take_observed(r, &changes[i]);
+        else if (o->id.kind == CFG_KIND_OBSERVED && changes[i].after)
+            rollouts_heard(r, changes[i].after);
     }
     if (moved)
         arrange(r);
@@ -187,7 +178,7 @@ static void on_lock(void *arg)
 {
     struct cfg_rollouts *r = arg;
     for (struct rollout_drive *d = r->drives; d; d = d->next) {
-        d->baking = false;
+        d->taken = false;
         d->observed_ms = 0;
     }
 }
@@ -234,7 +225,7 @@ cJSON *cfg_rollouts_live(struct cfg_rollouts *r, const char *deployment)
         return NULL;
     rollouts_collect(whole, r, d);
     const struct cfg_rollout_clock clock = {.now_s = rollouts_wall_s(r),
-                                            .baked_ms = d->baking ? d->baked_ms : rollouts_progress(r, d)};
+                                            .baked_ms = d->taken ? d->baked_ms : rollouts_progress(r, d)};
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
     const struct cfg_object *lock = cfg_store_find(r->o.store, CFG_KIND_LOCK, CFG_ROLLOUT_LOCK_NAME, "");
     cJSON *holder = lock ? cfg_object_tree(lock) : NULL, *live = cJSON_CreateObject();

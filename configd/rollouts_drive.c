@@ -92,19 +92,17 @@ static void note_progress(struct cfg_rollouts *r, struct rollout_drive *d)
 static void count_bake(struct cfg_rollouts *r, struct rollout_drive *d)
 {
     uint64_t now = rollouts_now_ms(r), gap = now - d->ticked_ms;
+    bool looked = d->taken && d->ticked_version == d->version && gap < GAP_MAX_MS;
     d->ticked_ms = now;
-    if (d->rollout.state.phase != CFG_ROLLOUT_BAKING) {
-        d->baking = false;
-        return;
-    }
-    if (!d->baking) {
-        d->baking = true;
+    d->ticked_version = d->version;
+    if (!d->taken) {
+        d->taken = true;
         d->baked_ms = rollouts_progress(r, d);
         d->progress_ms = d->baked_ms;
-        return;
     }
-    if (d->watched)
-        d->baked_ms += gap < GAP_MAX_MS ? gap : GAP_MAX_MS;
+    if (d->rollout.state.phase != CFG_ROLLOUT_BAKING || !looked || !d->watched)
+        return;
+    d->baked_ms += gap;
     if (!d->noting && d->baked_ms - d->progress_ms >= PROGRESS_MS)
         note_progress(r, d);
 }
@@ -193,13 +191,11 @@ void rollouts_drive(struct cfg_rollouts *r, struct rollout_drive *d)
 {
     struct cfg_rollout_verdict verdict;
     if (!cfg_lease_lock_held(r->lock) || cfg_store_state(r->o.store, NULL) != CFG_REPLICA_LIVE) {
-        d->baking = false; /* whoever drives then, takes it up from the record */
+        d->taken = d->watched = false; /* whoever drives then, takes it up from the record */
         return;
     }
     count_bake(r, d);
-    if (d->deciding)
-        return;
-    struct cfg_whole *whole = calloc(1, sizeof *whole);
+    struct cfg_whole *whole = d->deciding ? NULL : calloc(1, sizeof *whole);
     if (whole == NULL)
         return;
     rollouts_collect(whole, r, d);

@@ -18,14 +18,16 @@ enum {
 /* When a replica's record was last heard to change. */
 struct rollout_peer {
     char name[CFG_WHOLE_NAME];
-    uint64_t seq, heard_ms;
+    uint64_t heard_ms;
 };
 
 /* One rollout that is under way. */
 struct rollout_drive {
     struct cfg_rollout rollout;
-    uint64_t version; /* of the record that `rollout` was read from */
-    uint64_t step_ms; /* when its step was first seen here: reports count from then on */
+    uint64_t version;  /* of the record that `rollout` was read from */
+    uint64_t step_ms;  /* when its step was first seen here: reports count from then on */
+    uint64_t gone_ms;  /* likewise, or when it was last resumed: whoever goes from then on is missed */
+    uint64_t began_ms; /* when it was first seen here */
     struct rollout_peer peers[ROLLOUTS_PEERS];
     size_t n_peers;
     /* observing */
@@ -33,10 +35,11 @@ struct rollout_drive {
     uint64_t told[6]; /* the counts in the last record */
     bool observing;   /* a record is being written */
     /* driving */
-    bool baking;  /* baked_ms counts: it was taken up from the record of progress */
+    bool taken;   /* over: baked_ms was taken up from the record of progress */
     bool watched; /* at the last look the whole canary was there: the time since counts */
-    uint64_t baked_ms, ticked_ms, progress_ms;
-    bool deciding, noting; /* a decision, progress is being written */
+    uint64_t baked_ms, progress_ms;
+    uint64_t ticked_ms, ticked_version; /* when it was looked at last, and which version */
+    bool deciding, noting;              /* a decision, progress is being written */
     struct cfg_rollout_trace trace;
     struct rollout_drive *next;
 };

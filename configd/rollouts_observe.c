@@ -45,6 +45,7 @@ static bool look(struct cfg_observation *out, struct cfg_rollouts *r, const stru
         cfg_rollout_guard_each_metric(rollout->guards[i], add_name, &names);
     const struct cfg_fleet_lately lately = {.since_ms = now - d->step_ms > width ? now - width : d->step_ms,
                                             .until_ms = now + 1,
+                                            .gone_ms = d->gone_ms,
                                             .metrics = names.items,
                                             .n_metrics = names.n};
     bool any = cfg_fleet_observe(out, r->o.fleet, &record, &lately);
@@ -130,15 +131,27 @@ void rollouts_observe(struct cfg_rollouts *r, struct rollout_drive *d)
 
 /* --- all of them --- */
 
-static struct rollout_peer *peer_of(struct rollout_drive *d, const char *name)
+static const struct rollout_peer *find_peer(const struct rollout_drive *d, const char *name)
 {
     for (size_t i = 0; i < d->n_peers; i++)
         if (strcmp(d->peers[i].name, name) == 0)
             return &d->peers[i];
-    if (d->n_peers == ROLLOUTS_PEERS || strlen(name) >= CFG_WHOLE_NAME)
+    return NULL;
+}
+
+/* Found, or in place of the one that was heard the longest ago: replicas come and go while a rollout lasts. */
+static struct rollout_peer *peer_of(struct rollout_drive *d, const char *name)
+{
+    struct rollout_peer *oldest = d->peers;
+    if (strlen(name) >= CFG_WHOLE_NAME)
         return NULL;
-    struct rollout_peer *p = &d->peers[d->n_peers++];
-    *p = (struct rollout_peer){.seq = 0};
+    for (size_t i = 0; i < d->n_peers; i++) {
+        if (strcmp(d->peers[i].name, name) == 0)
+            return &d->peers[i];
+        oldest = d->peers[i].heard_ms < oldest->heard_ms ? &d->peers[i] : oldest;
+    }
+    struct rollout_peer *p = d->n_peers < ROLLOUTS_PEERS ? &d->peers[d->n_peers++] : oldest;
+    *p = (struct rollout_peer){.heard_ms = 0};
     memcpy(p->name, name, strlen(name) + 1);
     return p;
 }
@@ -147,10 +160,8 @@ void rollouts_heard(struct cfg_rollouts *r, const struct cfg_object *o)
 {
     struct rollout_drive *d = rollouts_find(r, o->id.ns);
     struct rollout_peer *p = d ? peer_of(d, o->id.name) : NULL;
-    if (p) {
-        p->seq = o->mod_revision;
+    if (p)
         p->heard_ms = rollouts_now_ms(r);
-    }
 }
 
 struct collecting {
@@ -167,13 +178,11 @@ static bool collect(struct cfg_object *presence, void *arg)
     struct collecting *c = arg;
     const char *name = presence->id.name;
     const struct rollout_drive *d = c->drive;
-    const struct rollout_peer *p = NULL;
+    const struct rollout_peer *p = find_peer(d, name);
     const struct cfg_object *o = cfg_store_find(c->rollouts->o.store, CFG_KIND_OBSERVED, d->rollout.deployment, name);
     struct cfg_observation seen = {.wall_s = 0};
     if (!cfg_fleet_presence_stands(c->rollouts->o.fleet, presence))
         return true;
-    for (size_t i = 0; i < d->n_peers && p == NULL; i++)
-        p = strcmp(d->peers[i].name, name) == 0 ? &d->peers[i] : NULL;
     uint64_t now = rollouts_now_ms(c->rollouts);
     cJSON *tree = o ? cfg_object_tree(o) : NULL;
     if (tree == NULL || p == NULL)
@@ -194,6 +203,14 @@ static bool collect(struct cfg_object *presence, void *arg)
     return true;
 }
 
+static uint64_t absent_ms(void *arg, const char *replica)
+{
+    const struct collecting *c = arg;
+    const struct rollout_peer *p = find_peer(c->drive, replica);
+    uint64_t since = p ? p->heard_ms : c->drive->began_ms;
+    return rollouts_now_ms(c->rollouts) - since;
+}
+
 void rollouts_collect(struct cfg_whole *out, struct cfg_rollouts *r, const struct rollout_drive *d)
 {
     const struct cfg_object *record = cfg_store_find(r->o.store, CFG_KIND_DEPLOYMENT, d->rollout.deployment, "");
@@ -202,7 +219,9 @@ void rollouts_collect(struct cfg_whole *out, struct cfg_rollouts *r, const struc
     memset(out, 0, sizeof *out);
     out->sum.lowest = 1;
     cfg_store_each(r->o.store, CFG_KIND_PRESENCE, d->rollout.deployment, collect, &c);
+    if (d->rollout.state.phase == CFG_ROLLOUT_ROLLING_BACK)
+        return; /* everybody is told already: who has gone for good keeps nobody waiting */
     cJSON *tree = head ? cfg_object_tree(head) : NULL;
-    cfg_whole_compare(out, cfg_json_get(cfg_json_get(tree, "decision"), "arms"));
+    cfg_whole_compare(out, cfg_json_get(cfg_json_get(tree, "decision"), "arms"), absent_ms, &c);
     cJSON_Delete(tree);
 }

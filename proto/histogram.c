@@ -25,15 +25,16 @@ unsigned cfg_histogram_index(uint64_t us)
     return (power - SUB_BITS + 1) * SUB + (unsigned)((us >> (power - SUB_BITS)) - SUB);
 }
 
+uint64_t cfg_histogram_floor(unsigned index)
+{
+    return index < SUB ? index : (uint64_t)(SUB + index % SUB) << (index / SUB - 1);
+}
+
 /* The middle of what a bucket counts. */
 static uint64_t middle(unsigned index)
 {
-    if (index < SUB) {
-        return index;
-    }
-    unsigned shift = index / SUB - 1;
-    uint64_t width = UINT64_C(1) << shift;
-    return ((uint64_t)(SUB + index % SUB) << shift) + (width - 1) / 2;
+    uint64_t first = cfg_histogram_floor(index);
+    return first + (cfg_histogram_floor(index + 1) - 1 - first) / 2;
 }
 
 void cfg_histogram_add(struct cfg_histogram *h, uint64_t us)

@@ -18,6 +18,8 @@ struct cfg_histogram {
 
 /* The bucket that counts a duration of `us` microseconds. */
 unsigned cfg_histogram_index(uint64_t us);
+/* The shortest duration in µs that the bucket counts; of one beyond the last: where the last one would end. */
+uint64_t cfg_histogram_floor(unsigned index);
 /* Counts one duration. */
 void cfg_histogram_add(struct cfg_histogram *h, uint64_t us);
 /* Adds `other`, which is borrowed, to h. */

@@ -76,11 +76,27 @@ static void put_diff(struct cfg_buf *out, const struct rollout_started *s)
     cfg_buf_putc(out, '\n');
 }
 
+/* What the server could not look at before the start. */
+static void put_hint(struct cfg_buf *warnings, const cJSON *reply)
+{
+    const cJSON *result;
+    cJSON_ArrayForEach(result, cfg_json_get(reply, "results"))
+    {
+        const char *hint = cfg_json_get_str(result, "hint", "");
+        if (hint[0] == '\0' || strcmp(cfg_json_get_str(result, "kind", ""), "rollout") != 0)
+            continue;
+        cfg_buf_puts(warnings, "warning: ");
+        cli_put_text(warnings, hint);
+        cfg_buf_putc(warnings, '\n');
+    }
+}
+
 void rollout_put_started(struct cfg_buf *out, struct cfg_buf *warnings, const struct rollout_started *s)
 {
     bool dry_run = cfg_json_get_bool(s->reply, "dry_run", false);
     put_written(out, warnings, s);
     put_diff(out, s);
+    put_hint(warnings, s->reply);
     if (cJSON_GetArraySize(cfg_json_get(s->plan, "guards")) == 0 && !s->now)
         cfg_buf_puts(warnings, "warning: no guard: only workers that reject the release send it back; "
                                "say what must hold: --guard 'error_rate<1%'\n");

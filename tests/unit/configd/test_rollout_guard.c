@@ -8,7 +8,7 @@
 #include <string.h>
 
 static struct cfg_arm_report canary, base;
-static bool compared = true;
+static enum cfg_guard_base left = CFG_BASE_THERE;
 
 static void start(void)
 {
@@ -39,7 +39,7 @@ static struct cfg_guard_reading judge(const char *text)
     struct cfg_error err = CFG_ERROR_INIT;
     cr_assert_eq(cfg_rollout_guard_new(&g, text, &err), 0, "%s: %s", text, err.text);
     cr_assert_str_eq(cfg_rollout_guard_text(g), text);
-    cfg_rollout_guard_judge(&r, g, &canary, &base, 30, compared);
+    cfg_rollout_guard_judge(&r, g, &canary, &base, 30, left);
     cfg_rollout_guard_free(g);
     return r;
 }
@@ -88,6 +88,71 @@ Test(guard, chance_is_no_reason_to_go_back, .init = start)
     expect("loss <= base", CFG_VERDICT_FAILS);
 }
 
+/* Few samples without a rare event do not say that there is none: not where the other arm shows that it happens. */
+Test(guard, a_small_base_without_errors_is_no_better, .init = start)
+{
+    feed(&base, "errors", 60, 0, 0);
+    feed(&canary, "errors", 5970, 0, 0);
+    feed(&canary, "errors", 30, 1, 0);
+    expect("errors <= 1.5*base", CFG_VERDICT_HOLDS);
+    expect("errors < 0.001", CFG_VERDICT_FAILS);
+    feed(&base, "errors", 100000, 0, 0);
+    expect("errors <= 1.5*base", CFG_VERDICT_FAILS);
+    start();
+    feed(&base, "hits", 6000, 1, 1);
+    feed(&canary, "hits", 40, 0, 0);
+    expect("hits >= 0.9*base", CFG_VERDICT_FAILS);
+}
+
+/* Sixty steps have no 99th percentile to speak of: the longest of them may lie far below it. */
+Test(guard, too_few_steps_bound_no_percentile_from_above, .init = start)
+{
+    feed_steps(&base, 60, 5);
+    feed_steps(&canary, 4000, 10);
+    expect("p99_ms<1.1*base", CFG_VERDICT_HOLDS);
+    expect("p99_ms - base < 1", CFG_VERDICT_HOLDS);
+    expect("p50_ms<1.1*base", CFG_VERDICT_FAILS);
+    feed_steps(&base, 700, 5);
+    expect("p99_ms<1.1*base", CFG_VERDICT_FAILS);
+}
+
+/* Two medians of 10.2 and 10.3 ms lie in different buckets, which are 5 % apart. */
+Test(guard, buckets_are_no_difference, .init = start)
+{
+    for (unsigned i = 0; i < 5000; i++) {
+        cfg_histogram_add(&base.latency, 10230);
+        cfg_histogram_add(&canary.latency, 10250);
+    }
+    expect("p50_ms <= 1.02*base", CFG_VERDICT_HOLDS);
+    expect("p50_ms <= 1.1*base", CFG_VERDICT_PASSES);
+}
+
+/* Eight ranks tell of one step eight times. */
+Test(guard, ranks_of_a_group_are_no_independent_samples, .init = start)
+{
+    feed(&canary, "loss", 800, 1.12, 1);
+    feed(&base, "loss", 80000, 1, 1);
+    expect("loss <= base", CFG_VERDICT_FAILS);
+    feed_steps(&canary, 800, 10);
+    feed_steps(&base, 80000, 10);
+    canary.workers = base.workers = 32;
+    expect("loss <= base", CFG_VERDICT_HOLDS);
+    expect("loss.bad < 1", CFG_VERDICT_PASSES);
+    start();
+    feed(&canary, "loss", 800, 1.12, 1); /* one rank of each group tells it */
+    feed(&base, "loss", 80000, 1, 1);
+    feed_steps(&canary, 6400, 10);
+    feed_steps(&base, 640000, 10);
+    canary.workers = base.workers = 32;
+    expect("loss <= base", CFG_VERDICT_FAILS);
+    start();
+    feed_steps(&base, 160, 10);
+    feed_steps(&canary, 160, 12);
+    expect("p50_ms<1.01*base", CFG_VERDICT_FAILS);
+    canary.workers = base.workers = 32;
+    expect("p50_ms<1.01*base", CFG_VERDICT_HOLDS);
+}
+
 Test(guard, absence_of_data_is_not_health, .init = start)
 {
     expect("error_rate<1%", CFG_VERDICT_HOLDS);
@@ -117,12 +182,12 @@ Test(guard, one_sample_that_is_not_finite_fails, .init = start)
 
 Test(guard, nothing_to_compare_with_at_the_last_step, .init = start)
 {
-    base.groups = 0;
+    left = CFG_BASE_LEFT;
     feed_steps(&canary, 100, 10);
     struct cfg_guard_reading r = judge("p99_ms<1.1*base");
     cr_assert(r.verdict == CFG_VERDICT_PASSES && strstr(r.why, "nobody runs the base"), "%s", r.why);
     expect("p99_ms<5", CFG_VERDICT_FAILS);
-    compared = false; /* the first step took everybody by chance */
+    left = CFG_BASE_MISSING; /* the first step took everybody by chance */
     expect("p99_ms<1.1*base", CFG_VERDICT_HOLDS);
     expect("p99_ms<5", CFG_VERDICT_FAILS);
 }

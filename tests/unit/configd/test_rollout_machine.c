@@ -74,8 +74,12 @@ Test(machine, there_is_a_way_out_of_every_state)
             continue;
         if (s.phase != CFG_ROLLOUT_ROLLING_BACK)
             cr_assert_eq(cfg_rollout_next(&s, &effect, &states[i], CFG_ROLLOUT_ABORT, STEPS, false, NULL), 0);
-        if (s.phase == CFG_ROLLOUT_ROLLING_BACK)
+        if (s.phase == CFG_ROLLOUT_ROLLING_BACK) { /* also where somebody never comes back */
+            struct cfg_rollout_state said = s;
             cr_assert_eq(cfg_rollout_next(&s, &effect, &s, CFG_ROLLOUT_SETTLED, STEPS, false, NULL), 0);
+            cr_assert_eq(cfg_rollout_next(&said, &effect, &said, CFG_ROLLOUT_ADVANCE, STEPS, false, NULL), 0);
+            cr_assert(said.phase == s.phase && effect == CFG_ROLLOUT_KEEP);
+        }
         cr_assert(cfg_rollout_is_final(&s));
     }
 }

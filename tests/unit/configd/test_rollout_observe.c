@@ -61,6 +61,15 @@ static const char *judge(enum cfg_rollout_phase phase)
 #define expect(phase, input) cr_assert_str_eq(judge(phase), input, "%s", verdict.why)
 #define says(text)           cr_assert(strstr(verdict.why, text), "%s", verdict.why)
 
+static uint64_t absent;
+
+static uint64_t absent_ms(void *arg, const char *replica)
+{
+    (void)arg;
+    cr_assert_str_eq(replica, "b");
+    return absent;
+}
+
 Test(observe, a_record_is_read_back)
 {
     struct cfg_observation o = seen(3, 2, 4, 0.5), again;
@@ -68,6 +77,9 @@ Test(observe, a_record_is_read_back)
     o.rollout = 3;
     o.deployment = 9;
     o.wall_s = 1767398400;
+    o.canary.lost = 4;
+    o.mixed = 2;
+    (void)snprintf(o.mixed_group, sizeof o.mixed_group, "job-\"7\"");
     cfg_histogram_add(&o.base.latency, 1500);
     struct cfg_buf text;
     cJSON *tree = NULL;
@@ -78,6 +90,8 @@ Test(observe, a_record_is_read_back)
     cr_assert_eq(cfg_observation_read(&again, tree, &err), 0, "%s", err.text);
     cr_assert(again.seq == 7 && again.rollout == 3 && again.deployment == 9 && again.eligible == 5);
     cr_assert_eq(again.wall_s, 1767398400);
+    cr_assert(again.canary.lost == 4 && again.base.lost == 0 && again.mixed == 2 &&
+              strcmp(again.mixed_group, o.mixed_group) == 0);
     cr_assert(again.lowest == o.lowest && again.base.latency.n == 1 && again.canary.converged == 2);
     cr_assert_eq(cfg_arm_report_metric(&again.canary, "errors")->n, 4);
     cJSON_DeleteItemFromObjectCaseSensitive(tree, "arms");
@@ -161,7 +175,7 @@ Test(observe, time_counts_only_while_the_canary_is_there)
         cr_assert_eq(cfg_json_parse(&before, cfg_slice_str(text), 8, NULL), 0);
         memset(&whole, 0, sizeof whole);
         add("a", seen(rows[i].base, rows[i].canary, 50, 0));
-        cfg_whole_compare(&whole, before);
+        cfg_whole_compare(&whole, before, absent_ms, NULL);
         expect(CFG_ROLLOUT_BAKING, "-");
         cr_assert_eq(verdict.bakes, rows[i].says == NULL, "row %zu: %s", i, verdict.why);
         says(rows[i].says ? rows[i].says : "bakes for 0 s more");
@@ -299,6 +313,11 @@ Test(observe, it_starts_when_every_clock_says_so)
     says("replica b, which is 20 s behind");
 }
 
+static void forget(void)
+{
+    memset(&whole, 0, sizeof whole);
+}
+
 /* A replica that had workers at the last decision and is gone with them: perhaps it is only cut off. */
 Test(observe, workers_that_vanish_with_their_replica_hold_it)
 {
@@ -306,16 +325,118 @@ Test(observe, workers_that_vanish_with_their_replica_hold_it)
     add("b", seen(3, 3, 50, 0));
     cJSON *before = cfg_whole_json(&whole);
     now.baked_ms = 5000;
-    cfg_whole_compare(&whole, before);
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
     expect(CFG_ROLLOUT_BAKING, "passed");
-    memset(&whole, 0, sizeof whole);
+    forget();
     add("a", seen(2, 2, 50, 0));
-    cfg_whole_compare(&whole, before);
+    absent = 100 * CFG_WHOLE_GONE_MS; /* they may have died of it: nobody knows, however long */
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
     expect(CFG_ROLLOUT_BAKING, "-");
-    says("replica b, which had 6 workers");
-    memset(&whole, 0, sizeof whole);
+    says("replica b, which had 6 workers at the last decision (3 on the release)");
+    forget();
     add("a", seen(5, 5, 50, 0)); /* they came over */
-    cfg_whole_compare(&whole, before);
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
     expect(CFG_ROLLOUT_BAKING, "passed");
     cJSON_Delete(before);
+}
+
+Test(observe, a_replica_whose_workers_ran_the_base_is_given_up_in_time)
+{
+    add("a", seen(2, 2, 50, 0));
+    add("b", seen(6, 0, 0, 0));
+    cJSON *before = cfg_whole_json(&whole);
+    now.baked_ms = 5000;
+    forget();
+    add("a", seen(2, 2, 50, 0));
+    absent = CFG_WHOLE_GONE_MS;
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    says("replica b, which had 6 workers at the last decision (0 on the release)");
+    forget();
+    add("a", seen(2, 2, 50, 0));
+    absent = CFG_WHOLE_GONE_MS + 1;
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    forget();
+    add("a", seen(2, 2, 50, 0));
+    cJSON_DeleteItemFromObjectCaseSensitive(before, "canaries"); /* as an older configd wrote it */
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    cJSON_Delete(before);
+}
+
+/* Workers of the canary that go may have died of the release; some come and go. */
+Test(observe, a_canary_that_dwindles_passes_nothing)
+{
+    static const struct {
+        uint64_t lost, unconverged, base_lost;
+        const char *input;
+    } rows[] = {{0, 0, 0, "passed"}, {1, 0, 0, "passed"}, {2, 0, 0, "-"}, {2, 0, 2, "passed"},
+                {0, 2, 0, "passed"}, {0, 3, 0, "-"},      {1, 2, 0, "-"}};
+    now.baked_ms = 5000;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cfg_observation o = seen(20 - rows[i].base_lost, 20 - rows[i].lost, 50, 0);
+        o.canary.lost = rows[i].lost;
+        o.base.lost = rows[i].base_lost;
+        o.canary.converged -= rows[i].unconverged;
+        forget();
+        add("a", o);
+        expect(CFG_ROLLOUT_BAKING, rows[i].input);
+        cr_assert_eq(verdict.bakes, verdict.any, "%zu", i);
+        if (rows[i].unconverged == 0)
+            expect(CFG_ROLLOUT_ROLLING, verdict.any ? "converged" : "-");
+        if (rows[i].lost == 2 && !verdict.any)
+            says("2 of the canary's 20 workers have gone");
+    }
+    forget();
+    struct cfg_observation o = seen(20, 10, 50, 0);
+    o.canary.lost = 10;
+    add("a", o);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    add("b", seen(20, 2, 50, 0)); /* where they may be */
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    forget();
+    o = seen(0, 40, 50, 0); /* the last step: there is no base any more */
+    o.canary.lost = 20;
+    add("a", o);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    forget();
+    o = seen(4, 0, 0, 0);
+    o.canary.lost = 2;
+    add("a", o);
+    expect(CFG_ROLLOUT_ROLLING, "-");
+    says("2 of the canary's 2 workers have gone");
+}
+
+Test(observe, ranks_that_carry_different_labels_are_named)
+{
+    struct cfg_observation o = seen(4, 2, 50, 0);
+    o.mixed = 1;
+    (void)snprintf(o.mixed_group, sizeof o.mixed_group, "job-\"7\"");
+    add("a", o);
+    add("b", seen(1, 1, 50, 0));
+    expect(CFG_ROLLOUT_ROLLING, "-");
+    says("the ranks of group job-\"7\" carry different labels");
+    expect(CFG_ROLLOUT_SCHEDULED, "-");
+    says("different labels");
+}
+
+/* Whoever cannot run the canary by his labels is no base to compare it with. */
+Test(observe, the_base_is_those_who_could_run_it)
+{
+    cfg_rollout_guard_free(rollout.guards[0]);
+    cr_assert_eq(cfg_rollout_guard_new(&rollout.guards[0], "errors<=base", NULL), 0);
+    struct cfg_observation o = seen(4, 2, 50, 0);
+    o.eligible = 2; /* all of them run it */
+    now.baked_ms = 5000;
+    add("a", o);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    says("nobody runs the base, though not all should have left it");
+    rollout.state.step = 1;
+    expect(CFG_ROLLOUT_BAKING, "passed");
+    o.eligible = 3;
+    forget();
+    add("a", o);
+    expect(CFG_ROLLOUT_BAKING, "-");
+    says("0 of 10 samples of errors in the base");
 }

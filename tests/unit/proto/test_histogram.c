@@ -182,3 +182,12 @@ Test(histogram, foreign_counts_and_buckets_are_bounded)
     cr_assert_eq(parse(&h, "{\"0\":9007199254740991,\"527\":9007199254740991,\"3\":0}", &err), 0, "%s", err.text);
     cr_assert_eq(h.n, (UINT64_C(1) << 53) - 1);
 }
+
+Test(histogram, buckets_begin_where_the_ones_before_them_end)
+{
+    for (unsigned i = 0; i < CFG_HISTOGRAM_BUCKETS; i++) {
+        cr_assert_eq(cfg_histogram_index(cfg_histogram_floor(i)), i);
+        cr_assert(i == 0 || cfg_histogram_index(cfg_histogram_floor(i) - 1) == i - 1);
+    }
+    cr_assert_gt(cfg_histogram_floor(CFG_HISTOGRAM_BUCKETS), cfg_histogram_floor(CFG_HISTOGRAM_BUCKETS - 1));
+}
