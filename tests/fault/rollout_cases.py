@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
+import uuid
 
 import lab as laboratory
 import rollout_attacks as attacks
@@ -84,13 +85,19 @@ class Case:
         last = self.before[0].number if self.before else 0
         for _ in range(20):
             try:
-                lane.living().call("POST", "/v1/rollouts", body)
+                self.begin(body)
                 self.run = lane.eye.wait("the start", lambda _: next((v.number for v in lane.versions() if v.input == "start" and v.number > last), None))
                 return
             except laboratory.Problem as p:
                 if p.status != 422:
                     raise
         raise AssertionError("no seed holds a group")
+
+    def begin(self, body):
+        """Whoever does not hear the answer repeats the request, perhaps elsewhere: it is done once, and answered alike."""
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        replies = [r.call("POST", "/v1/rollouts", body, key) for r in self.lane.replicas]
+        tale.demand(replies[0]["results"] == replies[1]["results"], f"a start that was repeated: {replies}")
 
     def do(self, word):
         if word == "halt":
