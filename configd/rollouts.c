@@ -1,11 +1,12 @@
 #include "configd/change_rollout.h"
+#include "configd/etcd.h"
 #include "configd/rollout_waits.h"
 #include "configd/rollouts_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEASE_S = 6 };
+enum { LEASE_S = 6, READ_TIMEOUT_MS = 3000 };
 
 uint64_t rollouts_now_ms(const struct cfg_rollouts *r)
 {
@@ -70,11 +71,49 @@ static struct rollout_drive *add(struct cfg_rollouts *r)
     return d;
 }
 
-/* Only this rollout's canary counts; of a rollout that was under way before this replica came, all that it hears. */
-static struct cfg_rev since_of(const struct cfg_rollouts *r, const struct cfg_rollout *now, const struct cfg_object *o)
+struct learning {
+    struct rollouts_link *link;
+    char deployment[CFG_LIMIT_NAME + 1];
+    uint64_t run;
+};
+
+/* Only this rollout's canary counts. */
+static void count_from(struct cfg_rollouts *r, const char *deployment, uint64_t revision)
 {
-    const struct cfg_rev all = {0, 0}, started = {cfg_store_identity(r->o.store)->epoch, o->mod_revision};
-    return now->run == o->version ? started : all;
+    const struct cfg_rev since = {cfg_store_identity(r->o.store)->epoch, revision};
+    cfg_fleet_forget_arm(r->o.fleet, deployment, CFG_ARM_CANARY, since);
+}
+
+static void learned(void *arg, const struct cfg_etcd_range_reply *reply, const struct cfg_error *err)
+{
+    struct learning *l = arg;
+    struct cfg_rollouts *r = rollouts_drop(l->link);
+    struct rollout_drive *d = r ? rollouts_find(r, l->deployment) : NULL;
+    if (d && d->rollout.run == l->run && err == NULL && reply->n > 0)
+        count_from(r, l->deployment, (uint64_t)reply->kvs[0].mod_revision);
+    free(l);
+}
+
+/* Of a rollout that was under way before this replica came, history knows when it started. Workers that come back tell
+ * again what nobody has acknowledged, which may be of the rollout before. */
+static void learn_start(struct cfg_rollouts *r, const struct cfg_rollout *now)
+{
+    const struct cfg_object_id id = cfg_object_id_of(CFG_KIND_ROLLOUT, now->deployment, NULL);
+    struct learning *l = calloc(1, sizeof *l);
+    struct cfg_buf key;
+    cfg_buf_init(&key, 4096);
+    cfg_buf_puts(&key, r->prefix);
+    cfg_object_history_key(&key, &id, now->run);
+    const struct cfg_etcd_range_req req = {.key = cfg_buf_slice(&key)};
+    if (l && cfg_buf_status(&key) == 0) {
+        l->link = rollouts_hold(r);
+        l->run = now->run;
+        memcpy(l->deployment, now->deployment, sizeof l->deployment);
+        cfg_etcd_range(r->o.etcd, &req, READ_TIMEOUT_MS, learned, l);
+        l = NULL;
+    }
+    free(l); /* without memory all that is told counts */
+    cfg_buf_finish(&key);
 }
 
 /* Takes the record as it is now. Another step begins to count its reports; another rollout also forgets the canary's.
@@ -89,7 +128,9 @@ static void take(struct cfg_rollouts *r, const struct cfg_object *o, struct cfg_
         return;
     }
     if (!same_run)
-        cfg_fleet_forget_arm(r->o.fleet, now->deployment, CFG_ARM_CANARY, since_of(r, now, o));
+        count_from(r, now->deployment, now->run == o->version ? o->mod_revision : 0);
+    if (!same_run && now->run != o->version)
+        learn_start(r, now);
     if (!same_step) {
         d->step_ms = cfg_fleet_now_ms(r->o.fleet);
         d->taken = false;
