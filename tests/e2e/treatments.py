@@ -55,8 +55,16 @@ class Reports(cfgctl.Session):
         return next(m for m in self.report(name)["treatments"][0]["metrics"] if m["name"] == metric)
 
     def verdict(self, name, wanted):
-        report = laboratory.wait_for(f"{name} to be {wanted}", lambda: (lambda r: r if r["verdict"] == wanted else None)(self.report(name)))
-        return report["treatments"][0]["metrics"][0]
+        def reached():
+            reports.append(self.report(name))
+            return reports[-1]["verdict"] == wanted
+
+        reports = []
+        try:
+            laboratory.wait_for(f"{name} to be {wanted}", reached)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {reports[-1:]}") from None
+        return reports[-1]["treatments"][0]["metrics"][0]
 
 
 class OnServers(Reports):
@@ -204,14 +212,19 @@ class OnAFleet(Reports):
         warm = "sampling.temperature > 0.8"
         # Red's workers hang on the new release: its groups do not come as they were assigned.
         self.fleet("--deployment", "red", "--workers", "300", "--step-ms", f"100000 if {warm} and deployment == 'red' else 100",
-                   "--metric", f"reward=0.6 + (0.05 if {warm} else 0) ~ 0.1", "--metric", "cost=3 ~ 0.5")
+                   "--metric", f"reward=0.6 + (0.2 if {warm} else 0) ~ 0.1", "--metric", "cost=3 ~ 0.5")
         for name in ("blue", "red"):
             self.ok("rollout", "start", name, "--to", "2", "--steps", "50%!,100%", "--bake", "100ms")
         for name in ("blue", "red"):
             laboratory.wait_for("the gate", lambda n=name: self.json("rollout", "status", n)["state"]["phase"] == "gate")
+        # Groups whose last report was of the base would have had both.
+        laboratory.wait_for("blue's canary to have reported", lambda: any(
+            a["arm"] == "canary" and a["metrics"].get("reward", {}).get("n", 0) > 25 * a["groups"]
+            for a in self.configd.call("GET", "/v1/deployments/blue/fleet")["arms"]))
+        for name in ("blue", "red"):
             self.ok("experiment", "start", name, name, "arms", "reward:increase", "control=base", "alpha=0.01")
         found = self.verdict("blue", "better")
-        self.assertTrue(0 < found["low"] < 0.05 < found["high"], found)
+        self.assertTrue(0 < found["low"] < 0.2 < found["high"], found)
         self.verdict("red", "void")
         self.ok("experiment", "stop", "blue")
         self.ok("experiment", "start", "blue", "blue", "arms", "cost:decrease", "control=base", "alpha=0.01")
