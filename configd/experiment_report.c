@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdio.h>
 
+enum { FEW = 100 };      /* units */
+#define SKETCH_REACH 4.2 /* standard errors that a sketch is hardly ever off by */
+
 enum verdict { EARLY, NONE, BETTER, WORSE };
 static const char *const verdict_names[] = {"early", "none", "better", "worse"};
 
@@ -28,18 +31,31 @@ static double counted_mismatch(const struct cfg_experiment_data *d)
     return cfg_mismatch_p(counts, shares, d->n_sides);
 }
 
+/* Few of a side are hardly ever sketched wrong by much, but their ratio's logarithm is far from normal: counted, each
+ * as far off as a sketch may be, towards what was assigned. */
+static double few_mismatch(const struct cfg_experiment_data *d, double base, double units, const double shares[2])
+{
+    double off = SKETCH_REACH * d->units_error, expected = shares[1] / shares[0];
+    bool more = units > base * expected;
+    double b = base * (more ? 1 + off : 1 - off), u = units * (more ? 1 - off : 1 + off);
+    const uint64_t counts[2] = {(uint64_t)llround(b), (uint64_t)llround(u)};
+    return (u > b * expected) == more ? cfg_mismatch_p(counts, shares, 2) : 1;
+}
+
 /* The logarithm of two sides' ratio, each count a sketch's estimate, is about normal. The sketches' own error does not
- * fade as units come, and is what the mixture is planned for. A side that nobody was seen of counts as half a unit. */
+ * fade as units come, and is what the mixture is planned for. */
 static double sketched_mismatch(const struct cfg_experiment_data *d)
 {
     const struct cfg_experiment_side *c = &d->sides[0];
-    double floor = 2 * d->units_error * d->units_error, base = fmax((double)c->units, 0.5), p = 1;
+    double floor = 2 * d->units_error * d->units_error, base = (double)c->units, p = 1;
     struct cfg_sequence s = cfg_sequence_for(CFG_STATS_MISMATCH, floor);
     for (size_t i = 1; i < d->n_sides; i++) {
         const struct cfg_experiment_side *t = &d->sides[i];
-        double units = fmax((double)t->units, 0.5);
-        double ratio = log(units / base) - log(t->share / c->share);
-        double now = cfg_sequence_p(&s, ratio, 1 / units + 1 / base + floor, INFINITY);
+        const double shares[2] = {c->share, t->share};
+        double units = (double)t->units;
+        double now = fmin(units, base) < FEW ? few_mismatch(d, base, units, shares)
+                                             : cfg_sequence_p(&s, log(units / base) - log(t->share / c->share),
+                                                              1 / units + 1 / base + floor, INFINITY);
         p = fmin(p, now * (double)(d->n_sides - 1));
     }
     return p;
@@ -58,7 +74,7 @@ static bool add_mismatch(cJSON *out, const struct cfg_experiment_data *d, double
               cJSON_AddBoolToObject(m, "void", p < CFG_STATS_MISMATCH) != NULL;
     if (ok && d->units_error > 0) {
         /* What the sketch lets through: a ratio of sides that is off by less. */
-        ok = cJSON_AddNumberToObject(m, "resolution", expm1(4.2 * sqrt(2.0) * d->units_error)) != NULL;
+        ok = cJSON_AddNumberToObject(m, "resolution", expm1(SKETCH_REACH * sqrt(2.0) * d->units_error)) != NULL;
     }
     return ok;
 }

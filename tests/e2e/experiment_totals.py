@@ -129,6 +129,11 @@ class Totals(Base):
         self.assertEqual(self.complete("experiment", "start", "new", "blue", "exp/warm", "lat"), ["latency_ms:decrease", "latency_ms:increase"])
         self.assertEqual(self.complete("experiment", "plan", "blue", "exp/warm", "eff"), ["effect="])
 
+        # --- watched on a terminal until q ---
+        code, shown = self.at_the_terminal(["experiment", "report", "warm", "-w"], b"units:", lambda: b"q")
+        self.assertEqual(code, 0, shown)
+        self.assertIn("warm: exp/warm of blue, running", shown if isinstance(shown, str) else shown.decode())
+
         # --- one dies: what it had written counts, and it is named ---
         self.configd.kill()
         seen = self.report(self.other)

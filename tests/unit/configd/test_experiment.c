@@ -204,7 +204,8 @@ Test(experiment, totals_of_replicas_add_up)
     double units = cfg_json_get_num(cfg_json_get(one, "control"), "units", 0);
     cr_assert_eq(cfg_json_get_num(cfg_json_get(two, "control"), "units", 0), units, "a union, not a sum");
     cr_assert_eq(a.sides[0].metrics[0].n, 3500U);
-    cr_assert(q <= 0.25, "what another saw");
+    cr_assert(q <= 0.25 && a.p_floor == 0.25, "what another saw");
+    cr_assert_eq(cfg_parts_count(&a.sides[0].parts[0]), 3500U);
     cJSON_Delete(one);
     cJSON_Delete(two);
     cfg_tally_finish(&whole);
@@ -258,6 +259,91 @@ Test(experiment, a_group_is_one_unit_however_much_it_tells)
     cJSON_Delete(r);
     cfg_tally_finish(&t);
     cfg_tally_finish(&other);
+    cfg_experiment_finish(&x);
+}
+
+/* What a plan is measured by is a group's first window, however long it runs and whoever merges it. */
+Test(experiment, a_group_keeps_how_it_began)
+{
+    struct cfg_experiment x;
+    struct cfg_tally t, other;
+    open_experiment(&x, OF_ARMS);
+    cr_assert(!cfg_tally_init(&t, &x, NULL) && !cfg_tally_init(&other, &x, NULL));
+    run(&t, "g1", "base", 4, 10);
+    run(&t, "g1", "base", 8, 30);
+    run(&other, "g1", "base", 100, 10);
+    run(&other, "g2", "canary", 3, 1);
+    reread(&t);
+    reread(&other);
+    cr_assert_eq(cfg_tally_count(&t), 40U);
+    cr_assert_eq(cfg_tally_merge(&t, &other, NULL), 0);
+    const struct cfg_tally_group_metric *m = t.groups[0]->metrics;
+    cr_assert(m->n == 50 && fabs(m->mean - 25.6) < 1e-12 && m->first == 4, "%g %g", m->mean, m->first);
+    cr_assert(t.groups[1]->metrics->first == 3 && cfg_tally_count(&t) == 51);
+    cfg_tally_finish(&t);
+    cfg_tally_finish(&other);
+    cfg_experiment_finish(&x);
+}
+
+/* Groups' means that come together with time: the interval shrinks with what they say, its plan stays. */
+Test(experiment, time_does_not_move_the_plan_of_arms)
+{
+    struct cfg_experiment x;
+    struct cfg_tally t;
+    double p = 1;
+    char name[16];
+    open_experiment(&x, OF_ARMS);
+    cr_assert(!cfg_tally_init(&t, &x, NULL));
+    for (unsigned i = 0; i < 60; i++) {
+        (void)snprintf(name, sizeof name, "g%u", i);
+        double first = noise();
+        run(&t, name, i % 2 ? "canary" : "base", first, 1);
+        run(&t, name, i % 2 ? "canary" : "base", first / 100, 999);
+    }
+    cJSON *r = cfg_tally_report(&t, &p);
+    const cJSON *m =
+        cJSON_GetArrayItem(cfg_json_get(cJSON_GetArrayItem(cfg_json_get(r, "treatments"), 0), "metrics"), 0);
+    double half = (cfg_json_get_num(m, "high", 0) - cfg_json_get_num(m, "low", 0)) / 2 / cfg_json_get_num(m, "se", 1);
+    cr_assert(half > 4.2, "%g errors wide: as late as this in an experiment", half);
+    cJSON_Delete(r);
+    cfg_tally_finish(&t);
+    cfg_experiment_finish(&x);
+}
+
+Test(experiment, totals_of_many_groups_find_their_place_in_etcd)
+{
+    struct cfg_experiment x;
+    struct cfg_tally t;
+    struct cfg_buf record, text;
+    char name[64];
+    cfg_buf_init(&record, 4096);
+    cfg_buf_puts(&record,
+                 "{'deployment':'blue','arms':true,'state':'running','run':1,'sides':[{'name':'base','share':1},"
+                 "{'name':'canary','share':1}],'metrics':[");
+    for (int i = 0; i < CFG_EXPERIMENT_METRICS_MAX; i++)
+        cfg_buf_printf(&record, "%s{'name':'%s%d','want':'decrease'}", i ? "," : "", "m", i);
+    cfg_buf_puts(&record, "]}");
+    open_experiment(&x, record.data);
+    cr_assert_eq(cfg_tally_init(&t, &x, NULL), 0);
+    cJSON *metrics = cJSON_CreateObject();
+    for (int i = 0; i < CFG_EXPERIMENT_METRICS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "m%d", i);
+        cJSON *m = json("{'n':3,'mean':0.12345678901234567,'m2':0,'min':0.12345678901234567,'max':0.12345678901234567,"
+                        "'last':0.12345678901234567,'bad':0}");
+        cr_assert_eq(cfg_json_set(metrics, name, m), 0);
+    }
+    for (int i = 0; i < CFG_TALLY_GROUPS; i++) {
+        (void)snprintf(name, sizeof name, "%s-%04d", "a-group-with-quite-a-long-name-as-some-launchers-make", i);
+        cr_assert(cfg_tally_window(&t, name, "base", metrics));
+    }
+    cr_assert_eq(t.left_out + t.n_groups, (uint64_t)CFG_TALLY_GROUPS);
+    cfg_buf_init(&text, 4 << 20);
+    cfg_tally_print(&text, &t);
+    cr_assert(text.len < 1400 * 1024 && t.n_groups > 900, "%zu groups in %zu bytes", t.n_groups, text.len);
+    cJSON_Delete(metrics);
+    cfg_buf_finish(&text);
+    cfg_buf_finish(&record);
+    cfg_tally_finish(&t);
     cfg_experiment_finish(&x);
 }
 

@@ -187,6 +187,56 @@ Test(experiment_report, a_sketch_forgives_what_it_may_have_got_wrong)
     cr_assert_lt(cfg_experiment_mismatch(&t.data), CFG_STATS_MISMATCH);
 }
 
+Test(experiment_report, a_side_that_nobody_comes_of_is_a_mismatch)
+{
+    struct trial t;
+    begin(&t, 2);
+    t.data.units_error = 0.033;
+    feed(&t, 0, 10, 1, 0);
+    cr_assert_gt(cfg_experiment_mismatch(&t.data), CFG_STATS_MISMATCH, "ten heads in a row happen");
+    feed(&t, 0, 5000, 1, 0);
+    cJSON *r = report_of(&t);
+    cr_assert_str_eq(verdict(r), "void");
+    cJSON_Delete(r);
+}
+
+Test(experiment_report, a_metric_that_few_units_tell_is_early)
+{
+    struct trial t;
+    begin(&t, 2);
+    for (size_t side = 0; side < 2; side++) {
+        feed(&t, side, 1000, 1, 0);
+        memset(&t.samples[side][1], 0, sizeof t.samples[side][1]);
+        memset(&t.parts[side][1], 0, sizeof t.parts[side][1]);
+        for (int i = 0; i < (side ? 99 : 300); i++)
+            tell(&t, side, 1, (uint64_t)i, (double)side * 9 + uniform());
+    }
+    cJSON *r = report_of(&t);
+    cr_assert(cfg_json_get(metric(r, 0, 0), "se") && !cfg_json_get(metric(r, 0, 1), "difference"));
+    cJSON_Delete(r);
+    tell(&t, 1, 1, 99, 9);
+    r = report_of(&t);
+    cr_assert_lt(figure(metric(r, 0, 1), "p"), 1e-6);
+    cJSON_Delete(r);
+}
+
+/* The interval for a treatment with a tenth of the units is planned for what a tenth can tell. */
+Test(experiment_report, the_plan_goes_by_shares)
+{
+    struct trial t;
+    begin(&t, 2);
+    t.sides[0].share = 9;
+    feed(&t, 0, 3600, 1, 0);
+    feed(&t, 1, 400, 1, 0);
+    cJSON *r = report_of(&t);
+    const cJSON *m = metric(r, 0, 0);
+    double half = (figure(m, "high") - figure(m, "low")) / 2, se = sqrt(1 / 3600.0 + 1 / 400.0);
+    struct cfg_sequence s = cfg_sequence_for(0.05, se * se);
+    double known = cfg_sequence_half_width(&s, se * se, INFINITY);
+    cr_assert(fabs(half / known - 1.05) < 0.2, "%g, of a known variance %g", half, known);
+    cJSON_Delete(r);
+}
+
 /* Empty experiments looked at 20 times: in how many is something found? */
 static int wrong(int experiments, int samples, bool naive)
 {
