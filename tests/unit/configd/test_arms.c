@@ -1,7 +1,7 @@
 /* Who runs which arm. */
 #include <criterion/criterion.h>
 
-#include "configd/arms.h"
+#include "configd/rollout_census.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -135,5 +135,30 @@ Test(arms, the_smallest_share_that_holds_a_group)
         s.share -= 0.0001;
         cr_assert_str_eq(cfg_split_arm(&s, group, NULL), "base");
     }
+    cfg_split_finish(&s);
+}
+
+Test(arms, a_census_counts_what_moves_together_and_names_who_cannot)
+{
+    static const char *const labels[] = {"{\"rack\":\"r1\"}", "{\"rack\":\"r1\"}", "{\"rack\":\"r2\"}", "{}"};
+    static const char *const groups[] = {"a", "b", "b", "a"};
+    struct cfg_split s = split_of("{\"arm\":\"canary\",\"seed\":\"beef\",\"share\":0.5,\"by\":\"rack\"}");
+    struct cfg_census c;
+    double point;
+    cfg_census_begin(&c, &s);
+    for (size_t i = 0; i < 4; i++) {
+        cJSON *l = json(labels[i]);
+        cr_assert_eq(cfg_census_add(&c, groups[i], l), i < 2);
+        cr_assert(i > 0 || cfg_split_point(&point, &s, "a", l));
+        cJSON_Delete(l);
+        cr_assert_eq(c.mixed, i < 2 ? 0 : i - 1);
+    }
+    cr_assert(c.groups == 2 && c.eligible == 2 && c.units == 1 && c.lowest == point && c.highest == point);
+    cr_assert_str_eq(c.mixed_group, "b");
+    cfg_census_finish(&c);
+    s.share = point; /* not below it */
+    cJSON *r1 = json(labels[0]);
+    cr_assert_str_eq(cfg_split_arm(&s, "a", r1), "base");
+    cJSON_Delete(r1);
     cfg_split_finish(&s);
 }

@@ -199,6 +199,7 @@ Test(rollouts, bad_starts)
         const char *text;
     } rows[] = {
         {ONE("rollout/blue", "\"put\":{\"seed\":\"1\",\"steps\":[0.5,0.1,1]}"), CFG_E_VALUE, "shares rise"},
+        {ONE("rollout/blue", "\"put\":{\"seed\":\"1\",\"steps\":[0.5,0.5,1]}"), CFG_E_VALUE, "shares rise"},
         {ONE("rollout/blue", "\"put\":{\"seed\":\"1\",\"steps\":[0.5,1.2]}"), CFG_E_VALUE, "120 % is more than all"},
         {ONE("rollout/blue", "\"put\":{\"seed\":\"1\",\"steps\":[0,1]}"), CFG_E_VALUE, "holds nobody"},
         {ONE("rollout/blue", "\"put\":{\"seed\":\"1\",\"steps\":[0.5]}"), CFG_E_VALUE, "100 %"},
