@@ -120,6 +120,7 @@ static int stand(struct cfg_experiment_ground *out, const char **config, struct 
         const cJSON *group = cfg_json_get(flag->after, "group"), *holdouts = cfg_json_get(flag->after, "holdouts");
         out->definition = cfg_json_get(flag->after, "definition");
         out->off_variant = cfg_json_get_str(flag->after, "off_variant", NULL);
+        out->is_off = strcmp(cfg_json_get_str(out->definition, "state", ""), "DISABLED") == 0;
         out->keeps_out = cJSON_IsObject(group) || (cJSON_IsArray(holdouts) && holdouts->child);
     }
     return 0;
@@ -142,7 +143,12 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, const cJSON *request,
     rc = rc ? rc : cfg_experiment_plan_record(&record, request, &ground, err);
     if (rc != 0)
         return rc;
-    (void)snprintf(d->hint, sizeof d->hint, "%s", cfg_json_get_str(request, "hint", ""));
+    if (ground.is_off)
+        (void)snprintf(d->hint, sizeof d->hint,
+                       "the flag is off: nobody is assigned to anything; next: cfgctl flag on %.150s",
+                       cfg_json_get_str(request, "flag", ""));
+    else
+        (void)snprintf(d->hint, sizeof d->hint, "%s", cfg_json_get_str(request, "hint", ""));
     cJSON_Delete(d->after);
     d->after = record;
     bool ok = set_text(record, "config", config) == 0 &&

@@ -225,6 +225,14 @@ static int check_side(const char *name, const cJSON *shares, const struct cfg_ex
     }
     if (cfg_json_get(shares, name) == NULL)
         return cfg_fail(err, CFG_E_VALUE, "%.80s has no share of the units", name);
+    if (of_flag && g->is_off && g->off_variant && strcmp(g->off_variant, name) == 0) {
+        (void)cfg_fail(err, CFG_E_VALUE,
+                       "the flag is off: every unit would be served %.80s and count as its own, and none would come to "
+                       "the other sides",
+                       name);
+        cfg_error_set_hint(err, "turn it on first: cfgctl flag on NAMESPACE/NAME");
+        return CFG_E_VALUE;
+    }
     if (of_flag && g->keeps_out && g->off_variant && strcmp(g->off_variant, name) == 0) {
         (void)cfg_fail(
             err, CFG_E_VALUE,

@@ -42,12 +42,13 @@ void cfg_experiment_finish(struct cfg_experiment *x); /* takes a zeroed struct *
  * {"deployment","flag"|"arms","control"?,"treatments"?,"shares"?,"metrics","alpha"?,
  * "power"?,"effect"?,"planned_units"?}, with what it leaves out: shares from the flag's definition, where its whole
  * targeting is one `fractional`, or from the deployment's split; all other sides as treatments. definition, off_variant
- * (NULL: none) and whether a group or holdout keeps units out: of the flag; split: the deployment's, NULL: none.
- * *out is returned-owned. CFG_E_VALUE with path and hint, CFG_E_INVALID, CFG_E_LIMIT, CFG_E_NOMEM. */
+ * (NULL: none), whether a group or holdout keeps units out, and whether it is off: of the flag; split: the
+ * deployment's, NULL: none. *out is returned-owned. CFG_E_VALUE with path and hint, CFG_E_INVALID, CFG_E_LIMIT,
+ * CFG_E_NOMEM. */
 struct cfg_experiment_ground {
     const cJSON *definition;
     const char *off_variant;
-    bool keeps_out;
+    bool keeps_out, is_off;
     const cJSON *split;
 };
 CFG_MUST_CHECK int cfg_experiment_plan_record(cJSON **out, const cJSON *request,

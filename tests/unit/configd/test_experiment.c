@@ -107,6 +107,22 @@ Test(experiment, what_cannot_be_compared_is_refused)
     cJSON_Delete(record);
 }
 
+/* All units would be served its off_variant: one side. Where that is none, nobody is counted until it is on. */
+Test(experiment, a_flag_that_is_off_splits_nobody)
+{
+    cJSON *request = json(REQUEST "}"), *definition = json(SPLIT), *record = NULL;
+    struct cfg_error err = CFG_ERROR_INIT;
+    struct cfg_experiment_ground ground = {.definition = definition, .off_variant = "on", .is_off = true};
+    cr_assert_eq(cfg_experiment_plan_record(&record, request, &ground, &err), CFG_E_VALUE);
+    cr_assert(strstr(err.text, "the flag is off: every unit would be served on") != NULL, "%s", err.text);
+    cr_assert_null(record);
+    ground.off_variant = NULL;
+    cr_assert_eq(cfg_experiment_plan_record(&record, request, &ground, &err), 0, "%s", err.text);
+    cJSON_Delete(record);
+    cJSON_Delete(definition);
+    cJSON_Delete(request);
+}
+
 /* --- totals --- */
 
 static void open_experiment(struct cfg_experiment *out, const char *record)
