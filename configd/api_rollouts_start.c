@@ -18,6 +18,7 @@
 
 enum {
     SEED_BYTES = 8,
+    METRICS = 256,
     DRAWS = 32, /* of a share that is one group's, the chance that none of them holds one is 1e-14 */
 };
 
@@ -184,28 +185,49 @@ static int check_groups(struct cfg_app *app, struct cfg_deployment *d, const cJS
     }
 }
 
+/* What is reported here, or by anybody, where all have answered. False: nobody knows all of it. */
+static bool known_metrics(const char *names[METRICS], size_t *n, struct cfg_app *app, const char *deployment)
+{
+    const cJSON *listed = app->listed, *all = cfg_json_get(listed, "metrics"), *name;
+    if (!has_others(app, deployment)) {
+        *n = cfg_fleet_metrics(app->fleet, deployment, names, METRICS);
+        return true;
+    }
+    *n = 0;
+    if (all == NULL || strcmp(cfg_json_get_str(listed, "deployment", ""), deployment) != 0 ||
+        cfg_json_get_bool(listed, "partial", true))
+        return false;
+    cJSON_ArrayForEach(name, all)
+    {
+        if (*n < METRICS && cJSON_IsString(name))
+            names[(*n)++] = name->valuestring;
+    }
+    return *n < METRICS;
+}
+
 struct metrics {
-    struct cfg_app *app;
-    const char *deployment;
+    const char *names[METRICS];
+    size_t n;
     char unknown[CFG_METRIC_NAME + 1];
 };
 
 static void check_metric(const char *metric, void *arg)
 {
     struct metrics *m = arg;
-    if (m->unknown[0] == '\0' && !cfg_fleet_knows_metric(m->app->fleet, m->deployment, metric))
+    for (size_t i = 0; i < m->n; i++)
+        if (strcmp(m->names[i], metric) == 0)
+            return;
+    if (m->unknown[0] == '\0')
         (void)snprintf(m->unknown, sizeof m->unknown, "%s", metric);
 }
 
-static void hint_metric(struct cfg_app *app, const char *deployment, const char *metric, struct cfg_error *err)
+static void hint_metric(const struct metrics *m, struct cfg_error *err)
 {
-    const char *names[64];
-    size_t n = cfg_fleet_metrics(app->fleet, deployment, names, 64);
-    const char *near = cfg_near_miss(metric, names, n);
+    const char *near = cfg_near_miss(m->unknown, m->names, m->n);
     if (near)
         cfg_error_set_hint(err, "did you mean %s?", near);
-    else if (n > 0)
-        cfg_error_set_hint(err, "they report %s%s%s", names[0], n > 1 ? ", " : "", n > 1 ? names[1] : "");
+    else if (m->n > 0)
+        cfg_error_set_hint(err, "they report %s%s%s", m->names[0], m->n > 1 ? ", " : "", m->n > 1 ? m->names[1] : "");
     else
         cfg_error_set_hint(err, "workers report metrics with step_end or metric(); p99_ms and the like need none");
 }
@@ -213,10 +235,10 @@ static void hint_metric(struct cfg_app *app, const char *deployment, const char 
 /* A guard on what nobody reports would hold for ever. */
 static int check_metrics(struct cfg_app *app, const char *deployment, const cJSON *guards, struct cfg_error *err)
 {
-    struct metrics m = {.app = app, .deployment = deployment};
+    struct metrics m = {.n = 0};
     const cJSON *text;
-    if (has_others(app, deployment))
-        return 0; /* workers elsewhere may report it: the driver shows what it waits for */
+    if (!known_metrics(m.names, &m.n, app, deployment))
+        return 0; /* the driver shows what it waits for */
     cJSON_ArrayForEach(text, guards)
     {
         struct cfg_rollout_guard *g = NULL;
@@ -231,7 +253,7 @@ static int check_metrics(struct cfg_app *app, const char *deployment, const cJSO
     (void)cfg_fail(err, CFG_E_UNKNOWN_KEY, "no worker of deployment %s has reported a metric %s lately", deployment,
                    m.unknown);
     cfg_error_set_path(err, "guards");
-    hint_metric(app, deployment, m.unknown, err);
+    hint_metric(&m, err);
     return CFG_E_UNKNOWN_KEY;
 }
 

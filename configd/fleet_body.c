@@ -95,6 +95,15 @@ cJSON *fleet_add_entry(struct fleet_reply *r, cJSON *array)
     return NULL;
 }
 
+void fleet_add_text(struct fleet_reply *r, cJSON *array, const char *text)
+{
+    cJSON *item = cJSON_CreateString(text);
+    if (item && array && cJSON_AddItemToArray(array, item))
+        return;
+    cJSON_Delete(item);
+    r->failed = true;
+}
+
 cJSON *fleet_put_array(struct fleet_reply *r, cJSON *o, const char *key)
 {
     cJSON *v = cJSON_CreateArray();

@@ -32,6 +32,7 @@ void fleet_put_bool(struct fleet_reply *r, cJSON *o, const char *key, bool b);
 void fleet_put_copy(struct fleet_reply *r, cJSON *o, const char *key, const cJSON *from, cJSON *(*otherwise)(void));
 /* A new object at the end of the array, or array or object as a member; borrowed, NULL without memory. */
 cJSON *fleet_add_entry(struct fleet_reply *r, cJSON *array);
+void fleet_add_text(struct fleet_reply *r, cJSON *array, const char *text);
 cJSON *fleet_put_array(struct fleet_reply *r, cJSON *o, const char *key);
 cJSON *fleet_put_object(struct fleet_reply *r, cJSON *o, const char *key);
 /* The whole, or NULL (and it is freed) where something failed. */

@@ -1,6 +1,7 @@
 /* What people ask of the workers here, one by one: the local part of GET …/workers and of GET …/exposures. */
 #include "configd/fleet_body.h"
 #include "configd/fleet_internal.h"
+#include "configd/fleet_observe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,16 @@ static cJSON *target_json(struct fleet_reply *r, const struct fleet_target *t)
     return target;
 }
 
+/* What they have told of their steps lately, so that another replica knows what a guard may look at. */
+static void put_metrics(struct fleet_reply *r, cJSON *reply, const struct cfg_fleet *f, const char *deployment)
+{
+    const char *names[2 * FLEET_METRICS];
+    size_t n = cfg_fleet_metrics(f, deployment, names, 2 * FLEET_METRICS);
+    cJSON *list = fleet_put_array(r, reply, "metrics");
+    for (size_t i = 0; i < n; i++)
+        fleet_add_text(r, list, names[i]);
+}
+
 cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment)
 {
     struct fleet_deployment *d = fleet_find_deployment(f, deployment);
@@ -130,6 +141,7 @@ cJSON *cfg_fleet_workers(struct cfg_fleet *f, const char *deployment)
     fleet_put(&l.reply, reply, "target", target_json(&l.reply, fleet_targets_at(&l.targets, "base")));
     fleet_put_number(&l.reply, reply, "live_ms", fleet_live_ms(f));
     fleet_put_number(&l.reply, reply, "absent", (double)fleet_absent(f, deployment));
+    put_metrics(&l.reply, reply, f, deployment);
     l.workers = fleet_put_array(&l.reply, reply, "workers");
     fleet_blame_init(&l.blame, f, d, l.now_ms);
     if (d)

@@ -135,6 +135,35 @@ static cJSON *merge_lists(struct fleet_parts *p)
     return list;
 }
 
+static bool lists(const cJSON *texts, const char *text)
+{
+    const cJSON *t;
+    cJSON_ArrayForEach(t, texts)
+    {
+        if (cJSON_IsString(t) && strcmp(t->valuestring, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The names that any part lists. A replica of an earlier release lists none: then nobody knows all. */
+static void merge_metrics(struct fleet_parts *p, cJSON *own)
+{
+    cJSON *all = cfg_json_get(own, "metrics");
+    for (size_t i = 1; i <= p->n; i++) {
+        const cJSON *part = fleet_part(p, i), *from = cfg_json_get(part, "metrics"), *name;
+        if (part && from == NULL) {
+            cJSON_DeleteItemFromObjectCaseSensitive(own, "metrics");
+            return;
+        }
+        cJSON_ArrayForEach(name, from)
+        {
+            if (cJSON_IsString(name) && !lists(all, name->valuestring))
+                fleet_add_text(&p->reply, all, name->valuestring);
+        }
+    }
+}
+
 cJSON *fleet_merge_workers(cJSON *own, struct fleet_answer *answers, size_t n)
 {
     struct fleet_parts p = {.own = own, .answers = answers, .n = n};
@@ -150,6 +179,7 @@ cJSON *fleet_merge_workers(cJSON *own, struct fleet_answer *answers, size_t n)
         total += cfg_json_get_bool(w, "connected", false);
     }
     fleet_replace(&p.reply, own, "workers", list);
+    merge_metrics(&p, own);
     fleet_replace(&p.reply, own, "converged", cJSON_CreateNumber(converged));
     fleet_replace(&p.reply, own, "total", cJSON_CreateNumber(total));
     return fleet_finish(&p.reply, own);

@@ -114,15 +114,6 @@ static bool has(const char *const names[], size_t n, const char *name)
     return false;
 }
 
-bool cfg_fleet_knows_metric(const struct cfg_fleet *f, const char *deployment, const char *metric)
-{
-    const struct fleet_deployment *d = fleet_find_deployment(f, deployment);
-    for (const struct fleet_arm *a = d ? d->arms : NULL; a; a = a->next)
-        if (has((const char *const *)a->window.names, a->window.n_names, metric))
-            return true;
-    return false;
-}
-
 size_t cfg_fleet_metrics(const struct cfg_fleet *f, const char *deployment, const char *names[], size_t max)
 {
     const struct fleet_deployment *d = fleet_find_deployment(f, deployment);

@@ -18,10 +18,8 @@ bool cfg_fleet_observe(struct cfg_observation *out, struct cfg_fleet *f, const s
                        const struct cfg_fleet_lately *lately);
 /* Another release runs under the arm's name from this revision on: what was reported of older ones does not count. */
 void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm, struct cfg_rev since);
-/* Has a worker of the deployment reported the metric here, in the last minutes? */
-bool cfg_fleet_knows_metric(const struct cfg_fleet *f, const char *deployment, const char *metric);
-
-/* The names of all that were, each once, at most max; borrowed until the next turn. */
+/* The names of what the deployment's workers have reported here in the last minutes, each once, at most max; borrowed
+ * until the next turn. */
 size_t cfg_fleet_metrics(const struct cfg_fleet *f, const char *deployment, const char *names[], size_t max);
 size_t cfg_fleet_connected_here(const struct cfg_fleet *f, const char *deployment); /* to this replica */
 

@@ -32,7 +32,8 @@ class Everywhere(Base):
         """As many at each."""
         for i, configd in enumerate((self.configd, self.second)):
             laboratory.Process(self.lab, f"fleet{i}", [FLEET, "--server", configd.url, "--deployment", "blue", "--workers", str(n), "--quiet",
-                                                       "--prefix", f"f{i}", "--step-ms", "20", "--param", "sampling.temperature=1.0"]).start()
+                                                       "--prefix", f"f{i}", "--step-ms", "20", "--param", "sampling.temperature=1.0",
+                                                       "--metric", f"errors_{i}=0"]).start()
         self.wait_for_workers(2 * n)
 
     def wait_for_workers(self, n):
@@ -58,6 +59,10 @@ class Everywhere(Base):
         self.refused(5, "would hold all of the 8 rank groups: no base to compare with", *begin, "--steps", "99.9999999%,100%",
                      "--guard", "p50_ms<2*base")
         self.refused(4, "no rank group of deployment blue with these labels", *begin, "--steps", "50%,100%", "--where", "region=ap")
+        laboratory.wait_for("what both report", lambda: set(self.configd.call("GET", "/v1/deployments/blue/workers")["metrics"]) == {"errors_0", "errors_1"})
+        for guard in ("errors_2<1", "errors_0+eror<1"):
+            self.refused(3, "no worker of deployment blue has reported a metric (errors_2|eror) lately", *begin, "--steps", "50%,100%", "--guard", guard)
+        self.ok(*begin, "--steps", "50%,100%", "--guard", "errors_0<1", "--guard", "errors_1<1", "--dry-run")
         self.second.signal(signal.SIGSTOP)
         done = self.run_cfgctl(*begin, "--steps", "0.000001%,100%")
         self.assertEqual(done.returncode, 0, done.stderr)
