@@ -6,14 +6,18 @@
  *      "mixed"?: {"groups": n whose ranks carry different labels, "first": one of them},
  *      "wall_s": unix seconds}
  *
- * and the verdict over all of them: a replica that has workers but no record that counts makes the whole unknown. Pure.
- */
+ * and all of them together: a replica that has workers but no record that counts makes the whole unknown. What follows
+ * from it: rollout_verdict.h. Pure. */
 #ifndef CFG_CONFIGD_ROLLOUT_OBSERVE_H
 #define CFG_CONFIGD_ROLLOUT_OBSERVE_H
 
 #include "configd/rollout.h"
 
-enum { CFG_WHOLE_REPLICAS = 64, CFG_WHOLE_NAME = 128 };
+enum {
+    CFG_WHOLE_REPLICAS = 64,
+    CFG_WHOLE_NAME = 128,
+    CFG_WHOLE_SKEW_S = 5, /* clocks that differ by less are the same */
+};
 struct cfg_observation {
     uint64_t seq;                 /* rises with every record of one replica */
     uint64_t rollout, deployment; /* versions that it was made under */
@@ -59,24 +63,6 @@ enum { CFG_WHOLE_GONE_MS = 90000 };
 typedef uint64_t (*cfg_absent_fn)(void *arg, const char *replica);
 void cfg_whole_compare(struct cfg_whole *w, const cJSON *before, cfg_absent_fn absent_ms, void *arg);
 
-/* What follows for the rollout as it is. */
-struct cfg_rollout_verdict {
-    bool any;   /* there is an input for the machine */
-    bool bakes; /* it bakes, and the canary is there to be watched: this time counts */
-    enum cfg_rollout_input input;
-    char why[CFG_GUARD_TEXT + 400]; /* of the input; or what it waits for */
-    struct cfg_guard_reading readings[CFG_GUARDS_OF_ROLLOUT_MAX];
-};
-struct cfg_rollout_clock {
-    int64_t now_s;     /* this process's wall clock, for the start time and freeze windows */
-    uint64_t baked_ms; /* of this step, monotonic */
-};
-/* Wall clocks may be wrong. So a start waits until every known clock shows that its time has come, a window holds while
- * any known clock is within it, and a rollout that is frozen stays so while this clock shows a time before it froze. */
-void cfg_rollout_judge(struct cfg_rollout_verdict *out, const struct cfg_rollout *r, const struct cfg_whole *w,
-                       const struct cfg_rollout_clock *clock);
-/* [{"guard","verdict","canary","base","n","n_base","why"}] of the verdict, returned-owned; NULL without memory. */
-cJSON *cfg_rollout_readings_json(const struct cfg_rollout *r, const struct cfg_rollout_verdict *v);
 /* {"base": {"groups","workers","converged","rejecting"}, "canary": …, "unknown", "replicas": {NAME: workers},
  * "canaries": {NAME: workers of the canary}}: returned-owned; NULL without memory. */
 cJSON *cfg_whole_json(const struct cfg_whole *w);

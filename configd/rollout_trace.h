@@ -4,7 +4,7 @@
 #ifndef CFG_CONFIGD_ROLLOUT_TRACE_H
 #define CFG_CONFIGD_ROLLOUT_TRACE_H
 
-#include "configd/rollout_observe.h"
+#include "configd/rollout_verdict.h"
 
 enum { CFG_TRACE_POINTS = 60, CFG_TRACE_EVERY_MS = 400 };
 

@@ -87,9 +87,9 @@ static void note_progress(struct cfg_rollouts *r, struct rollout_drive *d)
     cfg_buf_finish(&value);
 }
 
-/* Time counts while the step bakes, this process looks and the canary is there to be looked at: that workers which are
- * gone report nothing wrong is no good sign. */
-static void count_bake(struct cfg_rollouts *r, struct rollout_drive *d)
+/* Bake time counts while the step bakes, this process looks and the canary is there to be looked at: that workers which
+ * are gone report nothing wrong is no good sign. */
+static void count_time(struct cfg_rollouts *r, struct rollout_drive *d)
 {
     uint64_t now = rollouts_now_ms(r), gap = now - d->ticked_ms;
     bool looked = d->taken && d->ticked_version == d->version && gap < GAP_MAX_MS;
@@ -99,7 +99,11 @@ static void count_bake(struct cfg_rollouts *r, struct rollout_drive *d)
         d->taken = true;
         d->baked_ms = rollouts_progress(r, d);
         d->progress_ms = d->baked_ms;
+        d->dying = false;
+        d->dying_ms = 0;
     }
+    uint64_t credit = d->dying_ms < gap ? d->dying_ms : gap; /* who comes back only to die again has not come back */
+    d->dying_ms = !d->dying ? d->dying_ms - credit : looked ? d->dying_ms + gap : d->dying_ms;
     if (d->rollout.state.phase != CFG_ROLLOUT_BAKING || !looked || !d->watched)
         return;
     d->baked_ms += gap;
@@ -191,17 +195,19 @@ void rollouts_drive(struct cfg_rollouts *r, struct rollout_drive *d)
 {
     struct cfg_rollout_verdict verdict;
     if (!cfg_lease_lock_held(r->lock) || cfg_store_state(r->o.store, NULL) != CFG_REPLICA_LIVE) {
-        d->taken = d->watched = false; /* whoever drives then, takes it up from the record */
+        d->taken = d->watched = d->dying = false; /* whoever drives then, takes it up from the record */
         return;
     }
-    count_bake(r, d);
+    count_time(r, d);
     struct cfg_whole *whole = d->deciding ? NULL : calloc(1, sizeof *whole);
     if (whole == NULL)
         return;
     rollouts_collect(whole, r, d);
-    const struct cfg_rollout_clock clock = {.now_s = rollouts_wall_s(r), .baked_ms = d->baked_ms};
+    const struct cfg_rollout_clock clock = {
+        .now_s = rollouts_wall_s(r), .baked_ms = d->baked_ms, .dying_ms = d->dying_ms};
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
     d->watched = verdict.bakes;
+    d->dying = verdict.dying;
     cfg_rollout_trace_add(&d->trace, d->version, &d->rollout, &verdict, rollouts_now_ms(r));
     if (verdict.any)
         decide(r, d, &verdict, whole);

@@ -37,7 +37,9 @@ struct rollout_drive {
     /* driving */
     bool taken;   /* over: baked_ms was taken up from the record of progress */
     bool watched; /* at the last look the whole canary was there: the time since counts */
-    uint64_t baked_ms, progress_ms;
+    bool dying; /* at the last look workers of the canary were gone; dying_ms: for how long, less the time in which none
+                   were */
+    uint64_t baked_ms, progress_ms, dying_ms;
     uint64_t ticked_ms, ticked_version; /* when it was looked at last, and which version */
     bool deciding, noting;              /* a decision, progress is being written */
     struct cfg_rollout_trace trace;

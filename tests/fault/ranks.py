@@ -310,8 +310,8 @@ class RankTest(unittest.TestCase):
 
         boot(self.ranks[1])
         laboratory.wait_for("the pins to be compared", lambda: "tp: rank 0 has 4; rank 1 has 8" in self.ranks[0].output())
-        last = self.ranks[0].last()
-        self.assertEqual(self.ranks[1].last()[0], last[0], "one rank went on alone")
+        ahead = self.ranks[0].last()[0] - self.ranks[1].last()[0]
+        self.assertIn(ahead, (0, 1), "one rank went on alone")  # 1: killed before it could write down the last step they took together
         boot(*self.ranks)
         self.wait_for_steps()
         self.judge()

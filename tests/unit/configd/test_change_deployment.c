@@ -120,7 +120,8 @@ Test(deployment, hold_fixes_the_release_and_writes_say_so)
     cr_assert_str_eq(world_head(&w, "deployment/blue", "arms"),
                      "{\"base\":{\"follows\":\"fixed\",\"release\":{\"chat\":1}}}");
     world_ok(&w, "[{\"object\":\"config/chat\",\"patch\":{\"t\":1}}]");
-    cr_assert_str_eq(world_result(&w, "r[0].held"), "[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"version\":1}]");
+    cr_assert_str_eq(world_result(&w, "r[0].held"),
+                     "[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"arm\":\"base\",\"version\":1}]");
     world_ok(&w, BLUE("\"patch\":{\"release\":{\"chat\":2}}"));
     cr_assert_str_eq(world_head(&w, "deployment/blue", "arms.base.release"), "{\"chat\":2}");
     world_ok(&w, "[{\"object\":\"config/chat\",\"patch\":{\"t\":2}}]");

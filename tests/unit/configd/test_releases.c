@@ -272,7 +272,8 @@ Test(releases, a_bases_write_tells_who_follows_holds_and_keeps)
     world_ok(&w, BASE("{\"seed\":2,\"sampling\":{\"temperature\":0.9},\"distributed\":{\"tp\":8}}"));
     cr_assert_str_eq(world_result(&w, "r[0].affected"),
                      "[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"paths\":[\"seed\",\"twice\"]}]");
-    cr_assert_str_eq(world_result(&w, "r[0].held"), "[{\"deployment\":\"red\",\"namespace\":\"chat\",\"version\":1}]");
+    cr_assert_str_eq(world_result(&w, "r[0].held"),
+                     "[{\"deployment\":\"red\",\"namespace\":\"chat\",\"arm\":\"base\",\"version\":1}]");
     cr_assert_str_eq(world_result(&w, "r[0].kept"),
                      "[{\"path\":\"distributed.tp\",\"value\":4,\"deployment\":\"blue\"}]");
 }

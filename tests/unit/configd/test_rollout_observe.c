@@ -2,7 +2,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "configd/rollout_observe.h"
+#include "configd/rollout_verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +44,11 @@ static struct cfg_observation seen(uint64_t base, uint64_t canary, unsigned n, d
     for (unsigned i = 0; i < n; i++)
         cfg_moments_add(cfg_arm_report_add(&o.canary, "errors"), errors);
     return o;
+}
+
+static void forget(void)
+{
+    memset(&whole, 0, sizeof whole);
 }
 
 static void add(const char *replica, struct cfg_observation o)
@@ -189,6 +194,54 @@ Test(observe, time_counts_only_while_the_canary_is_there)
     cr_assert_not(verdict.bakes);
 }
 
+/* That lasts: it has failed, in every phase in which the canary is watched. */
+Test(observe, a_canary_that_died_and_stays_away_has_failed)
+{
+    static const struct {
+        uint64_t base_gone, base, gone, canary;
+        bool dying;
+    } rows[] = {
+        {0, 99, 1, 1, true},     {0, 97, 1, 3, false}, /* of three, one: may be chance */
+        {0, 97, 2, 3, true},     {0, 50, 3, 50, false},    {0, 50, 4, 50, true},
+        {10, 50, 10, 50, false}, {0, 0, 50, 100, false}, /* nothing to compare with */
+        {5, 9900, 3, 100, true}, {5, 9900, 1, 100, false}, {0, 50, 0, 50, false},
+    };
+    static const enum cfg_rollout_phase phases[] = {CFG_ROLLOUT_ROLLING, CFG_ROLLOUT_BAKING, CFG_ROLLOUT_GATE,
+                                                    CFG_ROLLOUT_FROZEN, CFG_ROLLOUT_PAUSED};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cfg_observation o = seen(rows[i].base - rows[i].base_gone, rows[i].canary - rows[i].gone, 50, 0);
+        o.base.lost = rows[i].base_gone;
+        o.canary.lost = rows[i].gone;
+        forget();
+        add("a", o);
+        for (size_t k = 0; k < sizeof phases / sizeof phases[0]; k++) {
+            bool watched = phases[k] != CFG_ROLLOUT_PAUSED;
+            rollout.state.resume = k > 2 ? CFG_ROLLOUT_BAKING : CFG_ROLLOUT_SCHEDULED;
+            now.dying_ms = CFG_ROLLOUT_DEATH_MS - 1;
+            cr_assert_str_neq(judge(phases[k]), "failed", "row %zu: %s", i, verdict.why);
+            cr_assert_eq(verdict.dying, rows[i].dying && watched, "row %zu, phase %d", i, (int)phases[k]);
+            now.dying_ms = CFG_ROLLOUT_DEATH_MS;
+            cr_assert_eq(strcmp(judge(phases[k]), "failed") == 0, rows[i].dying && watched, "row %zu: %s", i,
+                         verdict.why);
+        }
+        rollout.state.resume = CFG_ROLLOUT_SCHEDULED;
+    }
+    struct cfg_observation o = seen(50, 44, 50, 0);
+    o.canary.lost = 6;
+    forget();
+    add("a", o);
+    expect(CFG_ROLLOUT_BAKING, "failed");
+    says("6 of the canary's 50 workers are gone, and were for most of 5 s; of the base's 50: 0");
+    rollout.steps[0].bake_ms = 60000;
+    now.dying_ms = 29999;
+    expect(CFG_ROLLOUT_BAKING, "-");
+    now.dying_ms = 30000;
+    expect(CFG_ROLLOUT_BAKING, "failed");
+    cfg_whole_add_unknown(&whole, "replica b is silent"); /* they may be there */
+    expect(CFG_ROLLOUT_BAKING, "-");
+    cr_assert_not(verdict.dying);
+}
+
 /* A regression that one replica sees is one, whatever is known of the others; also while somebody has paused it. */
 Test(observe, it_fails_on_what_some_know)
 {
@@ -311,11 +364,6 @@ Test(observe, it_starts_when_every_clock_says_so)
     cfg_whole_add_skew(&whole, "b", -20);
     expect(CFG_ROLLOUT_SCHEDULED, "-");
     says("replica b, which is 20 s behind");
-}
-
-static void forget(void)
-{
-    memset(&whole, 0, sizeof whole);
 }
 
 /* A replica that had workers at the last decision and is gone with them: perhaps it is only cut off. */
