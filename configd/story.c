@@ -176,6 +176,8 @@ static bool tell_experiment(struct cfg_buf *out, const cJSON *record)
         cfg_buf_printf(out, ", %s should %s", cfg_json_get_str(metric, "name", "?"),
                        cfg_json_get_str(metric, "want", "?"));
     }
+    const char *message = cfg_json_get_str(record, "message", "");
+    cfg_buf_printf(out, "%s%s", message[0] ? ": " : "", message);
     return true;
 }
 

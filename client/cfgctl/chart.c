@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS = 8, LABEL = 9, COLUMNS_MIN = 40, COLUMNS_MAX = 100, MARK_ROWS = 2 };
+enum { ROWS = 8, LABEL_MIN = 7, LABEL_MAX = 15, COLUMNS_MIN = 40, COLUMNS_MAX = 100, MARK_ROWS = 2 };
 
 enum { BASE = 1, CANARY = 2 };
+
+#define SPAN " %.0f s" /* behind the axis */
 
 struct picture {
     double from, to, low, high; /* what it shows: seconds, values */
     int columns;
+    int label;                              /* how wide the numbers beside the rows are */
     unsigned char cells[ROWS][COLUMNS_MAX]; /* BASE, CANARY */
 };
 
@@ -23,11 +26,25 @@ static void widen(struct picture *p, double v)
     }
 }
 
+static int put_label(char out[LABEL_MAX + 1], const struct picture *p, int row)
+{
+    return snprintf(out, LABEL_MAX + 1, "%.4g", p->high - row * (p->high - p->low) / (ROWS - 1));
+}
+
+static void measure_label(struct picture *p)
+{
+    p->label = LABEL_MIN;
+    for (int row = 0; row < ROWS; row++) {
+        char text[LABEL_MAX + 1];
+        int n = put_label(text, p, row);
+        p->label = n > p->label ? n : p->label;
+    }
+}
+
 /* False: there is nothing to show. */
 static bool measure(struct picture *p, const struct chart *c, size_t width)
 {
     size_t n = 0;
-    size_t room = (width > 0 ? width : 80) - (width > LABEL || width == 0 ? LABEL : 0);
     *p = (struct picture){.from = INFINITY, .to = -INFINITY, .low = INFINITY, .high = -INFINITY};
     for (size_t i = 0; i < c->n; i++) {
         const struct chart_point *at = &c->points[i];
@@ -46,6 +63,9 @@ static bool measure(struct picture *p, const struct chart *c, size_t width)
         p->low -= margin;
         p->high += margin;
     }
+    measure_label(p);
+    size_t beside = (size_t)p->label + 2 + (size_t)snprintf(NULL, 0, SPAN, p->to - p->from);
+    size_t all = width > 0 ? width : 80, room = all > beside ? all - beside : all;
     size_t columns = n > COLUMNS_MIN ? n : COLUMNS_MIN;
     columns = columns < room ? columns : room;
     p->columns = columns > COLUMNS_MAX ? COLUMNS_MAX : columns < 2 ? 2 : (int)columns;
@@ -75,7 +95,9 @@ static void put_rows(struct cfg_buf *out, const struct picture *p, bool color)
         int last = p->columns;
         while (last > 0 && p->cells[row][last - 1] == 0)
             last--;
-        cfg_buf_printf(out, "%*.4g ┤", LABEL - 2, p->high - row * (p->high - p->low) / (ROWS - 1));
+        char label[LABEL_MAX + 1];
+        (void)put_label(label, p, row);
+        cfg_buf_printf(out, "%*s ┤", p->label, label);
         for (int i = 0; i < last; i++) {
             unsigned char cell = p->cells[row][i];
             bool lit = (cell & CANARY) != 0;
@@ -104,12 +126,12 @@ static void put_axis(struct cfg_buf *out, const struct picture *p, const struct 
             end[row] = at + len;
         }
     }
-    cfg_buf_printf(out, "%*s└", LABEL - 1, "");
+    cfg_buf_printf(out, "%*s└", p->label + 1, "");
     for (int i = 0; i < p->columns; i++)
         cfg_buf_puts(out, ticks[i] ? "┴" : "─");
-    cfg_buf_printf(out, " %.0f s\n", p->to - p->from);
+    cfg_buf_printf(out, SPAN "\n", p->to - p->from);
     for (int row = 0; row < MARK_ROWS && end[row] > 0; row++)
-        cfg_buf_printf(out, "%*s%.*s\n", LABEL, "", end[row], rows[row]);
+        cfg_buf_printf(out, "%*s%.*s\n", p->label + 2, "", end[row], rows[row]);
 }
 
 void chart_put(struct cfg_buf *out, const struct chart *c, size_t width, bool color)

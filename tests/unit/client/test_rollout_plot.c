@@ -96,3 +96,27 @@ Test(rollout_plot, values_of_every_kind)
     cr_assert_eq(b.len, 0U);
     cfg_buf_finish(&b);
 }
+
+/* Rates have long numbers, which push no row aside, and no line over the edge. */
+Test(rollout_plot, rows_begin_in_one_column)
+{
+    static const struct chart_point points[] = {{0, -0.00012345, NAN}, {5, 0.012345678, 0.00917}};
+    const struct chart chart = {.title = "rate<1%", .points = points, .n = 2};
+    for (size_t width = 40; width < 80; width++) {
+        struct cfg_buf b;
+        int rows = 0;
+        cfg_buf_init(&b, 65536);
+        chart_put(&b, &chart, width, false);
+        for (const char *line = strstr(b.data, "both\n") + 5; strchr(line, '\n'); line = strchr(line, '\n') + 1) {
+            const char *mark = strstr(line, "┤") ? strstr(line, "┤") : strstr(line, "└");
+            size_t shown = 0;
+            for (const char *at = line; *at != '\n'; at++)
+                shown += ((unsigned char)*at & 0xc0) != 0x80;
+            cr_assert_leq(shown, width, "%.*s", (int)strcspn(line, "\n"), line);
+            cr_assert_eq(mark - line, 11, "%.*s", (int)strcspn(line, "\n"), line); /* "-0.0001235 " */
+            rows++;
+        }
+        cr_assert_eq(rows, 9);
+        cfg_buf_finish(&b);
+    }
+}

@@ -80,9 +80,9 @@ Test(story, a_rollout_that_does_not)
 Test(story, experiments)
 {
     cr_assert_str_eq(story("experiment/warm", EXPERIMENT "\"flag\":\"fl/a\",\"state\":\"running\",", false),
-                     "started on fl/a: off against on against hot, lat should decrease, q should increase");
+                     "started on fl/a: off against on against hot, lat should decrease, q should increase: m");
     cr_assert_str_eq(story("experiment/warm", EXPERIMENT "\"arms\":true,\"state\":\"running\",", false),
-                     "started on the arms: off against on against hot, lat should decrease, q should increase");
+                     "started on the arms: off against on against hot, lat should decrease, q should increase: m");
     cr_assert_str_eq(story("experiment/warm",
                            EXPERIMENT "\"state\":\"stopped\",\"why\":\"enough\",\"result\":{\"verdict\":\"better\"},",
                            false),
