@@ -128,11 +128,12 @@ static int apply_patch(const struct cfg_bench *b, struct cfg_draft *d, const str
     return rc == 0 ? set_body(d, patched, err) : rc;
 }
 
-static int apply_delete(const struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
+static int apply_delete(struct cfg_bench *b, struct cfg_draft *d, struct cfg_error *err)
 {
     if (d->before == NULL)
         return cfg_bench_missing(b, d, err);
     int rc = d->id.kind == CFG_KIND_DEPLOYMENT ? cfg_rollout_refuse_split(d, "deleted", err) : 0;
+    rc = rc ? rc : cfg_experiment_refuse_delete(b, d, err);
     if (rc == 0)
         set_after(d, NULL);
     return rc;

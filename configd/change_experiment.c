@@ -18,28 +18,64 @@ static int set_text(cJSON *record, const char *key, const char *text)
 
 /* --- who else runs --- */
 
+/* Running experiments, the one that is looked for and the one that was found. */
 struct rivals {
-    const struct cfg_draft *own;
-    const char *deployment, *flag; /* flag NULL: arms */
+    const struct cfg_draft *own;   /* but this one; NULL: any */
+    const char *deployment, *flag; /* NULL: any deployment; without a flag the arms */
+    bool whatever;                 /* flags or arms */
     char found[CFG_LIMIT_NAME + 1];
 };
+
+static bool is_met(const struct rivals *r, const struct cfg_experiment *x)
+{
+    if (!x->running || (r->deployment && strcmp(x->deployment, r->deployment) != 0))
+        return false;
+    if (r->whatever)
+        return true;
+    return (x->flag == NULL) == (r->flag == NULL) && (x->flag == NULL || strcmp(x->flag, r->flag) == 0);
+}
 
 static bool meet(struct cfg_object *o, void *arg)
 {
     struct rivals *r = arg;
     struct cfg_experiment x;
-    cJSON *record = o->deleted || strcmp(o->id.ns, r->own->id.ns) == 0 ? NULL : cfg_object_body(o);
+    bool is_own = r->own && strcmp(o->id.ns, r->own->id.ns) == 0;
+    cJSON *record = o->deleted || is_own ? NULL : cfg_object_body(o);
     if (record == NULL || cfg_experiment_read(&x, record, NULL) != 0) {
         cJSON_Delete(record);
         return true; /* one that nobody can read measures nothing */
     }
-    bool same = x.running && strcmp(x.deployment, r->deployment) == 0 && (x.flag == NULL) == (r->flag == NULL) &&
-                (x.flag == NULL || strcmp(x.flag, r->flag) == 0);
-    if (same)
+    bool met = is_met(r, &x);
+    if (met)
         (void)snprintf(r->found, sizeof r->found, "%s", o->id.ns);
     cfg_experiment_finish(&x);
     cJSON_Delete(record);
-    return !same;
+    return !met;
+}
+
+static int find_rival(struct rivals *r, struct cfg_bench *b, struct cfg_error *err)
+{
+    int rc = cfg_bench_guard_space(b, CFG_KIND_EXPERIMENT, "", err);
+    if (rc == 0)
+        b->heads->each(b->heads->arg, CFG_KIND_EXPERIMENT, NULL, meet, r);
+    return rc;
+}
+
+int cfg_experiment_refuse_delete(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err)
+{
+    char flag[2 * CFG_OBJECT_ID_TEXT];
+    bool of_flag = d->id.kind == CFG_KIND_FLAG;
+    if (!of_flag && d->id.kind != CFG_KIND_DEPLOYMENT)
+        return 0;
+    (void)snprintf(flag, sizeof flag, "%s/%s", d->id.ns, d->id.name);
+    struct rivals r = {.deployment = of_flag ? NULL : d->id.ns, .flag = of_flag ? flag : NULL, .whatever = !of_flag};
+    int rc = find_rival(&r, b, err);
+    if (rc != 0 || r.found[0] == '\0')
+        return rc;
+    (void)cfg_fail(err, CFG_E_CONFLICT, "experiment %s runs on %s %s: it cannot be deleted", r.found,
+                   of_flag ? "flag" : "deployment", of_flag ? flag : d->id.ns);
+    cfg_error_set_hint(err, "cfgctl experiment stop %s keeps what it says so far", r.found);
+    return CFG_E_CONFLICT;
 }
 
 /* Two experiments on one flag would each stop the other's units from being compared with its own plan. */
@@ -48,12 +84,9 @@ static int check_alone(struct cfg_bench *b, const struct cfg_draft *d, const cJS
     struct rivals r = {.own = d,
                        .deployment = cfg_json_get_str(request, "deployment", ""),
                        .flag = cfg_json_get_str(request, "flag", NULL)};
-    int rc = cfg_bench_guard_space(b, CFG_KIND_EXPERIMENT, "", err);
-    if (rc != 0)
+    int rc = find_rival(&r, b, err);
+    if (rc != 0 || r.found[0] == '\0')
         return rc;
-    b->heads->each(b->heads->arg, CFG_KIND_EXPERIMENT, NULL, meet, &r);
-    if (r.found[0] == '\0')
-        return 0;
     (void)cfg_fail(err, CFG_E_CONFLICT, "experiment %s runs on %s%s of deployment %s already", r.found,
                    r.flag ? "flag " : "the arms", r.flag ? r.flag : "", r.deployment);
     cfg_error_set_hint(err, "wait for its end, or cfgctl experiment stop %s", r.found);

@@ -12,4 +12,8 @@
  * CFG_E_VALUE, CFG_E_INVALID, CFG_E_UNSUPPORTED, CFG_E_LIMIT, CFG_E_NOMEM. */
 CFG_MUST_CHECK int cfg_apply_experiment(struct cfg_bench *b, size_t entry, struct cfg_error *err);
 
+/* CFG_E_CONFLICT: d is a flag or a deployment that an experiment runs on, which would count nothing from then on. 0 for
+ * all else. CFG_E_LIMIT, CFG_E_NOMEM. */
+CFG_MUST_CHECK int cfg_experiment_refuse_delete(struct cfg_bench *b, const struct cfg_draft *d, struct cfg_error *err);
+
 #endif

@@ -1,4 +1,5 @@
 /* `set`: one name is a parameter or a flag, and the server knows which. */
+#include "configd/change_experiment.h"
 #include "configd/change_spaces.h"
 #include "flags/flag.h"
 
@@ -74,6 +75,9 @@ static int set_flag(struct cfg_bench *b, struct cfg_draft *flag, size_t entry, c
     if (rc != 0)
         return rc;
     if (item->mode == MODE_DELETE) {
+        rc = cfg_experiment_refuse_delete(b, flag, err);
+        if (rc != 0)
+            return rc;
         cJSON_Delete(flag->after);
         flag->after = NULL;
         return 0;

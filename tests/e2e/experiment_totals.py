@@ -152,11 +152,17 @@ class Totals(Base):
         self.assertTrue(plan["baseline"]["measured"])
         self.assertEqual(plan["baseline"]["mean"], 10)
 
+        # --- what it counts on stays there while it runs ---
+        for gone in (["flag", "delete", "exp/warm"], ["unset", "exp/warm"]):
+            self.refused(4, "experiment warm runs on flag exp/warm: it cannot be deleted", *gone)
+        self.refused(4, "experiment warm runs on deployment blue: it cannot be deleted", "deployment", "delete", "blue", "--force")
+
         # --- stopped: frozen, and no key is left ---
         self.ok("experiment", "stop", "warm", "-m", "enough")
         for configd in (self.configd, self.other):
             self.assertEqual((self.samples(self.report(configd)), self.report(configd)["state"]), (357, "stopped"))
         laboratory.wait_for("no keys", lambda: not self.keys())
+        self.ok("unset", "exp/warm", "--dry-run")
         self.b.tell(self.other, 1000, 1000)  # too late
         backup = os.path.join(self.lab.dir, "backup")
         self.ok("backup", backup)
