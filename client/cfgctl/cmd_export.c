@@ -78,7 +78,8 @@ static int show(const struct cli *c, const struct accelerate_launch *l, const cJ
     return rc;
 }
 
-static int write_one(const struct cli *c, const struct accelerate_launch *l, long rank, struct cfg_error *err)
+static int write_one(const struct cli *c, const struct accelerate_launch *l, long rank, mode_t mode,
+                     struct cfg_error *err)
 {
     char name[NAME_ROOM];
     struct cfg_buf out;
@@ -86,15 +87,15 @@ static int write_one(const struct cli *c, const struct accelerate_launch *l, lon
         return cfg_fail(err, CFG_E_INVALID, "the folder's name is too long");
     cfg_buf_init(&out, OUT_MAX);
     int rc = accelerate_print(&out, l);
-    rc = rc == 0 ? file_replace(name, cfg_buf_slice(&out), 0644, err) : cli_no_memory(err);
+    rc = rc == 0 ? file_replace(name, cfg_buf_slice(&out), mode, err) : cli_no_memory(err);
     cfg_buf_finish(&out);
     if (rc == 0)
         (void)printf("%s\n", name); /* main looks at the outcome */
     return rc;
 }
 
-static int write_all(const struct cli *c, const cJSON *accelerate, enum accelerate_unknown unknown, cJSON *notes,
-                     cJSON *violations, struct cfg_error *err)
+static int write_all(const struct cli *c, const cJSON *accelerate, mode_t mode, enum accelerate_unknown unknown,
+                     cJSON *notes, cJSON *violations, struct cfg_error *err)
 {
     double machines = cfg_json_get_num(accelerate, "num_machines", 1);
     int rc = 0;
@@ -107,7 +108,7 @@ static int write_all(const struct cli *c, const cJSON *accelerate, enum accelera
         cJSON *once = rank == 0 ? notes : cJSON_CreateArray(); /* each says the same */
         rc = once ? accelerate_make(&l, accelerate, rank, unknown, once, violations, err) : cli_no_memory(err);
         if (rc == 0)
-            rc = write_one(c, &l, rank, err);
+            rc = write_one(c, &l, rank, mode, err);
         if (rank > 0)
             cJSON_Delete(once);
         accelerate_launch_finish(&l);
@@ -133,7 +134,7 @@ static int export_accelerate(struct cli *c, const cJSON *view, cJSON *notes, cJS
     if (rc == 0 && cfg_json_get(cfg_json_get(view, "pinned"), "accelerate") == NULL)
         rc = notes_add(notes, "accelerate is not pinned: a write changes what the next start runs with", err);
     if (rc == 0 && cli_has(c, OPT_ALL_RANKS)) {
-        rc = write_all(c, accelerate, unknown, notes, violations, err);
+        rc = write_all(c, accelerate, view_file_mode(text), unknown, notes, violations, err);
     } else if (rc == 0) {
         rc = accelerate_make(&l, accelerate, cli_has(c, OPT_MACHINE_RANK) ? (long)rank : -1, unknown, notes, violations,
                              err);

@@ -29,6 +29,7 @@ enum { BACKOFF_MIN_MS = 500, BACKOFF_MAX_MS = 60000, DOUBLINGS = 8, STOP_MS = 10
 struct target {
     char revision[64], digest[80];
     struct cfg_buf text; /* empty: there is none */
+    mode_t mode;         /* of a new file */
     bool wanted;
 };
 
@@ -155,7 +156,7 @@ static void apply(struct sync *s)
     arm(s, 0);
     (void)snprintf(s->active, sizeof s->active, "%s", s->next.revision);
     (void)snprintf(s->active_digest, sizeof s->active_digest, "%s", s->next.digest);
-    int rc = file_replace(cli_value(s->c, OPT_OUT), cfg_buf_slice(&s->next.text), 0644, &err);
+    int rc = file_replace(cli_value(s->c, OPT_OUT), cfg_buf_slice(&s->next.text), s->next.mode, &err);
     s->code = rc == 0 ? 0 : cfg_code_exit(rc);
     if (rc == 0 && cli_has(s->c, OPT_EXEC) && (rc = start_command(s, &err)) == 0)
         return; /* its end says how it went */
@@ -176,6 +177,8 @@ static void want(struct sync *s, const cJSON *view, const char *revision, const 
         rc = agent_declare(s->agent, document, &err);
     if (rc == 0)
         rc = view_print(&text, s->format, s->ns, document, &err);
+    bool reads = s->format == VIEW_ENV || s->format == VIEW_DOTENV;
+    mode_t mode = reads && document ? view_file_mode(document) : 0644;
     cJSON_Delete(document);
     if (rc != 0) {
         cfg_buf_finish(&text);
@@ -189,6 +192,7 @@ static void want(struct sync *s, const cJSON *view, const char *revision, const 
     }
     cfg_buf_finish(&s->next.text);
     s->next.text = text;
+    s->next.mode = mode;
     s->next.wanted = true;
     (void)snprintf(s->next.revision, sizeof s->next.revision, "%s", revision);
     (void)snprintf(s->next.digest, sizeof s->next.digest, "%s", digest);

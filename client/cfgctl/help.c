@@ -106,7 +106,9 @@ static void print_exit_codes(void)
         {7, "no server, or one that cannot serve now; try again later"},
         {8, "out of time; with --wait the change is made, but workers are behind"},
         {9, "the server is no configd"},
-        {12, "with --wait the change is made, but nobody runs it: the workers there are were not let in"},
+        {10, "`doctor` has warnings"},
+        {11, "`doctor` has found errors"},
+        {12, "with --wait the change is made, but nobody runs it: no worker that tried was let in"},
     };
     static const struct {
         int number;

@@ -4,6 +4,8 @@
 
 #include "client/cfgctl/cli.h"
 
+#include <sys/types.h>
+
 /* The namespace a deployment runs on, into ns (CFG_LIMIT_NAME + 1 bytes). The request's errors, CFG_E_PROTOCOL. */
 CFG_MUST_CHECK int view_namespace(struct cli *c, const char *deployment, char *ns, struct cfg_error *err);
 /* The view now, as the API gives it. *out is returned-owned. */
@@ -16,6 +18,9 @@ CFG_MUST_CHECK int view_document(cJSON **out, const cJSON *view, struct cfg_erro
  * Every other text stays as it is, also one that looks like an interpolation. *out is returned-owned. CFG_E_VALUE names
  * the value and the variable that is not set; CFG_E_LIMIT, CFG_E_NOMEM. */
 CFG_MUST_CHECK int view_read_environment(cJSON **out, const cJSON *document, struct cfg_error *err);
+/* What a new file may be for others with those values in it: 0600 where one may come from this process's environment,
+ * which holds what is kept out of the store; else 0644. */
+mode_t view_file_mode(const cJSON *document);
 /* A variable of this process, as struct cfg_layers_options wants to be told; borrowed, NULL: not set. */
 const char *view_environment(void *arg, const char *name);
 

@@ -39,7 +39,7 @@ static int resolve(cJSON **out, cJSON *kept, const cJSON *document, const struct
 }
 
 /* The paths of texts that lead to the environment. All others are what configd resolved: it leaves no interpolation but
- * these, so what looks like one is text. */
+ * these, so what looks like another one is text. (A text that looks like one of these cannot be told from it.) */
 static int find(cJSON *kept, const cJSON *document, struct cfg_error *err)
 {
     struct cfg_layers_options o = {.env_mode = CFG_LAYERS_ENV_KEEP, .failures = cJSON_CreateArray()};
@@ -67,6 +67,11 @@ static int read_kept(cJSON **out, const cJSON *kept, const cJSON *document, stru
         rc = resolve(out, NULL, escaped, &o, err);
     cJSON_Delete(escaped);
     return rc;
+}
+
+mode_t view_file_mode(const cJSON *document)
+{
+    return may_depend(document) ? 0600 : 0644;
 }
 
 int view_read_environment(cJSON **out, const cJSON *document, struct cfg_error *err)

@@ -403,6 +403,11 @@ same_network: true
         before = self.read("chat.env")
         self.assertEqual(self.run_cfgctl("sync", "blue", "--out", self.path("chat.env"), "--once", server="http://127.0.0.1:1").returncode, 7)
         self.assertEqual(self.read("chat.env"), before)
+        self.ok("set", "chat/secret='${oc.env:SECRET}'")
+        for name, form, mode in ("s.env", "env", 0o600), ("s.json", "json", 0o644 & ~hidden):
+            self.ok("sync", "blue", "--out", self.path(name), "--format", form, "--once", env={"SECRET": "s3"})
+            self.assertEqual(stat.S_IMODE(os.stat(self.path(name)).st_mode), mode, "what the environment holds is for its owner")
+        self.assertIn("s3", self.read("s.env"))
         self.refused(2, "which file", "sync", "blue")
         self.refused(3, "no deployment", "sync", "nosuch", "--out", self.path("v"))
 
