@@ -322,9 +322,9 @@ cJSON *cfg_api_object(struct cfg_app *app, const struct cfg_object *o, bool brie
     static const char *const schema[] = {"schema"};
     static const char *const deployment[] = {"config", "flags", "track",          "generation", "pin_keys", "pin",
                                              "arms",   "split", "adopted_stores", "pin_digest", "requires"};
-    static const char *const rollout[] = {"config",      "run", "state", "decision", "reason",
-                                          "from",        "to",  "steps", "guards",   "where",
-                                          "min_samples", "by",  "seed",  "start_at", "freeze"};
+    static const char *const rollout[] = {"config", "run",      "state",  "decision", "reason",      "from",
+                                          "to",     "steps",    "guards", "where",    "min_samples", "by",
+                                          "seed",   "start_at", "freeze", "holds"};
     static const char *const experiment[] = {"config",  "deployment", "flag",    "arms",  "state", "started",
                                              "stopped", "sides",      "metrics", "alpha", "power", "planned_units",
                                              "run",     "effect",     "why",     "result"};

@@ -143,8 +143,9 @@ static int compare_heads(cJSON **fixed, bool *release, struct cfg_bench *b, cons
     return rc;
 }
 
-/* One release for everybody. A deployment that followed the heads does so again when that is what they are. */
-static int settle(struct cfg_draft *deployment, struct cfg_bench *b, const cJSON *record, const char *side_name,
+/* One release for everybody. A deployment that followed the heads does so again when that is what they are; otherwise
+ * the record keeps which version of it holds for that reason alone. */
+static int settle(struct cfg_draft *deployment, struct cfg_bench *b, cJSON *record, const char *side_name,
                   struct cfg_error *err)
 {
     const cJSON *side = cfg_json_get(record, side_name);
@@ -153,10 +154,13 @@ static int settle(struct cfg_draft *deployment, struct cfg_bench *b, const cJSON
     int rc = compare_heads(&fixed, &at_heads, b, side, err);
     rc = rc ? rc : cfg_rollout_settle(deployment->after, fixed, followed && at_heads, err);
     cJSON_Delete(fixed);
+    if (rc == 0 && followed && !at_heads &&
+        cfg_json_set(record, "holds", cJSON_CreateNumber((double)cfg_draft_next_version(deployment))) != 0)
+        rc = no_memory(err);
     return rc;
 }
 
-static int apply_effect(struct cfg_bench *b, size_t entry, const cJSON *record, enum cfg_rollout_effect effect,
+static int apply_effect(struct cfg_bench *b, size_t entry, cJSON *record, enum cfg_rollout_effect effect,
                         struct cfg_error *err)
 {
     struct cfg_draft *deployment;
@@ -240,6 +244,15 @@ static int check_free(const struct cfg_draft *d, struct cfg_error *err)
     return CFG_E_CONFLICT;
 }
 
+/* A deployment that nobody has changed since the last rollout froze it counts as one that follows the heads: it holds
+ * for that rollout's sake, not because somebody wanted it to. */
+static int keep_following(cJSON *record, const cJSON *last, const struct cfg_draft *deployment, struct cfg_error *err)
+{
+    if (deployment->head == NULL || cfg_json_get_num(last, "holds", 0) != (double)deployment->head->version)
+        return 0;
+    return cfg_json_set(cfg_json_get(record, "from"), "track", cJSON_CreateString("head")) == 0 ? 0 : no_memory(err);
+}
+
 static int start(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct cfg_error *err)
 {
     const struct cfg_change_entry *e = &b->change->entries[entry];
@@ -250,8 +263,11 @@ static int start(struct cfg_bench *b, struct cfg_draft *d, size_t entry, struct 
     rc = rc ? rc : open_deployment(&deployment, b, entry, err);
     rc = rc ? rc : cfg_rollout_refuse_split(deployment, "rolled out to", err);
     rc = rc ? rc : cfg_rollout_start(&record, b, deployment, e, (d->head ? d->head->version : 0) + 1, err);
-    if (rc != 0)
+    rc = rc ? rc : keep_following(record, d->before, deployment, err);
+    if (rc != 0) {
+        cJSON_Delete(record);
         return rc;
+    }
     cJSON_Delete(d->after);
     d->after = record;
     const struct cfg_rollout_state scheduled = {.phase = CFG_ROLLOUT_SCHEDULED};

@@ -145,6 +145,39 @@ Test(rollouts, who_followed_the_head_follows_it_again)
     is("deployment/red", "arms", "{\"base\":{\"follows\":\"head\"}}");
 }
 
+#define RED(input) ONE("rollout/red", "\"patch\":{\"input\":\"" input "\",\"why\":\"x\"}")
+
+/* chat v3 was rolled back, v4 is good: what red held in between it held for the rollout's sake. */
+Test(rollouts, who_followed_the_head_does_so_after_a_good_one_that_follows_a_bad_one)
+{
+    for (int bad = 0; bad < 2; bad++) {
+        world_ok(&w, "[{\"object\":\"rollout/red\",\"put\":{\"seed\":\"1\",\"steps\":[1]}}," SET "]");
+        is("rollout/red", "from.track", "\"head\"");
+        is("rollout/red", "holds", "");
+        world_ok(&w, RED("due"));
+        world_ok(&w, RED("failed"));
+        world_ok(&w, RED("settled"));
+        is("deployment/red", "track", "\"hold\"");
+        world_ok(&w, ONE("config/chat", "\"patch\":{\"t\":1.1}"));
+    }
+    world_ok(&w, ONE("rollout/red", "\"put\":{\"seed\":\"1\",\"steps\":[1]}"));
+    world_ok(&w, RED("advance"));
+    world_ok(&w, RED("advance"));
+    is("deployment/red", "arms", "{\"base\":{\"follows\":\"head\"}}");
+}
+
+Test(rollouts, whom_a_person_held_after_a_bad_one_is_left_on_hold)
+{
+    world_ok(&w, "[{\"object\":\"rollout/red\",\"put\":{\"seed\":\"1\",\"steps\":[1]}}," SET "]");
+    world_ok(&w, RED("abort"));
+    world_ok(&w, ONE("deployment/red", "\"patch\":{\"release\":{\"chat\":1}}"));
+    world_ok(&w, ONE("rollout/red", "\"put\":{\"seed\":\"1\",\"steps\":[1],\"release\":{\"chat\":3}}"));
+    is("rollout/red", "from.track", "\"hold\"");
+    world_ok(&w, RED("advance"));
+    world_ok(&w, RED("advance"));
+    is("deployment/red", "track", "\"hold\"");
+}
+
 Test(rollouts, flags_are_stepped_by_version)
 {
     world_ok(&w, "[{\"namespace\":\"exp\",\"set\":[{\"name\":\"ab\",\"value\":false,\"on_off\":\"off\"}]}]");
