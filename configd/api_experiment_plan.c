@@ -152,7 +152,9 @@ static void on_told_for_plan(void *arg, struct cfg_slice json)
     rc = rc ? rc : read_baseline(&p, app, request, told, &err);
     rc = rc ? rc : read_effect(&p, request, &err);
     if (rc == 0 && !((units = units_of(&p)) > 0))
-        rc = cfg_fail(&err, CFG_E_VALUE, "so small a difference would take more than 1e15 units");
+        rc = p.spec.power <= p.spec.alpha
+                 ? cfg_fail(&err, CFG_E_VALUE, "power must be above alpha: by chance alone something is found so often")
+                 : cfg_fail(&err, CFG_E_VALUE, "so small a difference would take more than 1e15 units");
     if (rc != 0)
         cfg_call_fail(c, &err, NULL);
     else

@@ -64,6 +64,7 @@ int cmd_experiment_start(struct cli *c, struct cfg_error *err)
     if (rc == 0 && cfg_json_set(request, "name", cJSON_CreateString(name)) != 0)
         rc = cli_no_memory(err);
     rc = rc ? rc : read_request(request, c, 1, err);
+    rc = rc ? rc : experiment_check_start(request, err);
     rc = rc ? rc : post(&reply, c, "/v1/experiments", request, err);
     if (rc == 0 && !cli_show_tree(c, reply)) {
         const char *hint = cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "results"), 0), "hint", "");
@@ -87,8 +88,10 @@ static void put_duration(struct cfg_buf *out, double seconds)
         cfg_buf_printf(out, "%.0f min", seconds / 60);
     else if (seconds < 48 * 3600)
         cfg_buf_printf(out, "%.1f h", seconds / 3600);
-    else
+    else if (seconds < 1000 * 365.25 * 86400)
         cfg_buf_printf(out, "%.1f days", seconds / 86400);
+    else
+        cfg_buf_puts(out, "more than 1000 years");
 }
 
 static void put_plan(struct cfg_buf *out, const cJSON *plan)

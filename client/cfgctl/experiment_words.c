@@ -120,15 +120,27 @@ static int add_number(cJSON *request, const char *key, const char *word, const c
     return read_number(&x, value, "") ? set(request, key, cJSON_CreateNumber(x), err) : bad(word, "alpha=0.05", err);
 }
 
+/* What a setting becomes, where that has another name. */
+static const char *const numbers[][2] = {
+    {"alpha", "alpha"}, {"power", "power"}, {"units", "planned_units"}, {"rate", "units_per_hour"}};
+
+static bool is_said(const cJSON *request, const char *name)
+{
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (strcmp(name, numbers[i][0]) == 0)
+            return cfg_json_get(request, numbers[i][1]) != NULL;
+    return cfg_json_get(request, name) || (strcmp(name, "effect") == 0 && cfg_json_get(request, "relative_effect"));
+}
+
 static int add_setting(cJSON *request, const char *word, const char *eq, struct cfg_error *err)
 {
     static const char *const names[] = {"control", "treatments", "shares",   "effect", "alpha",
                                         "power",   "units",      "baseline", "rate"};
-    static const char *const numbers[][2] = {
-        {"alpha", "alpha"}, {"power", "power"}, {"units", "planned_units"}, {"rate", "units_per_hour"}};
     char name[NAME_ROOM];
     const char *value = eq + 1;
     (void)snprintf(name, sizeof name, "%.*s", (int)(eq - word), word);
+    if (is_said(request, name))
+        return cfg_fail(err, CFG_E_INVALID, "%.60s= is said twice", name);
     if (strcmp(name, "control") == 0)
         return set(request, "control", cJSON_CreateString(value), err);
     if (strcmp(name, "treatments") == 0)
@@ -160,5 +172,22 @@ int experiment_add_word(cJSON *request, const char *word, struct cfg_error *err)
         return add_metric(request, word, colon, err);
     (void)cfg_fail(err, CFG_E_INVALID, "\"%.80s\" is neither a metric nor a setting", word);
     cfg_error_set_hint(err, "a metric says what is wanted: latency_ms:decrease; a setting has a value: control=off");
+    return CFG_E_INVALID;
+}
+
+int experiment_check_start(const cJSON *request, struct cfg_error *err)
+{
+    const char *of_plan = cfg_json_get(request, "baseline")         ? "baseline"
+                          : cfg_json_get(request, "units_per_hour") ? "rate"
+                                                                    : NULL;
+    if (of_plan) {
+        (void)cfg_fail(err, CFG_E_INVALID, "%s= is for a plan: an experiment measures it", of_plan);
+        cfg_error_set_hint(err, "leave it out; `cfgctl experiment plan` takes it");
+        return CFG_E_INVALID;
+    }
+    if (cfg_json_get(request, "relative_effect") == NULL)
+        return 0;
+    (void)cfg_fail(err, CFG_E_INVALID, "a share of a mean that is not known yet is no effect to begin with");
+    cfg_error_set_hint(err, "say the difference itself, like effect=2.5; `cfgctl experiment plan` says what it is");
     return CFG_E_INVALID;
 }

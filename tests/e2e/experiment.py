@@ -67,6 +67,14 @@ class Experiment(Base):
         self.refused(3, "exp/nosuch", "experiment", "start", "warm", "blue", "exp/nosuch", "latency_ms:decrease", "control=off")
         self.refused(2, "did you mean control", *start, "contrl=off")
         self.refused(5, "does not run two arms", "experiment", "start", "warm", "blue", "arms", "latency_ms:decrease")
+        self.refused(2, "control= is said twice", *start, "control=off", "control=on")
+        self.refused(2, "alpha= is said twice", *start, "control=off", "alpha=0.1", "alpha=0.1")
+        self.refused(2, "effect= is said twice", "experiment", "plan", "blue", "exp/warm", "latency_ms:decrease", "control=off", "effect=5%", "effect=2")
+        for word, says in (("effect=5%", "like effect=2.5"), ("rate=900", "rate= is for a plan"), ("baseline=4:1", "baseline= is for a plan")):
+            self.refused(2, says, *start, "control=off", word)
+        plan = ("experiment", "plan", "blue", "exp/warm", "latency_ms:decrease", "control=off", "effect=2", "baseline=40:5")
+        self.refused(5, "power must be above alpha", *plan, "power=0.1", "alpha=0.5")
+        self.assertIn("duration: more than 1000 years, at 1e-300", self.ok(*plan, "rate=1e-300"))
         self.assertIn("nothing is measured yet", self.run_cfgctl(*start, "control=off", "--dry-run").stderr)
 
         # --- one worker at each configd ---
