@@ -104,6 +104,10 @@ class Case:
             pass  # before the start
         elif word.startswith("wait "):
             self.lane.wait_phase(word[5:])
+        elif word == "hold":
+            for w in self.lane.workers:
+                w.signal(signal.SIGSTOP)
+            self.halted = True
         elif word == "go":
             self.lane.each_worker(signal.SIGCONT)
             self.halted = False
@@ -259,15 +263,14 @@ def run_lane(number, tasks, results, known, seed, verbose):
     """Takes cases until there are none; a case that fails gets the next one a new laboratory."""
     sys.stdout = open(os.devnull, "w") if not verbose else sys.stdout  # a failing laboratory prints its logs
     while True:
-        try:
-            first = tasks.get_nowait()
-        except queue.Empty:
+        first = take(tasks)
+        if first is None:
             return
         try:
             with laboratory.Lab() as lab:
                 lane = lanes.Lane(lab)
                 lane.in_force = lane.serial
-                for task in itertools.chain([first], iter(lambda: get(tasks), None)):
+                for task in itertools.chain([first], iter(lambda: take(tasks), None)):
                     case, began = Case(lane, *task, seed), time.monotonic()
                     first = task
                     try:
@@ -283,11 +286,12 @@ def run_lane(number, tasks, results, known, seed, verbose):
                 results.put((first, 0, traceback.format_exc(limit=-3)))
 
 
-def get(tasks):
-    try:
-        return tasks.get_nowait()
-    except queue.Empty:
-        return None
+def take(tasks):
+    """The next one; None, which stays for the others, ends them."""
+    task = tasks.get()
+    if task is None:
+        tasks.put(None)
+    return task
 
 
 def story_of(case):
@@ -311,9 +315,8 @@ def run(pairs, known, seed, at_once, verbose):
     tasks, results = multiprocessing.Queue(), multiprocessing.Queue()
     order = list(pairs)
     random.Random(seed).shuffle(order)
-    for pair in order:
+    for pair in [*order, None]:
         tasks.put(pair)
-    time.sleep(0.2)  # the queue's thread hands them over
     at_once = min(at_once, len(order))
     workers = [multiprocessing.Process(target=run_lane, args=(i, tasks, results, known, seed, verbose)) for i in range(at_once)]
     for w in workers:

@@ -13,7 +13,7 @@ Route = collections.namedtuple("Route", "steps gate bake later prelude trigger r
 # Words of preludes and triggers:
 #   a person's input                pause, resume, approve, advance, abort
 #   the clock                       into-window, past-window, start-time
-#   the workers                     halt (before the start), go
+#   the workers                     halt (before the start), hold (some of them), go
 #   the regression                  break
 #   nothing                         None: it happens by itself
 
@@ -44,6 +44,9 @@ def routes():
         ("frozen", "abort", "rolling-back"): Route(prelude=("wait baking", "into-window", "wait frozen"), trigger="abort"),
         ("rolling-back", "settled", "aborted"): Route(**baking, trigger="abort"),
         ("rolling-back", "settled", "rolled-back"): Route(**baking, errors=True, trigger="break"),
+        ("rolling-back", "advance", "aborted"): Route(prelude=("wait baking", "hold", "abort", "wait rolling-back"), trigger="advance"),
+        ("rolling-back", "advance", "rolled-back"): Route(prelude=("wait baking", "hold", "break", "wait rolling-back"), errors=True,
+                                                          trigger="advance"),
         ("scheduled", "abort", "aborted"): Route(**scheduled, trigger="abort"),
     }
     for phase, way in (("scheduled", scheduled), ("rolling", rolling), ("baking", baking), ("gate", gate)):
