@@ -108,19 +108,38 @@ bool cfg_rollout_is_due(const struct cfg_rollout *r, int64_t now_s)
     return now_s >= r->start_at;
 }
 
-bool cfg_rollout_is_frozen(const struct cfg_rollout *r, int64_t now_s)
+/* When the last of the windows that hold at this moment ends; 0: none does. */
+static int64_t window_end(const struct cfg_rollout *r, int64_t now_s)
 {
-    int64_t day = now_s / DAY_S;
+    int64_t day = now_s / DAY_S, end = 0;
     unsigned second = (unsigned)(now_s % DAY_S), today = (unsigned)((day + 4) % 7), before = (today + 6) % 7;
     for (size_t i = 0; i < r->n_freeze; i++) { /* 1970 began on a Thursday */
         const struct cfg_freeze_window *w = &r->freeze[i];
         bool over_night = w->to_s <= w->from_s;
+        int64_t until = 0;
         if ((w->days >> today & 1) && second >= w->from_s && (over_night || second < w->to_s))
-            return true;
-        if ((w->days >> before & 1) && over_night && second < w->to_s)
-            return true;
+            until = (day + (over_night ? 1 : 0)) * DAY_S + (int64_t)w->to_s;
+        else if ((w->days >> before & 1) && over_night && second < w->to_s)
+            until = day * DAY_S + (int64_t)w->to_s;
+        end = until > end ? until : end;
     }
-    return false;
+    return end;
+}
+
+bool cfg_rollout_is_frozen(const struct cfg_rollout *r, int64_t now_s)
+{
+    return window_end(r, now_s) != 0;
+}
+
+int64_t cfg_rollout_frozen_until(const struct cfg_rollout *r, int64_t now_s)
+{
+    int64_t until = now_s, end;
+    while ((end = window_end(r, until)) != 0) {
+        if (end > now_s + 8 * DAY_S)
+            return 0;
+        until = end;
+    }
+    return until;
 }
 
 /* --- the deployment --- */

@@ -68,6 +68,9 @@ CFG_MUST_CHECK int cfg_rollout_plan(cJSON **out, const cJSON *body, struct cfg_e
 /* Has the start time come? */
 bool cfg_rollout_is_due(const struct cfg_rollout *r, int64_t now_s);
 bool cfg_rollout_is_frozen(const struct cfg_rollout *r, int64_t now_s);
+/* When no window holds any more, windows that meet taken as one: seconds since 1970, now_s where none holds; 0: they
+ * hold all week. */
+int64_t cfg_rollout_frozen_until(const struct cfg_rollout *r, int64_t now_s);
 
 /* --- what the deployment's record becomes --- */
 

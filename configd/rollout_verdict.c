@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+enum { UNTIL_TEXT = 48 };
 
 /* Known where one replica has all workers: else they may have gone to another. */
 static uint64_t lost_of(const struct cfg_whole *w, const struct cfg_arm_report *r)
@@ -272,13 +275,24 @@ static const char *frozen_by(const struct cfg_rollout *r, const struct cfg_whole
     return NULL;
 }
 
+/* " until Mon 2026-01-05 00:00 UTC" */
+static const char *until_text(char out[UNTIL_TEXT], int64_t at_s)
+{
+    struct tm tm;
+    const time_t at = (time_t)at_s;
+    if (at_s == 0 || gmtime_r(&at, &tm) == NULL || strftime(out, UNTIL_TEXT, " until %a %Y-%m-%d %H:%M UTC", &tm) == 0)
+        (void)snprintf(out, UNTIL_TEXT, "%s", " that never ends");
+    return out;
+}
+
 static void judge_frozen(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, const char *by, int64_t now_s)
 {
     int64_t before = r->decided_s - now_s;
-    if (by && by[0])
+    char until[UNTIL_TEXT];
+    if (by && by[0]) /* when it ends, that clock alone knows */
         wait_for(v, "a freeze window by the clock of replica %.80s", by);
     else if (by)
-        wait_for(v, "a freeze window");
+        wait_for(v, "a freeze window%s", until_text(until, cfg_rollout_frozen_until(r, now_s)));
     else if (before > CFG_WHOLE_SKEW_S)
         wait_for(v,
                  "this clock shows a time %" PRId64 " s before it froze: it waits until then, or for pause and resume",

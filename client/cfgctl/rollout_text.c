@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SILENT_MS = 3000 }; /* a configd tells once a second what its workers run */
+
 static const char *phase_of(const cJSON *rollout)
 {
     return cfg_json_get_str(cfg_json_get(rollout, "state"), "phase", "?");
@@ -156,19 +158,32 @@ static void put_waiting(struct cfg_buf *out, const cJSON *rollout)
     }
 }
 
+/* A dead driver holds its lock until the lease runs out: the silence shows before. */
+static void put_driver(struct cfg_buf *out, const cJSON *live)
+{
+    const char *driver = cfg_json_get_str(live, "driver", "");
+    double silent_ms = cfg_json_get_num(cfg_json_get(live, "observed"), driver, 0);
+    bool dead = silent_ms > SILENT_MS;
+    cfg_buf_puts(out, driver[0] && !dead ? " · driven by " : " · nobody drives it right now: ");
+    cli_put_text(out, driver);
+    if (dead)
+        cfg_buf_printf(out, " was last heard of %.0f s ago; ", silent_ms / 1000);
+    if (dead || driver[0] == '\0')
+        cfg_buf_puts(out, "another configd takes over within 6 s; if none does: cfgctl doctor");
+    cfg_buf_putc(out, '\n');
+}
+
 static void put_next(struct cfg_buf *out, const cJSON *rollout)
 {
     const cJSON *live = cfg_json_get(rollout, "live");
-    const char *driver = cfg_json_get_str(live, "driver", ""), *word = next_word(rollout);
+    const char *word = next_word(rollout);
     cfg_buf_puts(out, "next: ");
     cli_put_text(out, cfg_json_get_str(live, "waits", ""));
     if (word) {
         cfg_buf_printf(out, ": cfgctl rollout %s ", word);
         cli_put_text(out, cfg_json_get_str(rollout, "deployment", "?"));
     }
-    cfg_buf_puts(out, driver[0] ? " · driven by " : " · nobody drives it: cfgctl doctor");
-    cli_put_text(out, driver);
-    cfg_buf_putc(out, '\n');
+    put_driver(out, live);
 }
 
 void rollout_summarize(struct cfg_buf *out, const cJSON *rollout)
@@ -225,6 +240,14 @@ static void tell_guard(struct cfg_buf *out, const cJSON *g)
     cfg_buf_putc(out, '\n');
 }
 
+/* `start --now`: one step for everybody, which does not bake and is not watched. */
+static bool is_at_once(const cJSON *rollout)
+{
+    const cJSON *steps = cfg_json_get(rollout, "steps"), *step = cJSON_GetArrayItem(steps, 0);
+    return cJSON_GetArraySize(steps) == 1 && cJSON_GetArraySize(cfg_json_get(rollout, "guards")) == 0 &&
+           cfg_json_get_num(step, "bake_ms", -1) == 0 && !cfg_json_get_bool(step, "gate", false);
+}
+
 /* How long its steps bake, and what is watched. */
 static void tell_terms(struct cfg_buf *out, const cJSON *rollout)
 {
@@ -273,10 +296,13 @@ void rollout_tell(struct cfg_buf *out, const cJSON *version)
     cfg_buf_puts(out, ": ");
     if (strcmp(input, "start") == 0) {
         rollout_put_sides(out, version);
-        cfg_buf_puts(out, " in steps ");
-        put_steps(out, version);
+        bool at_once = is_at_once(version);
+        cfg_buf_puts(out, at_once ? " at once, without guards" : " in steps ");
+        if (!at_once)
+            put_steps(out, version);
         put_labels(out, version);
-        tell_terms(out, version);
+        if (!at_once)
+            tell_terms(out, version);
         cfg_buf_puts(out, why[0] ? " · " : "");
         cli_put_text(out, why);
     } else {

@@ -291,7 +291,15 @@ Test(status, shows_a_rollout_and_what_comes_next)
                                                 "next: paused: cfgctl rollout resume blue · driven by r1\n"},
         {ROLLOUT("rolling", ",\"live\":{\"driver\":\"\",\"waits\":\"replica r2 is silent\"}"),
          "\nrollout chat v41 → v42 · rolling · 10% ▸ [50%] ▸ 100%\n"
-         "next: replica r2 is silent · nobody drives it: cfgctl doctor\n"},
+         "next: replica r2 is silent · nobody drives it right now: another configd takes over within 6 s; if none "
+         "does: "
+         "cfgctl doctor\n"},
+        {ROLLOUT("rolling", ",\"live\":{\"driver\":\"r1\",\"waits\":\"x\",\"observed\":{\"r1\":5000,\"r2\":20}}"),
+         "\nrollout chat v41 → v42 · rolling · 10% ▸ [50%] ▸ 100%\n"
+         "next: x · nobody drives it right now: r1 was last heard of 5 s ago; another configd takes over within 6 s; "
+         "if none does: cfgctl doctor\n"},
+        {ROLLOUT("rolling", ",\"live\":{\"driver\":\"r1\",\"waits\":\"x\",\"observed\":{\"r1\":900,\"r2\":9000}}"),
+         "\nrollout chat v41 → v42 · rolling · 10% ▸ [50%] ▸ 100%\nnext: x · driven by r1\n"},
         {ROLLOUT("finished", ""), ""},
         {ROLLOUT("aborted", ",\"reason\":\"wrong\""), ""},
     };

@@ -128,6 +128,29 @@ Test(rollout_words, the_history_says_what_was_watched)
     cJSON_Delete(end);
 }
 
+/* One step without bake time or guards is what `--now` was; who waits for nothing but has a guard did not say it. */
+Test(rollout_words, the_history_says_who_went_past_the_guards_and_why)
+{
+#define NOW(guards)                                                                                               \
+    "{\"time\":\"?\",\"state\":{\"phase\":\"scheduled\",\"step\":0},\"decision\":{\"input\":\"start\",\"actor\":" \
+    "\"ann\","                                                                                                    \
+    "\"why\":\"it "                                                                                               \
+    "leaks\"},\"from\":{\"release\":{\"chat\":1}},\"to\":{\"release\":{\"chat\":2}},\"steps\":[{\"share\":1,"     \
+    "\"bake_ms\":0}],\"guards\":[" guards "]}"
+    static const char *const rows[][2] = {
+        {NOW(""), "?  scheduled    ann: chat v1 → v2 at once, without guards · it leaks\n"},
+        {NOW("\"e<1\""), "?  scheduled    ann: chat v1 → v2 in steps 100%, baked 0 s; guards e<1 · it leaks\n"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cJSON *v = read(rows[i][0]);
+        struct cfg_buf out;
+        cfg_buf_init(&out, 65536);
+        rollout_tell(&out, v);
+        cr_assert_str_eq(out.data, rows[i][1]);
+        cfg_buf_finish(&out);
+        cJSON_Delete(v);
+    }
+}
+
 /* Nobody is not the same as not heard of. */
 Test(rollout_words, workers_that_could_not_be_counted)
 {

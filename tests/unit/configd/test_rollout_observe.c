@@ -307,6 +307,7 @@ Test(observe, freeze_windows_come_and_go)
     expect(CFG_ROLLOUT_BAKING, "freeze");
     rollout.state.resume = CFG_ROLLOUT_BAKING;
     expect(CFG_ROLLOUT_FROZEN, "-");
+    says("a freeze window until Sun 20");
     now.now_s += 86400;
     expect(CFG_ROLLOUT_FROZEN, "thaw");
     rollout.state.resume = CFG_ROLLOUT_SCHEDULED;

@@ -346,7 +346,13 @@ Test(plan, freeze_windows)
     cr_assert(!cfg_rollout_is_frozen(&r, WEDNESDAY + 22 * HOUR - 1));
     cr_assert(cfg_rollout_is_frozen(&r, WEDNESDAY + 22 * HOUR));
     cr_assert(cfg_rollout_is_frozen(&r, WEDNESDAY + DAY + 6 * HOUR - 1), "over night");
+    cr_assert_eq(cfg_rollout_frozen_until(&r, SATURDAY + 5), SATURDAY + 2 * DAY, "both days, which meet");
+    cr_assert_eq(cfg_rollout_frozen_until(&r, WEDNESDAY + 23 * HOUR), WEDNESDAY + DAY + 6 * HOUR);
+    cr_assert_eq(cfg_rollout_frozen_until(&r, WEDNESDAY + DAY + HOUR), WEDNESDAY + DAY + 6 * HOUR);
+    cr_assert_eq(cfg_rollout_frozen_until(&r, WEDNESDAY), WEDNESDAY);
     cr_assert(!cfg_rollout_is_frozen(&r, WEDNESDAY + DAY + 6 * HOUR));
+    r.freeze[1] = (struct cfg_freeze_window){.days = 127u, .from_s = 9 * HOUR, .to_s = 9 * HOUR};
+    cr_assert_eq(cfg_rollout_frozen_until(&r, WEDNESDAY), 0, "always");
     r.start_at = SATURDAY;
     cr_assert(!cfg_rollout_is_due(&r, SATURDAY - 1) && cfg_rollout_is_due(&r, SATURDAY));
 }
