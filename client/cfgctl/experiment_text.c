@@ -70,7 +70,9 @@ static void put_head(struct cfg_buf *out, const cJSON *report, bool color)
     cfg_buf_puts(out, ")\n");
     double crossed = cfg_json_get_num(cfg_json_get(report, "groups"), "crossed", 0);
     if (crossed > 0)
-        cfg_buf_printf(out, "%.0f groups were seen in both arms, since a share changed: they count for neither\n",
+        cfg_buf_printf(out,
+                       "%.0f groups were seen in both arms, since a share changed or another rollout began: they count "
+                       "for neither\n",
                        crossed);
 }
 
@@ -179,23 +181,58 @@ static bool axis_of(struct axis *out, const cJSON *treatments, int metric, size_
     return out->high > out->low && isfinite(out->high - out->low);
 }
 
-static void put_row(struct cfg_buf *out, const cJSON *treatment, const cJSON *m, const struct axis *a)
+static size_t columns_of(const char *text)
 {
-    char name[NAME_WIDTH + 1];
-    (void)snprintf(name, sizeof name, "%s", cfg_json_get_str(treatment, "name", "?"));
-    cfg_buf_puts(out, "  ");
-    cli_put_text(out, name);
-    cfg_buf_printf(out, "%*s", (int)(NAME_WIDTH - strlen(name)), "");
+    size_t n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+/* Whole, on a line of its own where the column is too narrow: names often differ at their end. */
+static void put_name(struct cfg_buf *out, const char *name)
+{
+    struct cfg_buf clean;
+    cfg_buf_init(&clean, 4096);
+    cli_put_text(&clean, name);
+    const char *text = clean.len > 0 ? clean.data : "";
+    size_t shown = columns_of(text);
+    bool fits = shown <= NAME_WIDTH;
+    cfg_buf_printf(out, "  %s%s%*s", text, fits ? "" : "\n  ", (int)(fits ? NAME_WIDTH - shown : NAME_WIDTH), "");
+    cfg_buf_finish(&clean);
+}
+
+/* Beside the interval, or below it where there is no room. */
+static void put_beside(struct cfg_buf *out, const cJSON *m, const struct axis *a, size_t width)
+{
+    struct cfg_buf figures;
+    cfg_buf_init(&figures, 4096);
+    put_figures(&figures, m);
+    double bad = cfg_json_get_num(m, "bad", 0);
+    if (bad > 0)
+        cfg_buf_printf(&figures, " (%.0f samples were no numbers)", bad);
+    const char *text = figures.len > 0 ? figures.data : "";
+    bool fits = 2 + NAME_WIDTH + (size_t)a->columns + columns_of(text) <= width;
+    if (!fits)
+        cfg_buf_printf(out, "\n%*s", NAME_WIDTH, ""); /* the figures begin with two blanks */
+    cfg_buf_puts(out, text);
+    cfg_buf_finish(&figures);
+}
+
+static void put_row(struct cfg_buf *out, const cJSON *treatment, const cJSON *m, const struct axis *a, size_t width)
+{
+    put_name(out, cfg_json_get_str(treatment, "name", "?"));
+    double n = cfg_json_get_num(m, "n", 0);
     if (!cfg_json_get(m, "difference")) {
-        cfg_buf_printf(out, "no figures yet (%.0f samples)\n", cfg_json_get_num(m, "n", 0));
+        cfg_buf_printf(out,
+                       n > 0 ? "no figures yet (%.0f samples; too few, or all are equal)\n"
+                             : "no figures yet (%.0f samples)\n",
+                       n);
         return;
     }
     put_interval(out, a, cfg_json_get_num(m, "low", 0), cfg_json_get_num(m, "difference", 0),
                  cfg_json_get_num(m, "high", 0));
-    put_figures(out, m);
-    double bad = cfg_json_get_num(m, "bad", 0);
-    if (bad > 0)
-        cfg_buf_printf(out, " (%.0f samples were no numbers)", bad);
+    put_beside(out, m, a, width);
     cfg_buf_putc(out, '\n');
 }
 
@@ -213,7 +250,7 @@ static void put_metric(struct cfg_buf *out, const cJSON *report, int i, size_t w
     cfg_buf_putc(out, '\n');
     cJSON_ArrayForEach(t, treatments)
     {
-        put_row(out, t, metric_of(t, i), &a);
+        put_row(out, t, metric_of(t, i), &a, width);
     }
     if (drawn)
         put_axis(out, &a);

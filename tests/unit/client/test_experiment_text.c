@@ -93,7 +93,7 @@ Test(experiment_text, the_page_says_what_may_be_believed_first)
                                         "less than 20 % off",
                                         "ms (decides), wanted: decrease; 40 in the control",
                                         "+2 [+1 … +3] +5.0 % p=0.001 * (2 samples were no numbers)",
-                                        "no figures yet (4 samples)"};
+                                        "no figures yet (4 samples; too few, or all are equal)"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         cr_assert(strstr(out.data, parts[i]), "%s is not in\n%s", parts[i], out.data);
     /* The interval's marks come in order, and right of the line of no difference. */
@@ -120,12 +120,44 @@ Test(experiment_text, groups_that_crossed_and_one_line)
     cr_assert_eq(cfg_json_parse(&report, cfg_slice_str(text), 0, NULL), 0);
     cfg_buf_init(&out, 65536);
     experiment_put_report(&out, report, 80, false);
-    cr_assert(strstr(out.data, "50 groups were seen in both arms, since a share changed: they count for neither\n"),
+    cr_assert(strstr(out.data, "50 groups were seen in both arms, since a share changed or another rollout began: they "
+                               "count for neither\n"),
               "%s", out.data);
     cfg_buf_finish(&out);
     cfg_buf_init(&out, 65536);
     experiment_put_line(&out, report);
     cr_assert_str_eq(out.data, "hot: early · base 1,200 · canary 39 ms  +2 [+1 … +3] p=0.01\n");
     cfg_buf_finish(&out);
+    cJSON_Delete(report);
+}
+
+/* Names that differ at their end, and no line over a narrow terminal's edge. */
+Test(experiment_text, long_names_and_narrow_terminals)
+{
+    static const char text[] =
+        "{\"name\":\"hot\",\"verdict\":\"none\",\"why\":\"\",\"mismatch\":{\"p\":1,\"void\":false},\"control\":{"
+        "\"name\":\"off\",\"units\":1},\"treatments\":["
+        "{\"name\":\"temperature-übermut-1\",\"units\":1,\"metrics\":[{\"name\":\"ms\",\"want\":\"decrease\",\"n\":9,"
+        "\"difference\":-0.0003642,\"low\":-0.002206,\"high\":0.001478,\"p\":1.5e-104,\"relative\":-0.1}]},"
+        "{\"name\":\"temperature-übermut-2\",\"units\":1,\"metrics\":[{\"name\":\"ms\",\"want\":\"decrease\",\"n\":9,"
+        "\"difference\":0.0003642,\"low\":-0.002206,\"high\":0.001478,\"p\":1}]}]}";
+    cJSON *report = NULL;
+    cr_assert_eq(cfg_json_parse(&report, cfg_slice_str(text), 0, NULL), 0);
+    for (size_t width = 70; width < 130; width++) {
+        struct cfg_buf out;
+        cfg_buf_init(&out, 65536);
+        experiment_put_report(&out, report, width, false);
+        const char *plot = strstr(out.data, "wanted: decrease\n");
+        cr_assert(plot && strstr(plot, "  temperature-übermut-1\n") && strstr(plot, "  temperature-übermut-2\n"), "%s",
+                  out.data);
+        cr_assert(strstr(plot, "  -0.0003642 [-0.002206 … +0.001478] -10.0 % p=1.5e-104"), "%s", out.data);
+        for (const char *line = plot; *line; line = strchr(line, '\n') + 1) {
+            size_t shown = 0;
+            for (const char *at = line; *at != '\n'; at++)
+                shown += ((unsigned char)*at & 0xc0) != 0x80;
+            cr_assert_leq(shown, width, "%d columns of %d: %s", (int)shown, (int)width, out.data);
+        }
+        cfg_buf_finish(&out);
+    }
     cJSON_Delete(report);
 }
