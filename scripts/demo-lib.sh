@@ -44,6 +44,7 @@ begin() {
     { cmake --preset release -DCFG_TESTS=OFF -DCFG_BENCH=OFF -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF -B "$bin" &&
       cmake --build "$bin" -j "$(nproc)" --target configd cfgctl cfg-infer; } >"build/$name.log" 2>&1 || fail "the build failed; see build/$name.log"
   fi
+  unset "${!CONFIGD_@}" # of whoever runs this: another server, token or etcd is none of the demo's
   export PATH=$bin/configd:$bin/client/cfgctl:$bin/worker/cfg-infer:$PATH CONFIGD_CACHE=
   dir=$(mktemp -d "${TMPDIR:-/tmp}/$name.XXXXXX") || fail "no temporary folder"
   trap stop_all EXIT
