@@ -64,7 +64,11 @@ void cfg_api_move_rollout(struct cfg_app *app, struct cfg_call *c)
     if (!cfg_api_at(app, c))
         return;
     int rc = cfg_api_id(&e.id, CFG_KIND_ROLLOUT, c, &err);
-    rc = rc ? rc : cfg_call_json(c, &e.body, &err);
+    bool silent = cfg_call_body(c).len == 0; /* who has nothing to say need not say {} */
+    if (rc == 0 && silent && (e.body = cJSON_CreateObject()) == NULL)
+        rc = cfg_fail(&err, CFG_E_NOMEM, "out of memory");
+    if (rc == 0 && !silent)
+        rc = cfg_call_json(c, &e.body, &err);
     if (rc == 0 && !cJSON_IsObject(e.body))
         rc = cfg_fail(&err, CFG_E_INVALID, "an object is needed: {\"why\": \"…\"}, or {}");
     for (const cJSON *m = rc == 0 ? e.body->child : NULL; m && rc == 0; m = m->next)

@@ -346,7 +346,9 @@ def rollouts(d):
     assert r.json["state"] == {"phase": "scheduled", "step": 0} and r.json["to"]["release"] == {"roll": 2}, r
     d.expect(409, "POST", "/v1/rollouts/roll-blue/approve", {})
     d.expect(200, "POST", "/v1/rollouts/roll-blue/pause", {"why": "lunch"})
-    d.expect(200, "POST", "/v1/rollouts/roll-blue/resume", {})
+    d.expect(200, "POST", "/v1/rollouts/roll-blue/resume")
+    d.expect(409, "POST", "/v1/rollouts/roll-blue/approve")
+    d.expect(400, "POST", "/v1/rollouts/roll-blue/pause", ["no object"])
     d.expect(200, "POST", "/v1/rollouts/roll-blue/advance", {"why": "now"})
     d.expect(200, "POST", "/v1/rollouts/roll-blue/abort", {"why": "enough"})
     r = d.expect(200, "GET", "/v1/rollouts/roll-blue/history")
