@@ -100,6 +100,17 @@ static bool is_write(const struct cfg_request *r)
     return strcmp(r->method, "GET") != 0;
 }
 
+/* May it have changed something? Some questions are too long for a GET, and a dry run is one. */
+static bool may_change(const struct cfg_request *r)
+{
+    static const char *const asks[] = {"/v1/experiments/plan", "/ofrep/"};
+    const char *query = strchr(r->path, '?');
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++)
+        if (strncmp(r->path, asks[i], strlen(asks[i])) == 0)
+            return false;
+    return is_write(r) && !(query && strstr(query, "dry_run=true"));
+}
+
 static int add_headers(struct curl_slist **list, const struct cfg_request *r, const char *key)
 {
     int rc = *list ? 0 : CFG_E_NOMEM;
@@ -222,7 +233,7 @@ static int judge_failure(const struct cfg_client *c, const struct cfg_request *r
                          struct cfg_error *err)
 {
     int rc = cfg_http_fail(err, code, c->errbuf, c->target.servers[c->server]);
-    if (!is_write(r) || !reached || rc == CFG_E_PROTOCOL)
+    if (!may_change(r) || !reached || rc == CFG_E_PROTOCOL)
         return rc;
     return unknown_outcome(err);
 }
@@ -233,7 +244,7 @@ static bool undecided(const struct cfg_client *c, const struct cfg_request *r, c
 {
     long status = 0;
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status); /* 0 is no such answer */
-    return is_write(r) && worth_another(status) &&
+    return may_change(r) && worth_another(status) &&
            (reached || (status != 503 && !type_is(reply, "application/problem+json")));
 }
 

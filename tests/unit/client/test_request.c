@@ -217,6 +217,29 @@ Test(request, a_write_whose_reply_never_comes_is_of_unknown_outcome)
     responder_stop(&r);
 }
 
+/* A question in a POST, and a dry run, change nothing. */
+Test(request, a_question_whose_reply_never_comes_is_simply_not_answered)
+{
+    static const struct {
+        const char *path;
+        int code;
+    } rows[] = {{"/v1/experiments/plan", CFG_E_UNAVAILABLE},
+                {"/v1/changes?message=x&dry_run=true", CFG_E_UNAVAILABLE},
+                {"/v1/experiments", CFG_E_UNKNOWN_OUTCOME}};
+    struct script s = {200, JSON, "{}", 99, 0, {"", ""}};
+    struct responder r;
+    responder_start(&r, play, &s);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct cfg_request q = {.method = "POST", .path = rows[i].path, .body = "{}", .body_len = 2};
+        struct cfg_client *c = client(r.url, NULL);
+        struct cfg_response out;
+        struct cfg_error err;
+        cr_assert_eq(cfg_client_call(c, &q, &out, NULL, &err), rows[i].code, "%s: %s", rows[i].path, err.text);
+        cfg_client_free(c);
+    }
+    responder_stop(&r);
+}
+
 Test(request, a_refusal_elsewhere_does_not_settle_a_lost_reply)
 {
     struct script cut = {200, JSON, "{}", 99, 0, {"", ""}},
