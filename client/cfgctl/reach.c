@@ -209,6 +209,31 @@ static void put_label(struct cfg_buf *out, const cJSON *result)
     cfg_buf_printf(out, " v%.0f: ", cfg_json_get_num(result, "version", 0));
 }
 
+static bool holds(const cJSON *list, const char *deployment)
+{
+    const cJSON *held;
+    cJSON_ArrayForEach(held, list)
+    {
+        if (strcmp(cfg_json_get_str(held, "deployment", ""), deployment) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool reach_all_hold(const cJSON *result)
+{
+    static const char *const counts[] = {"live", "pending_restart", "unread", "unknown"};
+    const cJSON *reach = cfg_json_get(result, "reach"), *held = cfg_json_get(result, "held"), *name;
+    bool all = cJSON_GetArraySize(held) > 0;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        all = all && cfg_json_get_num(reach, counts[i], 0) <= 0;
+    cJSON_ArrayForEach(name, cfg_json_get(reach, "deployments"))
+    {
+        all = all && cJSON_IsString(name) && holds(held, name->valuestring);
+    }
+    return all;
+}
+
 static bool put_reach(struct cfg_buf *out, const cJSON *result)
 {
     const cJSON *reach = cfg_json_get(result, "reach");
@@ -345,7 +370,7 @@ static void put_result(struct cfg_buf *out, struct cfg_buf *warnings, const cJSO
     cfg_buf_puts(out, dry_run ? "dry run: " : "");
     put_label(out, result);
     put_what(out, result);
-    if (!unchanged)
+    if (!unchanged && !reach_all_hold(result)) /* that it is stored only, and for whom, is said below */
         reached = put_reach(out, result);
     cfg_buf_putc(out, '\n');
     if (!unchanged)

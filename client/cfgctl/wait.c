@@ -1,5 +1,6 @@
 #include "client/cfgctl/wait.h"
 #include "client/cfgctl/fleet.h"
+#include "client/cfgctl/reach.h"
 #include "proto/rfc3339.h"
 
 #include <stdio.h>
@@ -325,6 +326,49 @@ static int wanted_revision(struct cfg_rev *out, const cJSON *reply, struct cfg_e
     return 0;
 }
 
+bool wait_for_nobody(struct cfg_buf *out, const cJSON *reply)
+{
+    const cJSON *result, *held;
+    bool all = cJSON_GetArraySize(cfg_json_get(reply, "results")) > 0;
+    cJSON_ArrayForEach(result, cfg_json_get(reply, "results"))
+    {
+        all = all && reach_all_hold(result);
+    }
+    if (!all)
+        return false;
+    cJSON_ArrayForEach(result, cfg_json_get(reply, "results"))
+    {
+        const char *ns = cfg_json_get_str(result, "namespace", "?");
+        cJSON_ArrayForEach(held, cfg_json_get(result, "held"))
+        {
+            const char *name = cfg_json_get_str(held, "deployment", "?");
+            bool own = strcmp(cfg_json_get_str(held, "namespace", ns), ns) == 0;
+            if (strcmp(cfg_json_get_str(held, "arm", "base"), "base") != 0)
+                continue;
+            cfg_buf_puts(out, "nothing to wait for: ");
+            cli_put_text(out, name);
+            if (cfg_json_get_bool(held, "rollout", false))
+                cfg_buf_printf(out, " is being rolled out, follow it: cfgctl rollout status %s -w\n", name);
+            else
+                cfg_buf_printf(out, " holds v%.0f until a rollout: cfgctl rollout start %s --to %s%s%.0f --wait\n",
+                               cfg_json_get_num(held, "version", 0), name, own ? "" : ns, own ? "" : "=",
+                               cfg_json_get_num(result, "version", 0));
+        }
+    }
+    return true;
+}
+
+/* *outcome as if everybody of nobody had it. */
+static int say_nobody(cJSON **outcome, const struct cfg_buf *text, struct cfg_error *err)
+{
+    *outcome = cJSON_CreateObject();
+    (void)fputs(text->data ? text->data : "", stderr);
+    return cJSON_AddNumberToObject(*outcome, "converged", 0) && cJSON_AddNumberToObject(*outcome, "total", 0) &&
+                   cJSON_AddNumberToObject(*outcome, "refused", 0) && cJSON_AddArrayToObject(*outcome, "workers")
+               ? 0
+               : cli_no_memory(err);
+}
+
 int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **outcome, struct cfg_error *err)
 {
     struct cfg_rev rev;
@@ -333,6 +377,13 @@ int wait_converged(struct cli *c, const cJSON *reply, int64_t sent_us, cJSON **o
     if (rc == 0)
         rc = cli_number(c, OPT_TIMEOUT, &seconds, err);
     if (rc != 0)
+        return rc;
+    struct cfg_buf nobody;
+    cfg_buf_init(&nobody, (size_t)1 << 20);
+    bool none = wait_for_nobody(&nobody, reply);
+    rc = none ? say_nobody(outcome, &nobody, err) : 0;
+    cfg_buf_finish(&nobody);
+    if (none)
         return rc;
     cJSON *names = concerned(reply);
     if (names == NULL)

@@ -242,6 +242,41 @@ Test(reach, a_holding_deployment_is_told_how_to_go_on)
                  "");
 }
 
+/* "live on 0, read by nobody on 0" would sound like a mistake. A deployment that follows has a say again. */
+Test(reach, where_all_hold_nothing_moves_and_nobody_is_waited_for)
+{
+#define HELD(more)                                                                                              \
+    REPLY("{\"object\":\"config/chat\",\"kind\":\"config\",\"namespace\":\"chat\",\"version\":43,\"changes\":[" \
+          "{\"op\":\"add\",\"path\":\"b\",\"to\":1}],\"held\":[{\"deployment\":\"blue\",\"version\":42}]," more "}")
+#define ZERO(names) "\"reach\":{\"live\":0,\"pending_restart\":0,\"unread\":0,\"deployments\":[" names "]}"
+    static const char stored[] =
+        "stored chat v43; blue holds v42; next: cfgctl rollout start blue --to 43, or at once: "
+        "cfgctl deployment update blue --to 43\n";
+    static const struct {
+        const char *reply, *reach;
+        bool nobody;
+    } rows[] = {{HELD(ZERO("")), "", true},
+                {HELD(ZERO("\"blue\"")), "", true},
+                {HELD(ZERO("\"red\"")), " · live on 0 workers, pending restart on 0, read by nobody on 0", false},
+                {HELD(REACH(1, 0, 0, 0)), " · live on 1 worker, pending restart on 0, read by nobody on 0", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char wanted[512];
+        struct cfg_buf out;
+        cJSON *reply = tree(rows[i].reply);
+        (void)snprintf(wanted, sizeof wanted, "chat v43: b=1%s\n%s", rows[i].reach, stored);
+        expect_reach(rows[i].reply, wanted, "");
+        cfg_buf_init(&out, 4096);
+        cr_expect_eq(wait_for_nobody(&out, reply), rows[i].nobody, "row %zu", i);
+        cr_expect_str_eq(out.len > 0 ? out.data : "",
+                         rows[i].nobody
+                             ? "nothing to wait for: blue holds v42 until a rollout: cfgctl rollout start blue --to 43 "
+                               "--wait\n"
+                             : "");
+        cfg_buf_finish(&out);
+        cJSON_Delete(reply);
+    }
+}
+
 #define TWO_ARMS                                                                                                   \
     "\"held\":[{\"deployment\":\"blue\",\"namespace\":\"chat\",\"arm\":\"base\",\"rollout\":true,\"version\":41}," \
     "{\"deployment\":\"blue\",\"namespace\":\"chat\",\"arm\":\"canary\",\"rollout\":true,\"version\":42}]}]}"
