@@ -244,9 +244,12 @@ static bool parse_side(struct cfg_tally *t, size_t i, const cJSON *side)
     const cJSON *metrics = cfg_json_get(side, "metrics"), *parts = cfg_json_get(side, "parts");
     const cJSON *m = metrics ? metrics->child : NULL, *p = parts ? parts->child : NULL;
     bool ok = i < t->of->n_sides && cfg_hll_unite(t->sides[i].registers, cfg_json_get_str(side, "units", ""));
-    for (size_t k = 0; ok && k < t->of->n_metrics; k++, m = m->next, p = p->next)
+    for (size_t k = 0; ok && k < t->of->n_metrics; k++) {
         ok = m && p && cfg_moments_parse(&t->sides[i].metrics[k], m, NULL) == 0 &&
              cfg_parts_parse(&t->sides[i].parts[k], p, NULL) == 0;
+        m = ok ? m->next : NULL;
+        p = ok ? p->next : NULL;
+    }
     return ok;
 }
 
@@ -293,7 +296,9 @@ int cfg_tally_read(struct cfg_tally *out, const struct cfg_experiment *of, const
         ok = ok && parse_group(&t, item);
     }
     t.p_floor = cfg_json_get_num(tree, "p_floor", 0);
-    t.left_out = (uint64_t)cfg_json_get_num(tree, "left_out", 0);
+    double left_out = cfg_json_get_num(tree, "left_out", 0);
+    ok = ok && left_out >= 0 && left_out < 9e15;
+    t.left_out = ok ? (uint64_t)left_out : 0;
     if (rc == 0 && !(ok && t.p_floor > 0 && t.p_floor <= 1))
         rc = cfg_fail(err, CFG_E_VALUE, "totals of an experiment that are none of ours");
     if (rc != 0)

@@ -369,6 +369,8 @@ Test(experiment, foreign_totals_are_refused)
                                         "[]]",
                                         "{'p_floor':0,'sides':[],'groups':[]}",
                                         "{'p_floor':1,'sides':[{'units':'x','metrics':[]}],'groups':[]}",
+                                        "{'p_floor':1,'left_out':-1,'sides':[],'groups':[]}",
+                                        "{'p_floor':1,'left_out':1e300,'sides':[],'groups':[]}",
                                         "{'p_floor':1,'sides':[],'groups':[['g',9,0,1,1,1]]}",
                                         "{'p_floor':1,'sides':[],'groups':[['g',0,0,1,1]]}",
                                         "{'p_floor':1,'sides':[],'groups':[['g',0,0,-1,1,1]]}",
@@ -382,6 +384,27 @@ Test(experiment, foreign_totals_are_refused)
         for (char *c = copy; *c; c++)
             *c = *c == '\'' ? '"' : *c;
         cr_assert_lt(cfg_tally_parse(&t, &x, cfg_slice_str(copy), NULL), 0, "%s", copy);
+    }
+    cfg_experiment_finish(&x);
+}
+
+/* Of an experiment with fewer metrics, or none. */
+Test(experiment, totals_that_lack_a_metric_are_refused)
+{
+    static const char *const texts[] = {"'metrics':[],'parts':[]", "'metrics':[{'n':0,'mean':0,'m2':0,'bad':0}]",
+                                        "'parts':[[]]", "'metrics':7,'parts':7"};
+    struct cfg_experiment x;
+    struct cfg_tally t;
+    uint8_t registers[CFG_HLL_REGISTERS] = {0};
+    char units[CFG_HLL_REGISTERS + 1];
+    cfg_hll_print(units, registers);
+    open_experiment(&x, OF_FLAG);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char copy[CFG_HLL_REGISTERS + 256];
+        (void)snprintf(copy, sizeof copy, "{'p_floor':1,'sides':[{'units':'%s',%s}],'groups':[]}", units, texts[i]);
+        for (char *c = copy; *c; c++)
+            *c = *c == '\'' ? '"' : *c;
+        cr_assert_eq(cfg_tally_parse(&t, &x, cfg_slice_str(copy), NULL), CFG_E_VALUE, "%s", texts[i]);
     }
     cfg_experiment_finish(&x);
 }
