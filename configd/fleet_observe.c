@@ -98,7 +98,7 @@ uint64_t cfg_fleet_now_ms(const struct cfg_fleet *f)
 
 void cfg_fleet_forget_arm(struct cfg_fleet *f, const char *deployment, const char *arm, struct cfg_rev since)
 {
-    struct fleet_deployment *d = fleet_find_deployment(f, deployment);
+    struct fleet_deployment *d = fleet_add_deployment(f, deployment); /* its workers may come later */
     struct fleet_arm *a = d ? fleet_arm_at(d, arm) : NULL;
     if (a == NULL)
         return;
