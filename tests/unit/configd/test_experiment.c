@@ -259,9 +259,12 @@ Test(experiment, a_group_is_one_unit_however_much_it_tells)
         (void)snprintf(name, sizeof name, "g%u", i);
         run(i < 30 ? &t : &other, name, i % 2 ? "canary" : "base", 10 + noise() - (i % 2 ? 2 : 0), i < 5 ? 1000 : 10);
     }
-    run(&t, "g40", "base", 8, 10);    /* seen at both replicas: one group */
-    run(&t, "g1", "base", 8, 10);     /* in another arm now: had both */
-    run(&t, "g70", "nightly", 1, 10); /* no side */
+    run(&t, "g40", "base", 8, 10);     /* seen at both replicas: one group */
+    run(&t, "g1", "base", 8, 10);      /* in another arm now: had both */
+    run(&t, "g70", "nightly", 1, 10);  /* no side */
+    run(&other, "g41", "base", 8, 10); /* had both before it came here */
+    t.left_out = 2;
+    other.left_out = 3;
     reread(&t);
     reread(&other);
     cr_assert_eq(cfg_tally_merge(&t, &other, NULL), 0);
@@ -270,8 +273,9 @@ Test(experiment, a_group_is_one_unit_however_much_it_tells)
     cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "control"), "units", 0), 30);
     const cJSON *canary = cJSON_GetArrayItem(cfg_json_get(r, "treatments"), 0);
     cr_assert_eq(cfg_json_get_num(canary, "units", 0), 30, "assigned like any other");
-    cr_assert_eq(cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(canary, "metrics"), 0), "n", 0), 29);
-    cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "groups"), "crossed", 0), 1);
+    cr_assert_eq(cfg_json_get_num(cJSON_GetArrayItem(cfg_json_get(canary, "metrics"), 0), "n", 0), 28);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "groups"), "crossed", 0), 2);
+    cr_assert_eq(cfg_json_get_num(cfg_json_get(r, "groups"), "left_out", 0), 5);
     cJSON_Delete(r);
     cfg_tally_finish(&t);
     cfg_tally_finish(&other);

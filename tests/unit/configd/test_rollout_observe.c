@@ -275,7 +275,11 @@ Test(observe, it_is_back_when_all_run_the_old_release)
     o.base.converged = 3;
     add("a", o);
     expect(CFG_ROLLOUT_ROLLING_BACK, "-");
-    memset(&whole, 0, sizeof whole);
+    forget();
+    add("a", seen(3, 1, 0, 0));
+    expect(CFG_ROLLOUT_ROLLING_BACK, "-");
+    says("3 of 4 workers");
+    forget();
     add("a", seen(4, 0, 0, 0));
     expect(CFG_ROLLOUT_ROLLING_BACK, "settled");
     cfg_whole_add_unknown(&whole, "silent");
