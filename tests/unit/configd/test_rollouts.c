@@ -209,6 +209,16 @@ Test(rollouts, what_the_driver_saw_counts_from_the_holder_alone)
     world_ok(&w, INPUT("resume"));
 }
 
+/* Nor does it count when the lock has moved by the time it would be written. */
+Test(rollouts, what_the_driver_saw_falls_with_its_lock)
+{
+    world_ok(&w, START(""));
+    cr_assert_eq(world_decide(&w, INPUT("due")), 0);
+    cr_assert(world_guards_hold(&w));
+    world_put(&w, "live/lock/rollouts", "{\"holder\":\"bob\"}");
+    cr_assert_not(world_guards_hold(&w));
+}
+
 /* The guards of a decision: another one cannot follow from the same version. */
 Test(rollouts, a_decision_is_taken_once)
 {
