@@ -89,6 +89,8 @@ struct cfg_fleet_samples {
     void *arg;
 };
 void cfg_fleet_on_samples(struct cfg_fleet *f, const struct cfg_fleet_samples *to);
+/* How many outcomes were left out since the start, as told by workers of a version that sends them without parts. */
+uint64_t cfg_fleet_outcomes_left_out(const struct cfg_fleet *f);
 /* Calls fn when all adoptions that this worker's reports have told of until now lie in etcd: at once where they do, and
  * for a rank whose group another speaks for. err: they could not be written in time, and have to be told again. */
 typedef void (*cfg_fleet_recorded_fn)(void *arg, const struct cfg_error *err);

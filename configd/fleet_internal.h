@@ -149,6 +149,7 @@ struct cfg_fleet {
     unsigned lease_ttl_s, report_interval_ms;
     struct fleet_deployment *deployments;
     size_t n_workers, n_connected;
+    uint64_t outcomes_left_out; /* variants' samples that came without parts */
     struct cfg_store_listener listener;
     struct cfg_crew crew;
     struct cfg_timer *tick;
@@ -261,7 +262,7 @@ void fleet_windows_take(const struct cfg_fleet *f, struct fleet_worker *w, const
 /* Is this a report's member "outcomes" (NULL: none is fine)? CFG_E_INVALID, CFG_E_VALUE, CFG_E_LIMIT with the path. */
 CFG_MUST_CHECK int fleet_outcomes_check(const cJSON *outcomes, struct cfg_error *err);
 /* Hands on what was checked and has not been counted for this incarnation; outcomes NULL: nothing. */
-void fleet_outcomes_take(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *outcomes);
+void fleet_outcomes_take(struct cfg_fleet *f, struct fleet_worker *w, const cJSON *outcomes);
 /* Is this a registration's or report's member "ceilings" (NULL: none is fine)? CFG_E_INVALID with the path. */
 CFG_MUST_CHECK int fleet_ceilings_check(const cJSON *ceilings, struct cfg_error *err);
 /* Takes them over from a report or registration that was checked; NULL: they stay. CFG_E_NOMEM. */

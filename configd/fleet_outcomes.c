@@ -29,6 +29,14 @@ static int check_parts(const cJSON *parts, uint64_t n, int i, struct cfg_error *
     return rc;
 }
 
+/* A worker from before parts were told of reports without them: the report is good, what it says of outcomes cannot be
+ * judged. */
+static bool lacks_parts(const cJSON *side)
+{
+    const cJSON *metrics = cfg_json_get(side, "metrics");
+    return metrics && metrics->child && cfg_json_get(side, "parts") == NULL;
+}
+
 static int check_metrics(const cJSON *metrics, const cJSON *parts, int i, struct cfg_error *err)
 {
     struct cfg_moments m;
@@ -45,7 +53,7 @@ static int check_metrics(const cJSON *metrics, const cJSON *parts, int i, struct
             cfg_error_set_path(err, "outcomes.sides[%d].metrics", i);
             return rc;
         }
-        rc = check_parts(cfg_json_get(parts, v->string), m.n, i, err);
+        rc = parts ? check_parts(cfg_json_get(parts, v->string), m.n, i, err) : 0;
         if (rc != 0)
             return rc;
     }
@@ -82,7 +90,7 @@ int fleet_outcomes_check(const cJSON *outcomes, struct cfg_error *err)
     return rc;
 }
 
-void fleet_outcomes_take(const struct cfg_fleet *f, struct fleet_worker *w, const cJSON *outcomes)
+void fleet_outcomes_take(struct cfg_fleet *f, struct fleet_worker *w, const cJSON *outcomes)
 {
     uint64_t seq = (uint64_t)cfg_json_get_num(outcomes, "seq", 0);
     const cJSON *side;
@@ -91,9 +99,16 @@ void fleet_outcomes_take(const struct cfg_fleet *f, struct fleet_worker *w, cons
     w->outcomes_seq = seq;
     cJSON_ArrayForEach(side, cfg_json_get(outcomes, "sides"))
     {
-        if (f->samples.outcome)
+        if (lacks_parts(side))
+            f->outcomes_left_out++;
+        else if (f->samples.outcome)
             f->samples.outcome(f->samples.arg, w->deployment->name, side);
     }
+}
+
+uint64_t cfg_fleet_outcomes_left_out(const struct cfg_fleet *f)
+{
+    return f->outcomes_left_out;
 }
 
 void cfg_fleet_on_samples(struct cfg_fleet *f, const struct cfg_fleet_samples *to)

@@ -166,6 +166,9 @@ static void put_streams(struct cfg_buf *out, struct cfg_app *app)
                        app->streams ? (double)cfg_streams_count(app->streams) : 0);
     cfg_metrics_single(out, "configd_workers", "gauge", "Workers connected to this replica.",
                        (double)cfg_fleet_connected(app->fleet, NULL));
+    cfg_metrics_single(out, "configd_outcomes_left_out_total", "counter",
+                       "Outcomes of variants that workers of earlier versions told without parts.",
+                       (double)cfg_fleet_outcomes_left_out(app->fleet));
     cfg_metrics_single(out, "configd_subscribers", "gauge", "Streams that follow a deployment.",
                        (double)cfg_hub_subscribers(app->hub));
     cfg_metrics_single(out, "configd_views_total", "counter", "Views built, once per deployment, arm and change.",

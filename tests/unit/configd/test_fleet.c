@@ -2,7 +2,9 @@
 #include "configd/fleet.h"
 #include "configd/fleet_groups.h"
 #include "configd/fleet_internal.h"
+#include "flags/hll.h"
 #include "hub_fixture.h"
+#include "proto/moments.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -262,6 +264,43 @@ Test(fleet, malformed_registrations_and_reports_change_nothing)
     cr_assert_eq(cfg_fleet_register(fleet, "bleu", body, &reply, &problem, &err), CFG_E_NOT_FOUND);
     cr_assert_not_null(strstr(err.hint, "blue"), "%s", err.hint);
     cJSON_Delete(body);
+}
+
+static void count_outcome(void *arg, const char *deployment, const cJSON *outcome)
+{
+    (void)deployment, (void)outcome;
+    ++*(int *)arg;
+}
+
+/* A rolling upgrade: workers of an earlier version tell of outcomes without parts. */
+Test(fleet, a_report_of_an_earlier_version_is_taken_without_its_outcomes)
+{
+    char text[4096], registers[CFG_HLL_REGISTERS + 1];
+    int taken = 0;
+    memset(registers, 'A', CFG_HLL_REGISTERS);
+    registers[CFG_HLL_REGISTERS] = '\0';
+    cfg_fleet_on_samples(fleet, &(const struct cfg_fleet_samples){.outcome = count_outcome, .arg = &taken});
+    cr_assert_eq(enter("w0", A, NULL, NULL), 0);
+    struct cfg_buf m;
+    cfg_buf_init(&m, 4096);
+    struct cfg_moments sample = {0};
+    cfg_moments_add(&sample, 2);
+    cfg_moments_print(&m, &sample);
+    for (int seq = 1; seq <= 2; seq++) { /* with parts that are none it is refused */
+        (void)snprintf(text, sizeof text,
+                       "{\"incarnation\":\"%s\",\"state\":\"running\",\"outcomes\":{\"seq\":%d,\"sides\":[{\"flag\":"
+                       "\"e/f\",\"variant\":\"on\",\"units\":\"%s\",\"metrics\":{\"x\":%s}%s}]}}",
+                       A, seq, registers, m.data, seq == 2 ? ",\"parts\":{}" : "");
+        cJSON *body = json(text);
+        struct cfg_error err = CFG_ERROR_INIT;
+        int rc = cfg_fleet_report(fleet, "blue", "w0", body, &err);
+        cr_assert(seq == 2 ? rc != 0 : rc == 0, "%s", err.text);
+        cr_assert_eq(cfg_fleet_outcomes_left_out(fleet), 1);
+        cJSON_Delete(body);
+    }
+    cr_assert_eq(taken, 0);
+    cfg_buf_finish(&m);
+    cfg_fleet_on_samples(fleet, NULL);
 }
 
 Test(fleet, what_was_told_is_listed)
