@@ -63,7 +63,7 @@ static double sketched_mismatch(const struct cfg_experiment_data *d)
 
 double cfg_experiment_mismatch(const struct cfg_experiment_data *d)
 {
-    double p = d->units_error > 0 ? sketched_mismatch(d) : counted_mismatch(d);
+    double p = d->units_come ? 1 : d->units_error > 0 ? sketched_mismatch(d) : counted_mismatch(d);
     return fmin(p, d->p_floor);
 }
 

@@ -45,6 +45,7 @@ struct cfg_experiment_data {
     double alpha;         /* two-sided, over all looks and treatments */
     double planned_units; /* of all sides, at the planned end; > 0 */
     size_t units_min;     /* of each side, and samples, before anything is said; ≥ 2 */
+    bool units_come;      /* not all have had their turn to tell: the split says nothing yet */
     double p_floor;       /* the smallest mismatch p seen at an earlier look; 1 at first */
 };
 

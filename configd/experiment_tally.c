@@ -150,10 +150,13 @@ bool cfg_tally_window(struct cfg_tally *t, const char *group, const char *arm, c
     if (side == t->of->n_sides)
         return false;
     struct cfg_tally_group *g = group_at(t, group, side, groups_max(t->of));
-    if (g)
+    if (g) {
         add_window(g, t->of, metrics);
-    else
+        g->windows++;
+        t->rounds = g->windows > t->rounds ? g->windows : t->rounds;
+    } else {
         t->left_out++;
+    }
     return true;
 }
 
@@ -184,6 +187,7 @@ int cfg_tally_merge(struct cfg_tally *t, const struct cfg_tally *other, struct c
     for (size_t i = 0; rc == 0 && i < other->n_groups; i++)
         rc = merge_group(t, other->groups[i], err);
     t->left_out += other->left_out;
+    t->rounds = other->rounds > t->rounds ? other->rounds : t->rounds;
     t->p_floor = fmin(t->p_floor, other->p_floor);
     return rc;
 }
@@ -226,7 +230,7 @@ void cfg_tally_print(struct cfg_buf *out, const struct cfg_tally *t)
 {
     cfg_buf_puts(out, "{\"p_floor\":");
     cfg_json_put_number(out, t->p_floor);
-    cfg_buf_printf(out, ",\"left_out\":%llu,\"sides\":[", (unsigned long long)t->left_out);
+    cfg_buf_printf(out, ",\"rounds\":%u,\"left_out\":%llu,\"sides\":[", t->rounds, (unsigned long long)t->left_out);
     for (size_t i = 0; i < t->of->n_sides && t->of->flag; i++) {
         cfg_buf_puts(out, i > 0 ? "," : "");
         print_side(out, t, &t->sides[i]);
@@ -299,6 +303,7 @@ int cfg_tally_read(struct cfg_tally *out, const struct cfg_experiment *of, const
     double left_out = cfg_json_get_num(tree, "left_out", 0);
     ok = ok && left_out >= 0 && left_out < 9e15;
     t.left_out = ok ? (uint64_t)left_out : 0;
+    t.rounds = cfg_json_get_num(tree, "rounds", 0) >= CFG_TALLY_ROUNDS ? CFG_TALLY_ROUNDS : 0; /* all that matters */
     if (rc == 0 && !(ok && t.p_floor > 0 && t.p_floor <= 1))
         rc = cfg_fail(err, CFG_E_VALUE, "totals of an experiment that are none of ours");
     if (rc != 0)
@@ -392,6 +397,7 @@ cJSON *cfg_tally_report(const struct cfg_tally *t, double *p_floor)
         .alpha = x->alpha,
         .planned_units = x->planned_units,
         .units_min = x->flag ? CFG_EXPERIMENT_KEYS_MIN : CFG_EXPERIMENT_GROUPS_MIN,
+        .units_come = x->flag == NULL && t->rounds < CFG_TALLY_ROUNDS,
         .p_floor = t->p_floor,
     };
     cJSON *report = cfg_experiment_report(&d), *groups = NULL;

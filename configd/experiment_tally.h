@@ -13,6 +13,9 @@
 
 /* Of one tally, as long as their text has its place in etcd; what further groups do is left out, and said. */
 enum { CFG_TALLY_GROUPS = 2000, CFG_TALLY_GROUPS_BYTES = 1200 * 1024 };
+/* Groups tell in turns, and all that changed their view at one time do so at about the same time. So who has told is
+ * no sample of who will, until one group has told so many windows: then every other one has had its turn. */
+enum { CFG_TALLY_ROUNDS = 4 };
 
 struct cfg_tally_side {
     uint8_t registers[CFG_HLL_REGISTERS];
@@ -30,6 +33,7 @@ struct cfg_tally_group {
     char *name;                              /* owned */
     size_t side;                             /* the first one seen */
     bool crossed;                            /* seen in two arms */
+    unsigned windows;                        /* told here; not in the text */
     struct cfg_tally_group_metric metrics[]; /* as many as the experiment has */
 };
 
@@ -39,6 +43,7 @@ struct cfg_tally {
     struct cfg_tally_group **groups; /* sorted by name; owned */
     size_t n_groups, cap_groups;
     uint64_t left_out; /* samples of groups without a place */
+    unsigned rounds;   /* the most windows that one group has told to one process */
     double p_floor;    /* the smallest mismatch p that anybody has seen */
 };
 

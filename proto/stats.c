@@ -120,7 +120,7 @@ static double mismatch_evidence(double k, const uint64_t *counts, const double *
 
 double cfg_mismatch_p(const uint64_t *counts, const double *shares, size_t n)
 {
-    static const double concentrations[] = {100, 1000, 10000};
+    static const double concentrations[] = {10, 100, 1000, 10000};
     enum { K = sizeof concentrations / sizeof concentrations[0] };
     double total = 0, log_e[K], most = -INFINITY, sum = 0;
     for (size_t i = 0; i < n; i++) {

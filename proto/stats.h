@@ -65,8 +65,8 @@ double cfg_sequence_p(const struct cfg_sequence *s, double difference, double va
 /* Sample-ratio mismatch: units per arm against the shares that they were assigned by, at any look. 1 ≥ p > 0; a small p
  * (CFG_STATS_MISMATCH) says that assignment or counting is broken and nothing else of the experiment may be believed.
  * An e-value after Lindon and Malek (2022, "Anytime-valid inference for multinomial count data"): Dirichlet mixtures
- * centred at the shares, averaged over concentrations 100, 1,000 and 10,000. shares: positive, any scale; n arms,
- * 2 … CFG_STATS_ARMS_MAX; counts up to 1e12, beyond which doubles lose what is to be told. */
+ * centred at the shares, averaged over concentrations 10 (few rank groups), 100, 1,000 and 10,000. shares: positive,
+ * any scale; n arms, 2 … CFG_STATS_ARMS_MAX; counts up to 1e12, beyond which doubles lose what is to be told. */
 #define CFG_STATS_MISMATCH 0.001
 double cfg_mismatch_p(const uint64_t *counts, const double *shares, size_t n);
 

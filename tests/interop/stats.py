@@ -102,8 +102,8 @@ def mismatches():
     for counts, shares in (((510, 490), (1, 1)), ((900, 130), (9, 1)), ((10400, 9600), (0.5, 0.5)), ((3, 0), (1, 1))):
         share = numpy.array(shares) / sum(shares)
         evidence = [special.betaln(k * share[0] + counts[0], k * share[1] + counts[1]) - special.betaln(k * share[0], k * share[1])
-                    - counts[0] * math.log(share[0]) - counts[1] * math.log(share[1]) for k in (100, 1000, 10000)]
-        near(ask(mismatch=[counts, shares])[0], min(1, math.exp(math.log(3) - special.logsumexp(evidence))), "mismatch", 1e-6)
+                    - counts[0] * math.log(share[0]) - counts[1] * math.log(share[1]) for k in (10, 100, 1000, 10000)]
+        near(ask(mismatch=[counts, shares])[0], min(1, math.exp(math.log(len(evidence)) - special.logsumexp(evidence))), "mismatch", 1e-6)
 
 
 def simulated_power(half_width, difference, end, looks, paths=40000):

@@ -282,6 +282,36 @@ Test(experiment, a_group_is_one_unit_however_much_it_tells)
     cfg_experiment_finish(&x);
 }
 
+/* All of the canary changed their view together, and tell together: a look before their turn is no mismatch for good.
+ * Where the base has had its turn several times and they have not, it is one. */
+Test(experiment, arms_are_judged_when_all_had_their_turn)
+{
+    struct cfg_experiment x;
+    struct cfg_tally t, other;
+    double p = 0;
+    char name[16];
+    open_experiment(&x, OF_ARMS);
+    cr_assert(!cfg_tally_init(&t, &x, NULL) && !cfg_tally_init(&other, &x, NULL));
+    for (unsigned round = 1; round <= CFG_TALLY_ROUNDS; round++) {
+        for (unsigned i = 0; i < 40; i++) {
+            (void)snprintf(name, sizeof name, "g%u", i);
+            run(&t, name, "base", 10 + noise(), 10);
+        }
+        cJSON *r = cfg_tally_report(&t, &p);
+        bool is_void = strcmp(cfg_json_get_str(r, "verdict", ""), "void") == 0;
+        cr_assert_eq(is_void, round == CFG_TALLY_ROUNDS, "round %u", round);
+        cr_assert_eq(p < 0.001, is_void);
+        cJSON_Delete(r);
+    }
+    reread(&t);
+    cr_assert_eq(cfg_tally_merge(&other, &t, NULL), 0); /* another process has them still */
+    cJSON_Delete(cfg_tally_report(&other, &p));
+    cr_assert_lt(p, 0.001);
+    cfg_tally_finish(&t);
+    cfg_tally_finish(&other);
+    cfg_experiment_finish(&x);
+}
+
 /* What a plan is measured by is a group's first window, however long it runs and whoever merges it. */
 Test(experiment, a_group_keeps_how_it_began)
 {
