@@ -54,7 +54,7 @@ static int read_arm(struct cfg_arm_report *r, const cJSON *arm, struct cfg_error
     rc = rc ? rc : cfg_histogram_parse(&r->latency, cfg_json_get(arm, "latency"), err);
     cJSON_ArrayForEach(metric, cfg_json_get(arm, "metrics"))
     {
-        struct cfg_moments *m = rc == 0 ? cfg_arm_report_add(r, metric->string) : NULL;
+        struct cfg_moments *m = rc == 0 && metric->string ? cfg_arm_report_add(r, metric->string) : NULL;
         if (m)
             rc = cfg_moments_parse(m, metric, err);
     }
@@ -157,8 +157,9 @@ void cfg_whole_compare(struct cfg_whole *w, const cJSON *before, cfg_absent_fn a
     }
     cJSON_ArrayForEach(r, replicas)
     {
-        double ran = canaries ? cfg_json_get_num(canaries, r->string, 0) : r->valuedouble;
-        if (now >= then || is_known(w, r->string) || (ran <= 0 && absent_ms(arg, r->string) > CFG_WHOLE_GONE_MS))
+        double ran = canaries && r->string ? cfg_json_get_num(canaries, r->string, 0) : r->valuedouble;
+        if (r->string == NULL || now >= then || is_known(w, r->string) ||
+            (ran <= 0 && absent_ms(arg, r->string) > CFG_WHOLE_GONE_MS))
             continue;
         cfg_whole_add_unknown(w,
                               "replica %.60s, which had %.0f workers at the last decision (%.0f on the release), is "

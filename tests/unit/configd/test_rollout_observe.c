@@ -105,6 +105,27 @@ Test(observe, a_record_is_read_back)
     cfg_buf_finish(&text);
 }
 
+/* A list where an object belongs has members without names. */
+Test(observe, lists_in_the_place_of_objects_are_harmless)
+{
+    static const char record[] = "{\"seq\":1,\"seen\":{\"rollout\":1,\"deployment\":1},\"arms\":{\"base\":{\"groups\":"
+                                 "0,\"workers\":0,\"converged\":0,"
+                                 "\"rejecting\":0,\"metrics\":[1],\"latency\":{}},\"canary\":{\"groups\":0,\"workers\":"
+                                 "0,\"converged\":0,\"rejecting\":0,"
+                                 "\"metrics\":[{}],\"latency\":{}}},\"groups\":0,\"lowest\":1}";
+    struct cfg_observation o;
+    cJSON *tree = NULL, *before = NULL;
+    cr_assert_eq(cfg_json_parse(&tree, cfg_slice_str(record), 8, NULL), 0);
+    cr_assert_eq(cfg_observation_read(&o, tree, NULL), 0);
+    cr_assert_eq(o.base.n_metrics + o.canary.n_metrics, 0U);
+    cr_assert_eq(cfg_json_parse(&before, cfg_slice_str("{\"replicas\":[3],\"canaries\":[3]}"), 8, NULL), 0);
+    add("a", seen(1, 1, 0, 0));
+    cfg_whole_compare(&whole, before, absent_ms, NULL);
+    cr_assert_eq(whole.unknown, 0U);
+    cJSON_Delete(tree);
+    cJSON_Delete(before);
+}
+
 Test(observe, it_begins_when_it_is_due_and_somebody_is_there)
 {
     rollout.start_at = now.now_s + 60;
