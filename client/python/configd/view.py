@@ -31,6 +31,7 @@ class Served(Answer):
 
     exposed: int | None = None
     who: "Context | None" = None
+    home: Mapping[str, Param[Any]] | None = None  # which worker's it is
 
 
 class Flag(Param[Any]):
@@ -170,7 +171,7 @@ class View:
         served = Served(value, text(answer.variant) if answer.variant is not None else None,
                         native.lib().cfg_flag_reason_text(answer.reason).decode(),
                         answer.error.decode() if answer.error is not None else None, answer.revision.decode())
-        served.exposed, served.who = answer.exposed, who
+        served.exposed, served.who, served.home = answer.exposed, who, self._handles
         return served
 
     def flag(self, flag: Flag, context: Context | Mapping[str, Any] | None = None, default: Any = _UNSET) -> Any:

@@ -272,6 +272,9 @@ class Worker:
         view.request() returned, or, where a flag was asked by itself, what view.evaluate() answered."""
         if not self._finalizer.alive:
             raise RuntimeError("this worker is closed")
+        home = request._view._handles if isinstance(request, Request) else request.home if isinstance(request, Served) else None
+        if home is not None and home is not self._handles:
+            raise ValueError("an outcome is told to the worker that served the request")
         if isinstance(request, Request):
             native.lib().cfg_overlay_metric(ctypes.byref(request._overlay), metric.handle, value)
         elif isinstance(request, Served):

@@ -245,6 +245,11 @@ class PythonWorker(unittest.TestCase):
             r[t]
         with self.assertRaises(RuntimeError):
             w.outcome(r, ms, 12.5)
+        other = self.worker()
+        for served in (r, answer):
+            with self.assertRaisesRegex(ValueError, "the worker that served"):
+                other.outcome(served, other.metric("ms"), 12.5)
+        other.close()
 
     def test_a_flag_set_at_the_worker(self):
         self.put(json.dumps(self.FLAGS))
