@@ -265,11 +265,13 @@ static int stragglers(const cJSON *outcome, uint64_t seconds, struct cfg_error *
     return code;
 }
 
-/* All that are in have applied it; where nobody is in, those at the door may be let in by this very change. */
-static bool is_over(const cJSON *outcome)
+/* All that are in have applied it; where nobody is in, those who are or were at the door may be let in by this very
+ * change. */
+static bool is_over(const cJSON *outcome, bool *knocked)
 {
     const struct tally t = tally_of(outcome);
-    return t.applied >= t.total && (t.total > 0 || t.refused == 0);
+    *knocked = *knocked || t.refused > 0;
+    return t.applied >= t.total && (t.total > 0 || !*knocked);
 }
 
 static int64_t monotonic_ms(void)
@@ -289,14 +291,15 @@ static int follow(struct cli *c, const cJSON *names, struct cfg_rev rev, int64_t
                   cJSON **outcome, struct cfg_error *err)
 {
     int64_t end = monotonic_ms() + (int64_t)seconds * 1000;
-    bool bar = isatty(STDERR_FILENO), last = false; /* one look after the end: the one before may have been slow */
+    bool bar = isatty(STDERR_FILENO), knocked = false,
+         last = false; /* last: one look after the end: the one before may have been slow */
     int shown = -1, rc;
     for (long wait = FIRST_PAUSE_MS;; wait = wait * 3 / 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : wait * 3 / 2) {
         rc = look_at_all(c, names, rev, sent_us, outcome, err);
         if (rc != 0)
             break;
         show_progress(*outcome, bar, &shown);
-        if (is_over(*outcome))
+        if (is_over(*outcome, &knocked))
             break;
         if (last) {
             rc = stragglers(*outcome, seconds, err);

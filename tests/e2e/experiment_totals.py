@@ -80,6 +80,15 @@ class Totals(Base):
     def report(self, configd, name="warm"):
         return configd.call("GET", f"/v1/experiments/{name}/report")
 
+    def still_there(self, says, *words):
+        """Refused as a conflict, and nothing is gone; totals are written all the while, so the store's revision says nothing."""
+        def heads():
+            return [self.configd.call("GET", path) for path in ("/v1/flags/exp/warm", "/v1/deployments/blue")]
+        before, done = heads(), self.run_cfgctl(*words)
+        self.assertEqual(done.returncode, 4, done)
+        self.assertRegex(done.stderr, says)
+        self.assertEqual(heads(), before)
+
     def samples(self, report):
         return report["treatments"][0]["metrics"][0]["n"]
 
@@ -154,8 +163,8 @@ class Totals(Base):
 
         # --- what it counts on stays there while it runs ---
         for gone in (["flag", "delete", "exp/warm"], ["unset", "exp/warm"]):
-            self.refused(4, "experiment warm runs on flag exp/warm: it cannot be deleted", *gone)
-        self.refused(4, "experiment warm runs on deployment blue: it cannot be deleted", "deployment", "delete", "blue", "--force")
+            self.still_there("experiment warm runs on flag exp/warm: it cannot be deleted", *gone)
+        self.still_there("experiment warm runs on deployment blue: it cannot be deleted", "deployment", "delete", "blue", "--force")
 
         # --- stopped: frozen, and no key is left ---
         self.ok("experiment", "stop", "warm", "-m", "enough")

@@ -29,7 +29,7 @@ class Waiting(Base):
         self.assertEqual((done.returncode, wait["converged"], wait["total"], wait["refused"]), (12, 0, 0, 1))
         self.assertTrue(wait["workers"][0]["refused"])
         self.assertEqual(self.ok("get", "chat/value").strip(), "3")
-        self.assertRegex(self.ok("help", "exit-codes"), r"(?m)^  12 .*not let in.*\n +not_let_in")
+        self.assertRegex(self.ok("help", "exit-codes"), r"(?m)^  12 .*let in.*\n +not_let_in")
 
     def test_who_comes_in_is_waited_for(self):
         self.knock("w0")
