@@ -150,8 +150,8 @@ static bool is_losing(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
 
 static uint64_t patience_ms(const struct cfg_rollout *r)
 {
-    const uint64_t half = r->steps[r->state.step].bake_ms / 2;
-    return half > CFG_ROLLOUT_DEATH_MS ? half : CFG_ROLLOUT_DEATH_MS;
+    const uint64_t third = r->steps[r->state.step].bake_ms / 3;
+    return third > CFG_ROLLOUT_DEATH_MS ? third : CFG_ROLLOUT_DEATH_MS;
 }
 
 /* Has the release killed its workers, as far as one can tell from their absence? Not while somebody paused it. */
@@ -160,6 +160,7 @@ static bool is_dead(struct cfg_rollout_verdict *v, const struct cfg_rollout *r, 
 {
     const struct loss step = since_step(w), decision = since_decision(w);
     const struct loss *l = is_beyond_chance(&step) ? &step : &decision;
+    v->short_of = step.canary_gone > 0 || decision.canary_gone > 0;
     v->dying = w->unknown == 0 && r->state.phase != CFG_ROLLOUT_PAUSED && is_beyond_chance(l);
     if (!v->dying || clock->dying_ms < patience_ms(r))
         return false;

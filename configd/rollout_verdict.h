@@ -5,9 +5,10 @@
 #include "configd/rollout_observe.h"
 
 struct cfg_rollout_verdict {
-    bool any;   /* there is an input for the machine */
-    bool bakes; /* it bakes, and the canary is there to be watched: this time counts */
-    bool dying; /* the canary has lost workers beyond what chance explains, the base has not */
+    bool any;      /* there is an input for the machine */
+    bool bakes;    /* it bakes, and the canary is there to be watched: this time counts */
+    bool short_of; /* somebody of the canary has gone and is not back */
+    bool dying;    /* the canary has lost workers beyond what chance explains, the base has not */
     enum cfg_rollout_input input;
     char why[CFG_GUARD_TEXT + 400]; /* of the input; or what it waits for */
     struct cfg_guard_reading readings[CFG_GUARDS_OF_ROLLOUT_MAX];
@@ -15,9 +16,9 @@ struct cfg_rollout_verdict {
 struct cfg_rollout_clock {
     int64_t now_s;     /* this process's wall clock, for the start time and freeze windows */
     uint64_t baked_ms; /* of this step, monotonic */
-    uint64_t dying_ms; /* for how long verdicts have said `dying`, less how long they have not since; monotonic */
+    uint64_t dying_ms; /* for how long verdicts have said `dying`, less how long nobody was missing since; monotonic */
 };
-/* A release that kills its workers has nobody who reports it. So a canary that is dying for half of the step's bake
+/* A release that kills its workers has nobody who reports it. So a canary that is dying for a third of the step's bake
  * time, and for CFG_ROLLOUT_DEATH_MS at least, has failed: who is only restarted is back by then. A person who takes
  * workers of the canary down pauses the rollout first. */
 enum { CFG_ROLLOUT_DEATH_MS = 5000 };

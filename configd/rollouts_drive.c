@@ -102,7 +102,9 @@ static void count_time(struct cfg_rollouts *r, struct rollout_drive *d)
         d->dying = false;
         d->dying_ms = 0;
     }
-    uint64_t credit = d->dying_ms < gap ? d->dying_ms : gap; /* who comes back only to die again has not come back */
+    uint64_t credit = d->short_of         ? 0
+                      : d->dying_ms < gap ? d->dying_ms
+                                          : gap; /* who comes back only to die again has not come back */
     d->dying_ms = !d->dying ? d->dying_ms - credit : looked ? d->dying_ms + gap : d->dying_ms;
     if (d->rollout.state.phase != CFG_ROLLOUT_BAKING || !looked || !d->watched)
         return;
@@ -208,6 +210,7 @@ void rollouts_drive(struct cfg_rollouts *r, struct rollout_drive *d)
     cfg_rollout_judge(&verdict, &d->rollout, whole, &clock);
     d->watched = verdict.bakes;
     d->dying = verdict.dying;
+    d->short_of = verdict.short_of;
     cfg_rollout_trace_add(&d->trace, d->version, &d->rollout, &verdict, rollouts_now_ms(r));
     if (verdict.any)
         decide(r, d, &verdict, whole);

@@ -35,8 +35,9 @@ struct rollout_drive {
     uint64_t told[6]; /* the counts in the last record */
     bool observing;   /* a record is being written */
     /* driving */
-    bool taken;   /* over: baked_ms was taken up from the record of progress */
-    bool watched; /* at the last look the whole canary was there: the time since counts */
+    bool taken;    /* over: baked_ms was taken up from the record of progress */
+    bool watched;  /* at the last look the whole canary was there: the time since counts */
+    bool short_of; /* at the last look somebody of the canary was gone */
     bool dying; /* at the last look workers of the canary were gone; dying_ms: for how long, less the time in which none
                    were */
     uint64_t baked_ms, progress_ms, dying_ms;

@@ -241,6 +241,7 @@ Test(observe, a_canary_that_died_and_stays_away_has_failed)
             now.dying_ms = CFG_ROLLOUT_DEATH_MS - 1;
             cr_assert_str_neq(judge(phases[k]), "failed", "row %zu: %s", i, verdict.why);
             cr_assert_eq(verdict.dying, rows[i].dying && watched, "row %zu, phase %d", i, (int)phases[k]);
+            cr_assert_eq(verdict.short_of, rows[i].gone > 0, "row %zu", i);
             now.dying_ms = CFG_ROLLOUT_DEATH_MS;
             cr_assert_eq(strcmp(judge(phases[k]), "failed") == 0, rows[i].dying && watched, "row %zu: %s", i,
                          verdict.why);
@@ -254,9 +255,9 @@ Test(observe, a_canary_that_died_and_stays_away_has_failed)
     expect(CFG_ROLLOUT_BAKING, "failed");
     says("6 of the canary's 50 workers are gone, and were for most of 5 s; of the base's 50: 0");
     rollout.steps[0].bake_ms = 60000;
-    now.dying_ms = 29999;
+    now.dying_ms = 19999;
     expect(CFG_ROLLOUT_BAKING, "-");
-    now.dying_ms = 30000;
+    now.dying_ms = 20000;
     expect(CFG_ROLLOUT_BAKING, "failed");
     cfg_whole_add_unknown(&whole, "replica b is silent"); /* they may be there */
     expect(CFG_ROLLOUT_BAKING, "-");
