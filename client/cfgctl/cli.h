@@ -189,6 +189,10 @@ cJSON *cli_items(const struct cli *c, enum cli_option_id id);
 /* body NULL: none. type NULL: application/json. The reply is parsed: *out is returned-owned, NULL for an empty one. */
 CFG_MUST_CHECK int cli_call(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
                             cJSON **out, struct cfg_error *err);
+/* A write that shows nothing: cli_call with message (NULL: none) and what --dry-run and --force say. CFG_E_LIMIT for a
+ * message that is too long. */
+CFG_MUST_CHECK int cli_send(cJSON **reply, struct cli *c, const char *method, const char *path, const cJSON *body,
+                            const char *type, const char *message, struct cfg_error *err);
 CFG_MUST_CHECK int cli_get(struct cli *c, const char *path, cJSON **out, struct cfg_error *err);
 /* The client itself, with the options of the line. timeout_ms 0: the default. CFG_E_INVALID, CFG_E_NOMEM. */
 CFG_MUST_CHECK int cli_client(struct cli *c, unsigned timeout_ms, struct cfg_client **out, struct cfg_error *err);

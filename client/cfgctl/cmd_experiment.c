@@ -38,24 +38,6 @@ static int path_of(char out[PATH_ROOM], const char *name, const char *rest, stru
     return rc;
 }
 
-/* POST with --message, --dry-run and --force. *reply is returned-owned. */
-static int post(cJSON **reply, struct cli *c, const char *path, const cJSON *body, struct cfg_error *err)
-{
-    struct cfg_buf full;
-    cfg_buf_init(&full, 16384);
-    cfg_buf_puts(&full, path);
-    if (cli_value(c, OPT_MESSAGE))
-        cfg_url_query(&full, "message", cli_value(c, OPT_MESSAGE));
-    if (cli_has(c, OPT_DRY_RUN))
-        cfg_url_query(&full, "dry_run", "true");
-    if (cli_has(c, OPT_FORCE))
-        cfg_url_query(&full, "force", "true");
-    int rc = cfg_buf_status(&full) ? cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB")
-                                   : cli_call(c, "POST", full.data, body, NULL, reply, err);
-    cfg_buf_finish(&full);
-    return rc;
-}
-
 int cmd_experiment_start(struct cli *c, struct cfg_error *err)
 {
     const char *name = c->args[0];
@@ -65,7 +47,7 @@ int cmd_experiment_start(struct cli *c, struct cfg_error *err)
         rc = cli_no_memory(err);
     rc = rc ? rc : read_request(request, c, 1, err);
     rc = rc ? rc : experiment_check_start(request, err);
-    rc = rc ? rc : post(&reply, c, "/v1/experiments", request, err);
+    rc = rc ? rc : cli_send(&reply, c, "POST", "/v1/experiments", request, NULL, cli_value(c, OPT_MESSAGE), err);
     if (rc == 0 && !cli_show_tree(c, reply)) {
         const char *hint = cfg_json_get_str(cJSON_GetArrayItem(cfg_json_get(reply, "results"), 0), "hint", "");
         (void)printf("%s%s; look at it: cfgctl experiment report %s\n", name,
@@ -244,7 +226,7 @@ int cmd_experiment_stop(struct cli *c, struct cfg_error *err)
     if (rc == 0 && cli_value(c, OPT_MESSAGE) &&
         cfg_json_set(body, "why", cJSON_CreateString(cli_value(c, OPT_MESSAGE))) != 0)
         rc = cli_no_memory(err);
-    rc = rc ? rc : post(&reply, c, path, body, err);
+    rc = rc ? rc : cli_send(&reply, c, "POST", path, body, NULL, cli_value(c, OPT_MESSAGE), err);
     if (rc == 0 && !cli_show_tree(c, reply)) {
         (void)printf("%s: %s\n", c->args[0], cli_has(c, OPT_DRY_RUN) ? "this would stop it" : "stopped");
         (void)path_of(path, c->args[0], "/report", NULL);

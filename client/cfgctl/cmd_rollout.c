@@ -163,24 +163,6 @@ static void show_start(struct cli *c, const char *deployment, const cJSON *reply
     cfg_buf_finish(&warnings);
 }
 
-static int send(struct cli *c, const char *path, const cJSON *body, cJSON **reply, struct cfg_error *err)
-{
-    struct cfg_buf full;
-    const char *message = cli_value(c, OPT_MESSAGE);
-    cfg_buf_init(&full, 16384);
-    cfg_buf_puts(&full, path);
-    if (message)
-        cfg_url_query(&full, "message", message);
-    if (cli_has(c, OPT_DRY_RUN))
-        cfg_url_query(&full, "dry_run", "true");
-    if (cli_has(c, OPT_FORCE))
-        cfg_url_query(&full, "force", "true");
-    int rc = cfg_buf_status(&full) ? cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB")
-                                   : cli_call(c, "POST", full.data, body, NULL, reply, err);
-    cfg_buf_finish(&full);
-    return rc;
-}
-
 /* A write whose --wait is about the rollout, not about workers taking over a view. With -o json its end joins the reply
  * as its member "wait". plan: the rollout's part of body. */
 static int write_and_wait(struct cli *c, const char *path, const cJSON *body, const char *deployment, const cJSON *plan,
@@ -190,7 +172,7 @@ static int write_and_wait(struct cli *c, const char *path, const cJSON *body, co
     bool tree = c->output == OUTPUT_JSON || c->output == OUTPUT_YAML;
     if (!tree)
         fetch_diff(&diff, c, deployment, plan); /* before: afterwards the head is another */
-    int rc = send(c, path, body, &reply, err);
+    int rc = cli_send(&reply, c, "POST", path, body, NULL, cli_value(c, OPT_MESSAGE), err);
     if (rc == 0 && !tree)
         show_start(c, deployment, reply, plan, diff);
     if (rc == 0 && cli_has(c, OPT_WAIT) && !cli_has(c, OPT_DRY_RUN))

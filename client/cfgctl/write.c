@@ -67,8 +67,8 @@ int cli_write(struct cli *c, const char *method, const char *path, const cJSON *
     return cli_write_saying(c, method, path, body, type, cli_value(c, OPT_MESSAGE), err);
 }
 
-int cli_write_saying(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
-                     const char *message, struct cfg_error *err)
+int cli_send(cJSON **reply, struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
+             const char *message, struct cfg_error *err)
 {
     struct cfg_buf full;
     cfg_buf_init(&full, PATH_ROOM);
@@ -79,14 +79,18 @@ int cli_write_saying(struct cli *c, const char *method, const char *path, const 
         cfg_url_query(&full, "dry_run", "true");
     if (overrides_workers(c))
         cfg_url_query(&full, "force", "true");
-    if (cfg_buf_status(&full) != 0) {
-        cfg_buf_finish(&full);
-        return cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB");
-    }
+    int rc = cfg_buf_status(&full) ? cfg_fail(err, CFG_E_LIMIT, "the message is longer than 4 KiB")
+                                   : cli_call(c, method, full.data, body, type, reply, err);
+    cfg_buf_finish(&full);
+    return rc;
+}
+
+int cli_write_saying(struct cli *c, const char *method, const char *path, const cJSON *body, const char *type,
+                     const char *message, struct cfg_error *err)
+{
     cJSON *reply = NULL;
     int64_t sent_us = wall_us();
-    int rc = cli_call(c, method, full.data, body, type, &reply, err);
-    cfg_buf_finish(&full);
+    int rc = cli_send(&reply, c, method, path, body, type, message, err);
     if (rc != 0)
         return rc;
     if (!cJSON_IsArray(cfg_json_get(reply, "results")))
