@@ -139,6 +139,20 @@ uint64_t fixture_put(struct fixture *f, enum cfg_kind kind, const char *ns, cons
     return f->revision;
 }
 
+struct cfg_fleet *fixture_fleet(struct fixture *f, const struct cfg_clock *clock)
+{
+    struct cfg_fleet *fleet = NULL;
+    const struct cfg_fleet_options o = {.loop = f->loop,
+                                        .store = f->store,
+                                        .hub = f->hub,
+                                        .clock = clock,
+                                        .prefix = "/configd/v1/",
+                                        .replica_id = "r1",
+                                        .advertise_url = "http://r1"};
+    cr_assert_eq(cfg_fleet_new(&fleet, &o, NULL), 0);
+    return fleet;
+}
+
 void fixture_chat(struct fixture *f, uint64_t version, const char *document)
 {
     char body[4096];

@@ -3,6 +3,7 @@
 #ifndef CFG_TESTS_HUB_FIXTURE_H
 #define CFG_TESTS_HUB_FIXTURE_H
 
+#include "configd/fleet.h"
 #include "configd/hub.h"
 
 enum { FIXTURE_HISTORY = 256, FIXTURE_EVENTS = 512 };
@@ -23,6 +24,8 @@ uint64_t fixture_put(struct fixture *f, enum cfg_kind kind, const char *ns, cons
                      const char *body);
 /* chat v1 {"a":1,"tp":4}, experiment/ab.flag v1 on, deployment blue on chat with pin tp and flags experiment. */
 void fixture_blue(struct fixture *f);
+/* A registry over it, of replica r1 at http://r1. Returned-owned: freed before the fixture. clock: borrowed. */
+struct cfg_fleet *fixture_fleet(struct fixture *f, const struct cfg_clock *clock);
 void fixture_chat(struct fixture *f, uint64_t version, const char *document);
 void fixture_epoch(struct fixture *f, uint64_t epoch, uint64_t revision); /* the store went back: all afresh */
 void fixture_state(struct fixture *f, enum cfg_replica_state state);

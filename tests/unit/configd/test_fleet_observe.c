@@ -22,14 +22,7 @@ static void setup(void)
 {
     fixture_init(&f);
     fixture_blue(&f);
-    struct cfg_fleet_options o = {.loop = f.loop,
-                                  .store = f.store,
-                                  .hub = f.hub,
-                                  .clock = &test_clock,
-                                  .prefix = "/configd/v1/",
-                                  .replica_id = "r1",
-                                  .advertise_url = "http://r1"};
-    cr_assert_eq(cfg_fleet_new(&fleet, &o, NULL), 0);
+    fleet = fixture_fleet(&f, &test_clock);
 }
 
 static void teardown(void)
