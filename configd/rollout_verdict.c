@@ -130,12 +130,6 @@ static bool is_beyond_chance(const struct loss *l)
     return l->canary * (q * log(q / p) + stay) > log(50);
 }
 
-static bool is_dying(const struct cfg_whole *w)
-{
-    const struct loss l = since_decision(w);
-    return l.base > 0 && is_more(&l);
-}
-
 static bool is_losing(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
 {
     const struct loss l = since_step(w);
@@ -216,15 +210,14 @@ static void judge_rolling(struct cfg_rollout_verdict *v, const struct cfg_rollou
 static bool is_watched(struct cfg_rollout_verdict *v, const struct cfg_whole *w)
 {
     const struct cfg_arm_report *c = &w->sum.canary;
+    const struct loss l = since_decision(w);
     if (is_unknown(v, w) || is_losing(v, w))
         return false;
     if (c->groups == 0)
         wait_for(v, "nobody runs the release any more");
-    else if (is_dying(w))
-        wait_for(v, "%llu of the canary's %llu workers are gone (of the base's %llu: %llu)",
-                 (unsigned long long)(w->canary_then - c->workers), (unsigned long long)w->canary_then,
-                 (unsigned long long)w->base_then,
-                 (unsigned long long)(w->base_then > w->sum.base.workers ? w->base_then - w->sum.base.workers : 0));
+    else if (l.base > 0 && is_more(&l))
+        wait_for(v, "%.0f of the canary's %.0f workers are gone (of the base's %.0f: %.0f)", l.canary_gone, l.canary,
+                 l.base, l.base_gone);
     else if (!is_few(expected(w) - c->converged, expected(w)))
         wait_for(v, "%llu of the canary's %llu workers run the release", (unsigned long long)c->converged,
                  (unsigned long long)expected(w));
